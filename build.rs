@@ -1,0 +1,2 @@
+//! Makes the C header.
+fn main() {}

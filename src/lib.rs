@@ -1,0 +1,5 @@
+//! gptz
+pub mod error;
+pub mod model;
+pub mod numeric;
+pub mod weights;

@@ -1,0 +1,241 @@
+//! The shape of a network.
+
+use crate::error::{Error, Result, Status, fail};
+use crate::model::VOCAB;
+use crate::numeric::matmul::{Matrix, Precision};
+
+/// Sizes, in values unless said otherwise. [`Config::check`] tells what is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// Width of the residual stream; a multiple of the head size.
+    pub hidden: usize,
+    /// How many layers.
+    pub layers: usize,
+    /// Width of the feed-forward network.
+    pub intermediate: usize,
+    /// Width of a head: 32 or 64.
+    pub head_size: usize,
+    /// Rank of the decay's low-rank pair.
+    pub decay_rank: usize,
+    /// Rank of the in-context learning rate's low-rank pair.
+    pub a_rank: usize,
+    /// Rank of the value mix's low-rank pair.
+    pub v_rank: usize,
+    /// Rank of the gate's low-rank pair.
+    pub g_rank: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hidden: 256,
+            layers: 6,
+            intermediate: 1024,
+            head_size: 64,
+            decay_rank: 32,
+            a_rank: 32,
+            v_rank: 32,
+            g_rank: 64,
+        }
+    }
+}
+
+impl Config {
+    /// The largest width, rank or intermediate size: int8 sums of as many products stay within an i32.
+    pub const MAX_WIDTH: usize = 65_536;
+    /// The largest number of layers.
+    pub const MAX_LAYERS: usize = 1024;
+
+    /// Layer norm's epsilon.
+    pub const LAYER_NORM_EPS: f32 = 1e-5;
+
+    /// How many heads.
+    pub fn heads(&self) -> usize {
+        self.hidden / self.head_size
+    }
+
+    /// Group norm's epsilon: head size x 1e-5.
+    pub fn group_norm_eps(&self) -> f32 {
+        self.head_size as f32 * 1e-5
+    }
+
+    /// The widths of the four low-rank pairs, with the names that method strings give them.
+    fn widths(&self) -> [(&'static str, usize); 6] {
+        [
+            ("hidden", self.hidden),
+            ("intermediate", self.intermediate),
+            ("decay_rank", self.decay_rank),
+            ("a_rank", self.a_rank),
+            ("v_rank", self.v_rank),
+            ("g_rank", self.g_rank),
+        ]
+    }
+
+    /// Whether such a network can be built.
+    ///
+    /// # Errors
+    /// `Method`, naming the part that cannot.
+    pub fn check(&self) -> Result<()> {
+        if !matches!(self.head_size, 32 | 64) {
+            fail!(
+                Method,
+                "head_size={}: 32 and 64 are allowed",
+                self.head_size
+            );
+        }
+        if !(1..=Self::MAX_LAYERS).contains(&self.layers) {
+            fail!(
+                Method,
+                "layers={}: 1 to {} are allowed",
+                self.layers,
+                Self::MAX_LAYERS
+            );
+        }
+        for (name, width) in self.widths() {
+            if !(1..=Self::MAX_WIDTH).contains(&width) {
+                fail!(
+                    Method,
+                    "{name}={width}: 1 to {} are allowed",
+                    Self::MAX_WIDTH
+                );
+            }
+        }
+        if !self.hidden.is_multiple_of(self.head_size) {
+            fail!(
+                Method,
+                "hidden={}: a multiple of head_size={} is needed",
+                self.hidden,
+                self.head_size
+            );
+        }
+        Ok(())
+    }
+
+    /// The shape of a file's network, from the shapes of a few of its tensors.
+    ///
+    /// # Errors
+    /// `Model`, naming the tensor that is missing or does not fit.
+    pub fn infer(shape_of: impl Fn(&str) -> Option<Vec<usize>>) -> Result<Self> {
+        let matrix = |name: &str| match shape_of(name).as_deref() {
+            Some(&[rows, cols]) => Ok((rows, cols)),
+            Some(other) => fail!(Model, "{name}: its shape is {other:?}, a matrix is needed"),
+            None => fail!(
+                Model,
+                "{name}: missing; RWKV-7 weights under flash-linear-attention's names are needed"
+            ),
+        };
+        let (vocab, hidden) = matrix("model.embeddings.weight")?;
+        if vocab != VOCAB {
+            fail!(
+                Model,
+                "model.embeddings.weight: its shape is [{vocab}, {hidden}], [{VOCAB}, hidden] is needed"
+            );
+        }
+        let layers = (0..=Self::MAX_LAYERS)
+            .take_while(|i| shape_of(&format!("model.layers.{i}.attn.r_proj.weight")).is_some())
+            .count();
+        let first = |part: &str| matrix(&format!("model.layers.0.{part}"));
+        let (_, head_size) = first("attn.r_k")?;
+        let config = Self {
+            hidden,
+            layers: layers.max(1),
+            intermediate: first("ffn.key.weight")?.0,
+            head_size,
+            decay_rank: first("attn.w_lora.lora.0.weight")?.0,
+            a_rank: first("attn.a_lora.lora.0.weight")?.0,
+            // Layer 0 has none; a network of one layer has none at all.
+            v_rank: if layers > 1 {
+                matrix("model.layers.1.attn.v_lora.lora.0.weight")?.0
+            } else {
+                1
+            },
+            g_rank: first("attn.g_lora.lora.0.weight")?.0,
+        };
+        config.check().map_err(|e| {
+            Error::new(
+                Status::Model,
+                format!("the weights' shapes: {}", e.message()),
+            )
+        })?;
+        Ok(config)
+    }
+
+    /// How many bytes the packed weights take; saturates.
+    pub fn weight_bytes(&self, precision: Precision) -> u64 {
+        let [hidden, inter, w, a, v, g] = self.widths().map(|(_, n)| n as u64);
+        let m = |rows, cols| Matrix::bytes(rows, cols, precision);
+        let pair = |rank| m(rank, hidden).saturating_add(m(hidden, rank));
+        let vectors = hidden.saturating_mul(4 * 19);
+        [
+            m(hidden, hidden).saturating_mul(4),
+            pair(w),
+            pair(a),
+            pair(v),
+            pair(g),
+            m(inter, hidden),
+            m(hidden, inter),
+        ]
+        .into_iter()
+        .fold(vectors, u64::saturating_add)
+        .saturating_mul(self.layers as u64)
+        .saturating_add(m(VOCAB as u64, hidden))
+        .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
+    }
+
+    /// How many bytes the state of a lane takes; saturates.
+    pub fn state_bytes(&self) -> u64 {
+        let per_layer = (self.hidden as u64)
+            .saturating_mul(self.head_size as u64 + 2)
+            .saturating_mul(4);
+        per_layer.saturating_mul(self.layers as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_built_is_refused_by_name() {
+        let good = Config::default();
+        good.check().unwrap();
+        let bad = [
+            (
+                "head_size",
+                Config {
+                    head_size: 48,
+                    ..good
+                },
+            ),
+            (
+                "hidden",
+                Config {
+                    hidden: 100,
+                    ..good
+                },
+            ),
+            ("hidden", Config { hidden: 0, ..good }),
+            ("layers", Config { layers: 0, ..good }),
+            (
+                "layers",
+                Config {
+                    layers: 1025,
+                    ..good
+                },
+            ),
+            (
+                "intermediate",
+                Config {
+                    intermediate: 65_537,
+                    ..good
+                },
+            ),
+            ("g_rank", Config { g_rank: 0, ..good }),
+        ];
+        for (name, config) in bad {
+            let e = config.check().unwrap_err();
+            assert_eq!(e.status(), Status::Method);
+            assert!(e.message().starts_with(name), "{e}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The tensors of a network: flash-linear-attention's names and shapes, in the order of the fingerprint.
+
+use super::Config;
+use crate::model::VOCAB;
+use crate::weights::TensorSpec;
+
+impl Config {
+    /// Every tensor of such a network.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let mut specs = Vec::new();
+        let mut add = |name: String, shape: &[usize]| {
+            specs.push(TensorSpec {
+                name,
+                shape: shape.to_vec(),
+            })
+        };
+        let (hidden, inter) = (self.hidden, self.intermediate);
+        add("model.embeddings.weight".into(), &[VOCAB, hidden]);
+        for layer in 0..self.layers {
+            let mut add =
+                |part: &str, shape: &[usize]| add(format!("model.layers.{layer}.{part}"), shape);
+            let norms: &[_] = if layer == 0 {
+                &["pre_norm", "attn_norm", "ffn_norm"]
+            } else {
+                &["attn_norm", "ffn_norm"]
+            };
+            for norm in norms {
+                add(&format!("{norm}.weight"), &[hidden]);
+                add(&format!("{norm}.bias"), &[hidden]);
+            }
+            for x in ["x_r", "x_w", "x_k", "x_v", "x_a", "x_g"] {
+                add(&format!("attn.{x}"), &[1, 1, hidden]);
+            }
+            add("attn.k_k", &[hidden]);
+            add("attn.k_a", &[hidden]);
+            add("attn.r_k", &[self.heads(), self.head_size]);
+            for m in ["r_proj", "k_proj", "v_proj", "o_proj"] {
+                add(&format!("attn.{m}.weight"), &[hidden, hidden]);
+            }
+            let pairs = [
+                ("w", self.decay_rank, true),
+                ("a", self.a_rank, true),
+                ("v", self.v_rank, true),
+                ("g", self.g_rank, false),
+            ];
+            for (pair, rank, bias) in pairs {
+                if pair == "v" && layer == 0 {
+                    continue;
+                }
+                add(&format!("attn.{pair}_lora.lora.0.weight"), &[rank, hidden]);
+                add(&format!("attn.{pair}_lora.lora.2.weight"), &[hidden, rank]);
+                if bias {
+                    add(&format!("attn.{pair}_lora.lora.2.bias"), &[hidden]);
+                }
+            }
+            add("attn.g_norm.weight", &[hidden]);
+            add("attn.g_norm.bias", &[hidden]);
+            add("ffn.x_k", &[hidden]);
+            add("ffn.key.weight", &[inter, hidden]);
+            add("ffn.value.weight", &[hidden, inter]);
+        }
+        add("model.norm.weight".into(), &[hidden]);
+        add("model.norm.bias".into(), &[hidden]);
+        add("lm_head.weight".into(), &[VOCAB, hidden]);
+        specs
+    }
+}

@@ -1,0 +1,236 @@
+//! A network's weights, packed for the kernels.
+
+use super::Config;
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::numeric::buffer::{Vec16, padded, vectors};
+use crate::numeric::level::Level;
+use crate::numeric::matmul::{Matrix, Precision};
+use crate::numeric::norm::layer_norm;
+use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
+
+/// Packed and immutable: threads may share it.
+#[derive(Debug)]
+pub struct Weights {
+    pub(super) config: Config,
+    precision: Precision,
+    fingerprint: Fingerprint,
+    /// One row a byte, already through layer 0's pre-norm.
+    pub(super) embeddings: Vec<Vec16>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Norm,
+    pub(super) head: Matrix,
+}
+
+/// Weight and bias of a normalisation.
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) weight: Vec<Vec16>,
+    pub(super) bias: Vec<Vec16>,
+}
+
+/// `up * activation(down * x)`, plus a bias where there is one.
+#[derive(Debug)]
+pub(super) struct LowRank {
+    pub(super) down: Matrix,
+    pub(super) up: Matrix,
+    pub(super) bias: Vec<Vec16>,
+}
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) attn_norm: Norm,
+    pub(super) ffn_norm: Norm,
+    /// Token shift of r, w, k, v, a, g.
+    pub(super) mix: [Vec<Vec16>; 6],
+    pub(super) k_k: Vec<Vec16>,
+    pub(super) k_a: Vec<Vec16>,
+    pub(super) r_k: Vec<Vec16>,
+    pub(super) receptance: Matrix,
+    pub(super) key: Matrix,
+    pub(super) value: Matrix,
+    pub(super) output: Matrix,
+    pub(super) decay: LowRank,
+    pub(super) rate: LowRank,
+    /// Not in layer 0.
+    pub(super) value_mix: Option<LowRank>,
+    pub(super) gate: LowRank,
+    pub(super) group_norm: Norm,
+    pub(super) ffn_mix: Vec<Vec16>,
+    pub(super) ffn_key: Matrix,
+    pub(super) ffn_value: Matrix,
+}
+
+/// Takes tensors from a source in the order of [`Config::tensors`] and packs them.
+struct Loader<'a> {
+    source: Checked<'a>,
+    specs: std::vec::IntoIter<TensorSpec>,
+    precision: Precision,
+    values: Vec<f32>,
+}
+
+impl Loader<'_> {
+    /// Reads the next tensor, whose name ends with `part`.
+    fn next(&mut self, part: &str) -> Result<TensorSpec> {
+        let spec = self
+            .specs
+            .next()
+            .expect("as many tensors as the config lists");
+        debug_assert!(
+            spec.name.ends_with(part),
+            "{} where {part} was expected",
+            spec.name
+        );
+        self.source
+            .tensor(&spec.name, &spec.shape, &mut self.values)?;
+        Ok(spec)
+    }
+
+    fn vector(&mut self, part: &str) -> Result<Vec<Vec16>> {
+        let spec = self.next(part)?;
+        padded(&self.values, &spec.name)
+    }
+
+    fn matrix(&mut self, part: &str) -> Result<Matrix> {
+        let spec = self.next(part)?;
+        Matrix::pack(&self.values, spec.shape[0], spec.shape[1], self.precision)
+            .map_err(|e| e.within(&spec.name))
+    }
+
+    fn norm(&mut self, part: &str) -> Result<Norm> {
+        Ok(Norm {
+            weight: self.vector(&format!("{part}.weight"))?,
+            bias: self.vector(&format!("{part}.bias"))?,
+        })
+    }
+
+    fn low_rank(&mut self, part: &str, bias: bool) -> Result<LowRank> {
+        Ok(LowRank {
+            down: self.matrix(&format!("{part}.0.weight"))?,
+            up: self.matrix(&format!("{part}.2.weight"))?,
+            bias: if bias {
+                self.vector(&format!("{part}.2.bias"))?
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer> {
+        let attn_norm = self.norm("attn_norm")?;
+        let ffn_norm = self.norm("ffn_norm")?;
+        let mut mix = [const { Vec::new() }; 6];
+        for (mix, part) in mix
+            .iter_mut()
+            .zip(["x_r", "x_w", "x_k", "x_v", "x_a", "x_g"])
+        {
+            *mix = self.vector(part)?;
+        }
+        // Fields are evaluated in the order written, which is the order of the tensors.
+        Ok(Layer {
+            attn_norm,
+            ffn_norm,
+            mix,
+            k_k: self.vector("k_k")?,
+            k_a: self.vector("k_a")?,
+            r_k: self.vector("r_k")?,
+            receptance: self.matrix("r_proj.weight")?,
+            key: self.matrix("k_proj.weight")?,
+            value: self.matrix("v_proj.weight")?,
+            output: self.matrix("o_proj.weight")?,
+            decay: self.low_rank("w_lora.lora", true)?,
+            rate: self.low_rank("a_lora.lora", true)?,
+            value_mix: if index > 0 {
+                Some(self.low_rank("v_lora.lora", true)?)
+            } else {
+                None
+            },
+            gate: self.low_rank("g_lora.lora", false)?,
+            group_norm: self.norm("g_norm")?,
+            ffn_mix: self.vector("ffn.x_k")?,
+            ffn_key: self.matrix("ffn.key.weight")?,
+            ffn_value: self.matrix("ffn.value.weight")?,
+        })
+    }
+}
+
+impl Weights {
+    /// Takes all tensors from a source, one at a time.
+    ///
+    /// # Errors
+    /// `Method` for a shape that cannot be built, `Model` for a tensor that is missing, of another shape or not
+    /// finite, `Memory`, and what the source answers.
+    pub fn load(
+        config: &Config,
+        precision: Precision,
+        source: &mut dyn TensorSource,
+    ) -> Result<Self> {
+        config.check()?;
+        let specs = config.tensors().into_iter();
+        let mut loader = Loader {
+            source: Checked::new(source),
+            specs,
+            precision,
+            values: Vec::new(),
+        };
+        let mut embeddings = loader.vector("embeddings.weight")?;
+        let pre_norm = loader.norm("pre_norm")?;
+        let width = vectors(config.hidden);
+        let mut normed = vec![Vec16::ZERO; width];
+        for row in embeddings.chunks_exact_mut(width) {
+            // The same at every level, so it may as well be done once.
+            let eps = Config::LAYER_NORM_EPS;
+            layer_norm(
+                Level::PORTABLE,
+                row,
+                &pre_norm.weight,
+                &pre_norm.bias,
+                eps,
+                &mut normed,
+            );
+            row.copy_from_slice(&normed);
+        }
+        let layers = (0..config.layers)
+            .map(|i| loader.layer(i))
+            .collect::<Result<Vec<_>>>()?;
+        let norm = loader.norm("model.norm")?;
+        let head = loader.matrix("lm_head.weight")?;
+        debug_assert_eq!(head.rows(), VOCAB);
+        let fingerprint = loader.source.fingerprint();
+        Ok(Self {
+            config: *config,
+            precision,
+            fingerprint,
+            embeddings,
+            layers,
+            norm,
+            head,
+        })
+    }
+
+    /// Reads all tensors as [`Weights::load`] does, checks them and keeps only the fingerprint.
+    pub fn check(config: &Config, source: &mut dyn TensorSource) -> Result<Fingerprint> {
+        config.check()?;
+        let mut checked = Checked::new(source);
+        let mut values = Vec::new();
+        for spec in config.tensors() {
+            checked.tensor(&spec.name, &spec.shape, &mut values)?;
+        }
+        Ok(checked.fingerprint())
+    }
+
+    /// The network's shape.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How its matrices are held.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What identifies the weights, however they are held.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+}

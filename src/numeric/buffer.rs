@@ -1,0 +1,103 @@
+//! Memory that kernels work on: whole 64-byte vectors, zero-padded, taken fallibly.
+
+use super::simd::WIDTH;
+use crate::error::Result;
+
+/// Sixteen f32 on a cache line. Rows of activations and panels of matrices are made of these.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Vec16(pub [f32; WIDTH]);
+
+/// Sixteen rows of four int8 weights on a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Bytes64(pub(crate) [i8; 64]);
+
+impl Vec16 {
+    /// All lanes zero.
+    pub const ZERO: Self = Self([0.0; WIDTH]);
+}
+
+/// The f32 of `v`, in order.
+pub fn flat(v: &[Vec16]) -> &[f32] {
+    // SAFETY: Vec16 is repr(C) with one field [f32; 16] and size 64, so a slice of them is 16 times as many f32
+    // without gaps; the lifetime and shared borrow carry over.
+    unsafe { std::slice::from_raw_parts(v.as_ptr().cast(), v.len() * WIDTH) }
+}
+
+/// As [`flat`], to write to.
+pub fn flat_mut(v: &mut [Vec16]) -> &mut [f32] {
+    // SAFETY: as in `flat`; the borrow is unique, and every bit pattern is an f32.
+    unsafe { std::slice::from_raw_parts_mut(v.as_mut_ptr().cast(), v.len() * WIDTH) }
+}
+
+/// How many vectors hold `n` f32.
+pub fn vectors(n: usize) -> usize {
+    n.div_ceil(WIDTH)
+}
+
+/// A vector of `n` copies of `value`, or an error that names `what` was to be held.
+pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n)
+        .map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
+    v.resize(n, value);
+    Ok(v)
+}
+
+/// A copy of `v`, or an error that names `what` was to be held.
+pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(v.len())
+        .map_err(|_| crate::error::out_of_memory(size_of_val(v), what))?;
+    out.extend_from_slice(v);
+    Ok(out)
+}
+
+/// `values` as vectors, the last one padded with zeros.
+pub(crate) fn padded(values: &[f32], what: &str) -> Result<Vec<Vec16>> {
+    let mut v = filled(vectors(values.len()), Vec16::ZERO, what)?;
+    flat_mut(&mut v)[..values.len()].copy_from_slice(values);
+    Ok(v)
+}
+
+/// One row of f32 for each lane, each row whole vectors. Padding holds zeros unless a kernel says otherwise.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    data: Vec<Vec16>,
+    stride: usize,
+}
+
+impl Rows {
+    /// `lanes` rows of at least `width` f32, all zero.
+    pub fn new(lanes: usize, width: usize) -> Result<Self> {
+        let stride = vectors(width).max(1);
+        let n = lanes
+            .checked_mul(stride)
+            .ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
+        Ok(Self {
+            data: filled(n, Vec16::ZERO, "activations")?,
+            stride,
+        })
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.data.len() / self.stride
+    }
+
+    /// A lane's row.
+    pub fn row(&self, lane: usize) -> &[Vec16] {
+        &self.data[lane * self.stride..(lane + 1) * self.stride]
+    }
+
+    /// A lane's row, to write to.
+    pub fn row_mut(&mut self, lane: usize) -> &mut [Vec16] {
+        &mut self.data[lane * self.stride..(lane + 1) * self.stride]
+    }
+
+    /// A lane's row as f32.
+    pub fn values(&self, lane: usize) -> &[f32] {
+        flat(self.row(lane))
+    }
+}

@@ -1,0 +1,84 @@
+//! f32 weights: each output is `acc = acc + w * x`, k ascending from +0, two roundings a step.
+
+use super::super::buffer::{Rows, Vec16, filled, flat};
+use super::super::level::{Kernel, Level};
+use super::super::simd::{Simd, WIDTH};
+use super::{Tiles, walk};
+use crate::error::Result;
+
+/// Panels of sixteen rows, column by column: `columns[panel * cols + k]` holds column k of a panel.
+#[derive(Debug)]
+pub(super) struct Panels {
+    columns: Vec<Vec16>,
+    cols: usize,
+}
+
+impl Panels {
+    pub(super) fn pack(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
+        let panels = rows.div_ceil(WIDTH);
+        let mut columns = filled(panels * cols, Vec16::ZERO, "weights")?;
+        for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
+            let panel = &mut columns[row / WIDTH * cols..][..cols];
+            for (column, value) in panel.iter_mut().zip(values) {
+                column.0[row % WIDTH] = *value;
+            }
+        }
+        Ok(Self { columns, cols })
+    }
+
+    pub(super) fn mul(&self, level: Level, x: &Rows, y: &mut Rows) {
+        mul_panels(level, &self.columns, self.cols, x, y);
+    }
+}
+
+/// Multiplies by panels that lie as [`Panels`] describes; `adapt` keeps its trained head in that form.
+pub(crate) fn mul_panels(level: Level, columns: &[Vec16], cols: usize, x: &Rows, y: &mut Rows) {
+    level.run(Mul {
+        columns,
+        cols,
+        x,
+        y,
+    });
+}
+
+struct Mul<'a> {
+    columns: &'a [Vec16],
+    cols: usize,
+    x: &'a Rows,
+    y: &'a mut Rows,
+}
+
+impl Kernel for Mul<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let panels = self.columns.len() / self.cols.max(1);
+        let lanes = self.x.lanes();
+        walk(s, &mut self, panels, lanes);
+    }
+}
+
+impl Tiles for Mul<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
+        let n = self.cols;
+        let w: [&[Vec16]; P] = std::array::from_fn(|p| &self.columns[(panel + p) * n..][..n]);
+        let x: [&[f32]; B] = std::array::from_fn(|b| &flat(self.x.row(lane + b))[..n]);
+        let mut acc = [[s.splat(0.0); P]; B];
+        for k in 0..n {
+            let column: [S::F; P] = std::array::from_fn(|p| s.load(&w[p][k]));
+            for b in 0..B {
+                let value = s.splat(x[b][k]);
+                for p in 0..P {
+                    acc[b][p] = acc[b][p] + column[p] * value;
+                }
+            }
+        }
+        for b in 0..B {
+            let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
+            for p in 0..P {
+                s.store(acc[b][p], &mut out[p]);
+            }
+        }
+    }
+}

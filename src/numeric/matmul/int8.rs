@@ -1,0 +1,214 @@
+//! int8 weights and activations: exact i32 sums, so that any instruction and any order gives the same number, then
+//! `float(sum) * (row_scale * vector_scale)`.
+
+use super::super::buffer::{Bytes64, Rows, Vec16, filled};
+use super::super::level::{Kernel, Level};
+use super::super::simd::{Simd, WIDTH};
+use super::{Tiles, walk};
+use crate::error::Result;
+
+/// Weights and activations lie in -LIMIT..=LIMIT: symmetric, so that a sign costs no value.
+const LIMIT: f32 = 127.0;
+
+/// A row or a vector with no value of at least this magnitude counts as zeros: its scale would lose its precision.
+const SMALLEST: f32 = 1e-30;
+
+/// Adding this rounds a float of magnitude below 2^22 to an integer, half to even, in the sum's low bits.
+const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+
+/// How many k a group holds: what one step of [`Simd::dot`] takes.
+const GROUP: usize = 4;
+
+/// Panels of sixteen rows, four columns at a time: `groups[panel * per_panel + k / 4]`, row by row within.
+#[derive(Debug)]
+pub(super) struct Panels {
+    groups: Vec<Bytes64>,
+    per_panel: usize,
+    scales: Vec<Vec16>,
+    sums: Vec<[i32; WIDTH]>,
+}
+
+impl Panels {
+    pub(super) fn pack(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
+        let panels = rows.div_ceil(WIDTH);
+        let per_panel = cols.div_ceil(GROUP);
+        let mut groups = filled(panels * per_panel, Bytes64([0; 64]), "weights")?;
+        let mut scales = filled(panels, Vec16::ZERO, "weights")?;
+        let mut sums = filled(panels, [0i32; WIDTH], "weights")?;
+        for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
+            let (panel, lane) = (row / WIDTH, row % WIDTH);
+            let scale = row_scale(values);
+            scales[panel].0[lane] = scale;
+            let groups = &mut groups[panel * per_panel..][..per_panel];
+            for (k, value) in values.iter().enumerate() {
+                let q = quantise(*value, scale);
+                groups[k / GROUP].0[lane * GROUP + k % GROUP] = q;
+                sums[panel][lane] += i32::from(q);
+            }
+        }
+        Ok(Self {
+            groups,
+            per_panel,
+            scales,
+            sums,
+        })
+    }
+
+    pub(super) fn mul(&self, level: Level, x: &Activations, y: &mut Rows) {
+        assert!(x.groups_per_lane == self.per_panel && x.lanes == y.lanes());
+        level.run(Mul {
+            weights: self,
+            x,
+            y,
+        });
+    }
+}
+
+/// A row's scale: its largest magnitude over 127, or 0 where that is too small.
+fn row_scale(values: &[f32]) -> f32 {
+    let largest = values
+        .iter()
+        .fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
+    if largest < SMALLEST {
+        0.0
+    } else {
+        largest / LIMIT
+    }
+}
+
+fn quantise(value: f32, scale: f32) -> i8 {
+    if scale == 0.0 {
+        return 0;
+    }
+    let q = value / scale;
+    let q = if q > -LIMIT { q } else { -LIMIT };
+    let q = if q < LIMIT { q } else { LIMIT };
+    (q + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i8
+}
+
+/// Quantised activations of every lane, kept between calls so that a step takes no memory.
+#[derive(Debug)]
+pub struct Activations {
+    /// Each lane's groups, in the form of the level that quantised them.
+    groups: Vec<u64>,
+    scales: Vec<f32>,
+    level: Level,
+    lanes: usize,
+    groups_per_lane: usize,
+}
+
+impl Activations {
+    /// Room for `lanes` vectors of up to `cols` values.
+    pub fn new(lanes: usize, cols: usize) -> Result<Self> {
+        let stride = cols.div_ceil(WIDTH) * (WIDTH / GROUP);
+        let n = lanes
+            .checked_mul(stride)
+            .ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
+        Ok(Self {
+            groups: filled(n, 0, "activations")?,
+            scales: filled(lanes, 0.0, "activations")?,
+            level: Level::PORTABLE,
+            lanes: 0,
+            groups_per_lane: 0,
+        })
+    }
+
+    /// Quantises the first `cols` values of each row: q = round(x * (127 / m)) with m the largest magnitude, scale
+    /// m / 127. The rest of the last vector of a row must be zeros.
+    pub(super) fn quantise(&mut self, level: Level, x: &Rows, cols: usize) {
+        self.level = level;
+        self.lanes = x.lanes();
+        self.groups_per_lane = cols.div_ceil(GROUP);
+        let stride = self.stride();
+        for lane in 0..self.lanes {
+            let groups = &mut self.groups[lane * stride..][..stride];
+            self.scales[lane] = level.run(Quantise {
+                x: &x.row(lane)[..cols.div_ceil(WIDTH)],
+                groups,
+            });
+        }
+    }
+
+    /// Groups from one lane to the next: whole vectors.
+    fn stride(&self) -> usize {
+        self.groups_per_lane.next_multiple_of(WIDTH / GROUP)
+    }
+}
+
+struct Quantise<'a> {
+    x: &'a [Vec16],
+    groups: &'a mut [u64],
+}
+
+impl Kernel for Quantise<'_> {
+    /// The scale.
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        // max(|x|, m) keeps m where x is NaN.
+        let m = self
+            .x
+            .iter()
+            .fold(s.splat(0.0), |m, v| s.max(s.abs(s.load(v)), m));
+        let m = s.tree_max(m);
+        let (factor, scale) = if m < SMALLEST {
+            (0.0, 0.0)
+        } else {
+            (LIMIT / m, m / LIMIT)
+        };
+        let (out, _) = self.groups.as_chunks_mut::<{ WIDTH / GROUP }>();
+        for (v, out) in self.x.iter().zip(out) {
+            let q = s.load(v) * s.splat(factor);
+            let q = s.min(s.max(q, s.splat(-LIMIT)), s.splat(LIMIT));
+            let q = s.bits(q + s.splat(ROUND)) - s.splat_i(ROUND.to_bits() as i32);
+            *out = s.pack_groups(q);
+        }
+        scale
+    }
+}
+
+struct Mul<'a> {
+    weights: &'a Panels,
+    x: &'a Activations,
+    y: &'a mut Rows,
+}
+
+impl Kernel for Mul<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (panels, lanes) = (self.weights.scales.len(), self.x.lanes);
+        walk(s, &mut self, panels, lanes);
+    }
+}
+
+impl Tiles for Mul<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
+        let n = self.weights.per_panel;
+        let stride = self.x.stride();
+        let w: [&[Bytes64]; P] =
+            std::array::from_fn(|p| &self.weights.groups[(panel + p) * n..][..n]);
+        let x: [&[u64]; B] = std::array::from_fn(|b| &self.x.groups[(lane + b) * stride..][..n]);
+        let mut acc = [[s.acc(); P]; B];
+        for k in 0..n {
+            for p in 0..P {
+                let column = s.load_weights(&w[p][k]);
+                for b in 0..B {
+                    acc[b][p] = s.dot(acc[b][p], column, x[b][k]);
+                }
+            }
+        }
+        for b in 0..B {
+            let scale = s.splat(self.x.scales[lane + b]);
+            let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
+            for p in 0..P {
+                let sums = s.to_float(s.finish(acc[b][p], &self.weights.sums[panel + p]));
+                s.store(
+                    sums * (s.load(&self.weights.scales[panel + p]) * scale),
+                    &mut out[p],
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Matrix times the activations of every lane: y[lane][row] = sum over k of W[row][k] * x[lane][k].
+//!
+//! Weights are packed once, as panels of sixteen rows, so that a vector holds one column of a panel: the work is
+//! spread over outputs and lanes and never over k, and every output has one accumulator.
+
+mod float;
+mod int8;
+
+use super::buffer::Rows;
+use super::level::Level;
+use super::simd::{Simd, WIDTH};
+use crate::error::Result;
+
+pub use int8::Activations;
+
+/// How a matrix is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// int8 weights with one scale a row; activations are quantised to int8 with one scale a vector.
+    I8,
+    /// f32 weights and activations.
+    F32,
+}
+
+/// A packed matrix.
+#[derive(Debug)]
+pub struct Matrix {
+    rows: usize,
+    cols: usize,
+    packed: Packed,
+}
+
+#[derive(Debug)]
+enum Packed {
+    F32(float::Panels),
+    I8(int8::Panels),
+}
+
+impl Matrix {
+    /// Packs `values`, `rows` x `cols`, row by row.
+    ///
+    /// # Panics
+    /// If `values` has another length.
+    pub fn pack(values: &[f32], rows: usize, cols: usize, precision: Precision) -> Result<Self> {
+        assert_eq!(values.len(), rows * cols);
+        let packed = match precision {
+            Precision::F32 => Packed::F32(float::Panels::pack(values, rows, cols)?),
+            Precision::I8 => Packed::I8(int8::Panels::pack(values, rows, cols)?),
+        };
+        Ok(Self { rows, cols, packed })
+    }
+
+    /// How many outputs a lane has.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many inputs a lane has.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// How many bytes a packed matrix of this shape takes; saturates.
+    pub fn bytes(rows: u64, cols: u64, precision: Precision) -> u64 {
+        let rows = rows.next_multiple_of(WIDTH as u64);
+        match precision {
+            Precision::F32 => rows.saturating_mul(cols).saturating_mul(4),
+            Precision::I8 => rows.saturating_mul(cols.next_multiple_of(4).saturating_add(8)),
+        }
+    }
+
+    /// Multiplies: `y` row by row from the first `cols` values of each row of `x`. Rows of `y` past the matrix's
+    /// last, up to a whole vector, become zero. `scratch` holds the quantised activations.
+    pub fn mul(&self, level: Level, x: &Rows, y: &mut Rows, scratch: &mut Activations) {
+        match &self.packed {
+            Packed::F32(panels) => panels.mul(level, x, y),
+            Packed::I8(panels) => {
+                scratch.quantise(level, x, self.cols);
+                panels.mul(level, scratch, y);
+            }
+        }
+    }
+}
+
+/// Work that falls into tiles of P panels by B lanes.
+trait Tiles {
+    fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize);
+}
+
+/// Visits every (panel, lane) once, in tiles as large as the registers allow. A strip of panels stays in the cache
+/// while all lanes pass over it. The order cannot be seen in the results: tiles share nothing.
+#[inline(always)]
+fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
+    const STRIP: usize = 8;
+    for first in (0..panels).step_by(STRIP) {
+        let strip = (first, (first + STRIP).min(panels));
+        let mut lane = 0;
+        if S::LARGE {
+            lane = across::<S, T, 2, 8>(s, tiles, strip, lane, lanes);
+            lane = across::<S, T, 4, 4>(s, tiles, strip, lane, lanes);
+            across::<S, T, 8, 1>(s, tiles, strip, lane, lanes);
+        } else {
+            lane = across::<S, T, 1, 4>(s, tiles, strip, lane, lanes);
+            lane = across::<S, T, 1, 2>(s, tiles, strip, lane, lanes);
+            across::<S, T, 2, 1>(s, tiles, strip, lane, lanes);
+        }
+    }
+}
+
+/// Walks a strip for as many whole groups of B lanes as there are; returns the first lane left over.
+#[inline(always)]
+fn across<S: Simd, T: Tiles, const P: usize, const B: usize>(
+    s: S,
+    tiles: &mut T,
+    (first, end): (usize, usize),
+    mut lane: usize,
+    lanes: usize,
+) -> usize {
+    while lane + B <= lanes {
+        let mut panel = first;
+        while panel + P <= end {
+            tiles.tile::<S, P, B>(s, panel, lane);
+            panel += P;
+        }
+        while panel < end {
+            tiles.tile::<S, 1, B>(s, panel, lane);
+            panel += 1;
+        }
+        lane += B;
+    }
+    lane
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::buffer::flat;
+    use super::super::random::Random;
+    use super::super::testing::{KINDS, Kind, assert_same, rows, values};
+    use super::*;
+
+    const SHAPES: [(usize, usize); 7] = [
+        (1, 1),
+        (16, 16),
+        (5, 7),
+        (33, 20),
+        (48, 65),
+        (130, 96),
+        (256, 129),
+    ];
+    const LANES: [usize; 8] = [1, 2, 3, 5, 8, 15, 16, 64];
+
+    fn naive_f32(w: &[f32], x: &[f32]) -> f32 {
+        let mut acc = 0.0;
+        for (w, x) in w.iter().zip(x) {
+            acc += w * x;
+        }
+        acc
+    }
+
+    /// The definition, written on its own: quantise, sum exactly in i64, scale.
+    fn naive_i8(w: &[f32], x: &[f32]) -> f32 {
+        let largest = |v: &[f32]| {
+            v.iter()
+                .fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m })
+        };
+        let round = |v: f32| {
+            let v = if v > -127.0 { v } else { -127.0 };
+            (if v < 127.0 { v } else { 127.0 }).round_ties_even() as i64
+        };
+        let (mw, mx) = (largest(w), largest(x));
+        let (sw, sx) = (
+            if mw < 1e-30 { 0.0 } else { mw / 127.0 },
+            if mx < 1e-30 { 0.0 } else { mx / 127.0 },
+        );
+        let factor = if mx < 1e-30 { 0.0 } else { 127.0 / mx };
+        let sum: i64 = w
+            .iter()
+            .zip(x)
+            .map(|(w, x)| {
+                if sw == 0.0 {
+                    0
+                } else {
+                    round(w / sw) * round(x * factor)
+                }
+            })
+            .sum();
+        sum as f32 * (sw * sx)
+    }
+
+    #[test]
+    fn every_level_shape_and_lane_count_gives_the_bits_of_the_naive_loop() {
+        for (i, &(r, c)) in SHAPES.iter().enumerate() {
+            for kind in KINDS {
+                let mut random = Random::new(i as u64, "matmul");
+                // Weights with infinities or NaN are refused when they are loaded.
+                let finite = if kind == Kind::Wild { Kind::Wide } else { kind };
+                let w = values(&mut random, r * c, finite);
+                for precision in [Precision::F32, Precision::I8] {
+                    let matrix = Matrix::pack(&w, r, c, precision).unwrap();
+                    for lanes in LANES {
+                        let x = values(&mut random, lanes * c, kind);
+                        let input = rows(lanes, &x);
+                        let naive = if precision == Precision::F32 {
+                            naive_f32
+                        } else {
+                            naive_i8
+                        };
+                        for level in Level::available() {
+                            let mut y = Rows::new(lanes, r).unwrap();
+                            let mut scratch = Activations::new(lanes, c).unwrap();
+                            matrix.mul(level, &input, &mut y, &mut scratch);
+                            for lane in 0..lanes {
+                                let want: Vec<_> = w
+                                    .chunks(c)
+                                    .map(|w| naive(w, &x[lane * c..(lane + 1) * c]))
+                                    .collect();
+                                let what = format!(
+                                    "{r}x{c} {precision:?} {kind:?} lane {lane}/{lanes} {level:?}"
+                                );
+                                assert_same(&flat(y.row(lane))[..r], &want, &what);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_extreme_int8_products_are_exact() {
+        // 127 * 127 over many columns, all of one sign: where 16-bit sums or saturating products would show.
+        let (r, c) = (16, 4096);
+        for sign in [1.0, -1.0] {
+            let matrix = Matrix::pack(&vec![sign * 3.0; r * c], r, c, Precision::I8).unwrap();
+            let x = rows(1, &vec![-2.0; c]);
+            for level in Level::available() {
+                let mut y = Rows::new(1, r).unwrap();
+                matrix.mul(level, &x, &mut y, &mut Activations::new(1, c).unwrap());
+                let scale: f32 = (3.0 / 127.0) * (2.0 / 127.0);
+                let want = (127 * 127 * c as i64) as f32 * scale * -sign;
+                assert_same(y.values(0), &[want; 16], &format!("{level:?}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Sixteen-wide vectors at every level: one vocabulary in which the kernels are written once.
+//!
+//! Each implementation is a zero-sized token that proves the CPU has what it needs. The operations are IEEE
+//! binary32 add, subtract, multiply, divide and square root (each rounded once, to nearest even), comparisons,
+//! selects and integer operations: nothing whose result depends on how wide the hardware's registers are. There is
+//! deliberately no multiply-add, no horizontal sum and no approximate reciprocal (docs/NUMERICS.md).
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::ops::{Add, BitAnd, BitOr, Div, Mul, Sub};
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+use super::buffer::{Bytes64, Vec16};
+
+/// The number of f32 in a vector, in a panel of a matrix and in a strided sum. A constant of the numeric contract.
+pub(crate) const WIDTH: usize = 16;
+
+/// One level's vectors. See the module's text for what may stand here.
+pub(crate) trait Simd: Copy {
+    /// Sixteen f32.
+    type F: Copy
+        + Add<Output = Self::F>
+        + Sub<Output = Self::F>
+        + Mul<Output = Self::F>
+        + Div<Output = Self::F>;
+    /// Sixteen i32, wrapping.
+    type I: Copy
+        + Add<Output = Self::I>
+        + Sub<Output = Self::I>
+        + BitAnd<Output = Self::I>
+        + BitOr<Output = Self::I>;
+    /// Sixteen booleans.
+    type M: Copy;
+    /// Sixteen rows of four int8 weights, ready to be multiplied.
+    type W: Copy;
+    /// Sixteen integer dot products under way.
+    type Acc: Copy;
+
+    /// Whether there are 32 vector registers, each as wide as [`Simd::F`]: kernels choose their tiles by it.
+    const LARGE: bool;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, x: &Vec16) -> Self::F;
+    fn store(self, v: Self::F, to: &mut Vec16);
+    fn sqrt(self, v: Self::F) -> Self::F;
+    /// Lane by lane `a > b`; false where either is NaN.
+    fn gt(self, a: Self::F, b: Self::F) -> Self::M;
+    /// Lane by lane `if m { a } else { b }`.
+    fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`: `b` where either is NaN, and where both are zeros.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`: `b` where either is NaN, and where both are zeros.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+
+    fn splat_i(self, x: i32) -> Self::I;
+    fn load_i(self, x: &[i32; WIDTH]) -> Self::I;
+    fn store_i(self, v: Self::I, to: &mut [i32; WIDTH]);
+    fn shl23(self, v: Self::I) -> Self::I;
+    /// Arithmetic: the sign is kept.
+    fn shr23(self, v: Self::I) -> Self::I;
+    /// IEEE conversion, to nearest even.
+    fn to_float(self, v: Self::I) -> Self::F;
+    fn bits(self, v: Self::F) -> Self::I;
+    fn from_bits(self, v: Self::I) -> Self::F;
+
+    /// Packs sixteen integers in -127..=127 as four groups of four, in the form that [`Simd::dot`] takes.
+    fn pack_groups(self, q: Self::I) -> [u64; 4];
+    fn load_weights(self, w: &Bytes64) -> Self::W;
+    fn acc(self) -> Self::Acc;
+    /// Adds to each row's sum the products of its four weights with a group of four activations.
+    fn dot(self, acc: Self::Acc, w: Self::W, group: u64) -> Self::Acc;
+    /// The sixteen sums. `row_sums` are the sums of each row's weights, for levels that bias the activations.
+    fn finish(self, acc: Self::Acc, row_sums: &[i32; WIDTH]) -> Self::I;
+
+    #[inline(always)]
+    fn abs(self, v: Self::F) -> Self::F {
+        self.from_bits(self.bits(v) & self.splat_i(0x7fff_ffff))
+    }
+
+    /// The sixteen lanes as an array.
+    #[inline(always)]
+    fn lanes(self, v: Self::F) -> [f32; WIDTH] {
+        let mut out = Vec16::ZERO;
+        self.store(v, &mut out);
+        out.0
+    }
+
+    /// The sum of sixteen lanes by the contract's fixed tree: halves are added until one is left.
+    #[inline(always)]
+    fn tree_sum(self, v: Self::F) -> f32 {
+        tree(self.lanes(v), |a, b| a + b)
+    }
+
+    /// The maximum of sixteen lanes by the same tree, each step being [`Simd::max`] of the lower and upper half.
+    #[inline(always)]
+    fn tree_max(self, v: Self::F) -> f32 {
+        tree(self.lanes(v), |a, b| if a > b { a } else { b })
+    }
+}
+
+/// Folds sixteen lanes: lane i with lane i+8, then i+4, i+2, i+1.
+#[inline(always)]
+pub(crate) fn tree(mut v: [f32; WIDTH], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut n = WIDTH / 2;
+    while n > 0 {
+        for i in 0..n {
+            v[i] = f(v[i], v[i + n]);
+        }
+        n /= 2;
+    }
+    v[0]
+}
