@@ -1,4 +1,5 @@
 //! gptz
+pub mod coder;
 pub mod error;
 pub mod model;
 pub mod numeric;

@@ -1,6 +1,6 @@
 //! The level that every target has, carried by `wide`: whatever the compiler may assume at build time.
 
-use wide::{CmpGt, CmpLt, f32x16, i8x16, i16x16, i32x8, i32x16};
+use wide::{f32x16, i8x16, i16x16, i32x8, i32x16};
 
 use super::super::buffer::{Bytes64, Vec16};
 use super::{Simd, WIDTH};

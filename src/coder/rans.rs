@@ -1,0 +1,152 @@
+//! rANS (Duda 2013): a 64-bit state, renormalised by 16-bit words, in blocks of [`BLOCK`] symbols.
+//!
+//! The state counts in 2^31 slots and stays above 2^47: the 16 bits between them are what its rounding costs nothing. Totals need not be powers of two: an interval is scaled to slots by
+//! floor(x * 2^31 / total), which leaves every symbol at least one slot and both sides the same ones.
+//! A block is its final state (48 bits LE, the rest of it as a word) and its words (u16 LE) in the order in which the decoder takes them; blocks
+//! follow each other without a length, for a block ends where its symbols do.
+
+use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL};
+use crate::error::{Result, fail};
+
+/// Symbols a block: 128 Ki. A constant of the format.
+pub(super) const BLOCK: usize = 128 << 10;
+
+const SLOT_BITS: u32 = 31;
+/// Where the state starts in every block, and so where the decoder's must end. Its lower bound at all times.
+const START: u64 = 1 << 47;
+const WORD_BITS: u32 = 16;
+
+/// A bound scaled to slots.
+#[inline]
+fn slots(bound: u32, total: u32) -> u32 {
+    ((u64::from(bound) << SLOT_BITS) / u64::from(total)) as u32
+}
+
+/// An interval scaled to slots.
+#[inline]
+fn scaled(at: Interval, total: u32) -> (u64, u64) {
+    let from = slots(at.cumulative, total);
+    (u64::from(from), u64::from(slots(at.cumulative + at.frequency, total) - from))
+}
+
+/// Keeps a block's intervals, for rANS writes them last to first.
+#[derive(Debug, Default)]
+pub struct RansEncoder {
+    pending: Vec<(u32, u32)>,
+    words: Vec<u16>,
+    out: Vec<u8>,
+}
+
+impl RansEncoder {
+    fn flush(&mut self) {
+        let mut state = START;
+        for (from, width) in self.pending.drain(..).rev() {
+            let (from, width) = (u64::from(from), u64::from(width));
+            // Below this the symbol leaves the state below 2^63.
+            while state >= width << (47 + WORD_BITS - SLOT_BITS) {
+                self.words.push(state as u16);
+                state >>= WORD_BITS;
+            }
+            state = ((state / width) << SLOT_BITS) + state % width + from;
+        }
+        // Six bytes hold the state of a decoder that takes the last word before its first symbol.
+        if state >= 1 << 48 {
+            self.words.push(state as u16);
+            state >>= WORD_BITS;
+        }
+        self.out.extend_from_slice(&state.to_le_bytes()[..6]);
+        self.out.extend(self.words.drain(..).rev().flat_map(u16::to_le_bytes));
+    }
+}
+
+impl Encoder for RansEncoder {
+    #[inline]
+    fn encode(&mut self, distribution: &impl Distribution, symbol: u32) {
+        let (from, width) = scaled(distribution.interval(symbol), distribution.total());
+        self.pending.push((from as u32, width as u32));
+        if self.pending.len() == BLOCK {
+            self.flush();
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.pending.is_empty() {
+            self.flush();
+        }
+        out.append(&mut self.out);
+    }
+}
+
+/// Reads blocks that follow each other.
+#[derive(Debug)]
+pub struct RansDecoder<'a> {
+    state: u64,
+    /// Symbols of this block that were taken.
+    taken: usize,
+    input: &'a [u8],
+    damaged: bool,
+}
+
+impl<'a> RansDecoder<'a> {
+    /// Starts on a block, or on several.
+    pub fn new(input: &'a [u8]) -> Self {
+        Self { state: START, taken: 0, input, damaged: false }
+    }
+
+    fn start_block(&mut self) {
+        self.damaged |= self.state != START;
+        self.taken = 0;
+        let Some((head, rest)) = self.input.split_first_chunk::<6>() else {
+            self.damaged = true;
+            return;
+        };
+        let &[a, b, c, d, e, f] = head;
+        self.state = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+        self.input = rest;
+        // An encoder's states lie in 2^47..2^63, so that at most one word was taken off.
+        if self.state < START >> WORD_BITS {
+            self.damaged = true;
+            self.state = START;
+        }
+        self.renormalise();
+    }
+
+    #[inline]
+    fn renormalise(&mut self) {
+        while self.state < START {
+            let Some((word, rest)) = self.input.split_first_chunk::<2>() else {
+                self.damaged = true;
+                self.state = START;
+                return;
+            };
+            self.state = self.state << WORD_BITS | u64::from(u16::from_le_bytes(*word));
+            self.input = rest;
+        }
+    }
+}
+
+impl Decoder for RansDecoder<'_> {
+    #[inline]
+    fn decode(&mut self, distribution: &impl Distribution) -> u32 {
+        if self.taken % BLOCK == 0 {
+            self.start_block();
+        }
+        self.taken += 1;
+        let total = distribution.total();
+        let slot = self.state & (u64::from(MAX_TOTAL) - 1);
+        // The largest bound whose first slot is not past this one.
+        let target = ((slot + 1) * u64::from(total)).div_ceil(1 << SLOT_BITS) - 1;
+        let (symbol, at) = distribution.find(target as u32);
+        let (from, width) = scaled(at, total);
+        self.state = width * (self.state >> SLOT_BITS) + slot - from;
+        self.renormalise();
+        symbol
+    }
+
+    fn finish(self) -> Result<()> {
+        if self.damaged || self.state != START || !self.input.is_empty() {
+            fail!(Corrupt, "the rANS block does not end where its symbols do ({} bytes over)", self.input.len());
+        }
+        Ok(())
+    }
+}
