@@ -54,21 +54,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of this kind.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            needed: None,
-        }
+        Self { status, message: message.into(), needed: None }
     }
 
     /// A destination of `capacity` bytes that would have to hold `needed`.
     pub fn buffer_too_small(capacity: usize, needed: u64) -> Self {
         let message = format!("the destination holds {capacity} bytes, {needed} are needed");
-        Self {
-            status: Status::BufferTooSmall,
-            message,
-            needed: Some(needed),
-        }
+        Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
     }
 
     /// What kind of failure it was.
@@ -103,10 +95,7 @@ impl std::error::Error for Error {}
 
 /// Memory for `what` could not be had.
 pub(crate) fn out_of_memory(bytes: usize, what: &str) -> Error {
-    Error::new(
-        Status::Memory,
-        format!("no memory for {what} ({bytes} bytes)"),
-    )
+    Error::new(Status::Memory, format!("no memory for {what} ({bytes} bytes)"))
 }
 
 macro_rules! fail {

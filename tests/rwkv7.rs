@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 
-use gptz::model::rwkv7::{Config, Init, Scratch, State, Weights};
+use gptz::model::rwkv7::{Config, Init, Packing, Scratch, State, Weights};
+use gptz::numeric::buffer::Rows;
 use gptz::numeric::level::Level;
 use gptz::numeric::matmul::Precision;
 use gptz::weights::TensorSource;
@@ -18,7 +19,7 @@ fn open(bytes: &[u8]) -> Safetensors<Cursor<&[u8]>> {
 fn fixture(precision: Precision) -> Weights {
     let mut file = open(WEIGHTS);
     let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec)).unwrap();
-    Weights::load(&config, precision, &mut file).unwrap()
+    Weights::load(&config, Packing::all(precision), &mut file).unwrap()
 }
 
 /// The reference's tokens, and its logits after each of them.
@@ -26,9 +27,7 @@ fn reference() -> (Vec<u8>, Vec<f32>) {
     let parsed = safetensors::SafeTensors::deserialize(LOGITS).unwrap();
     let tokens = parsed.tensor("tokens").unwrap().data().to_vec();
     let mut logits = Vec::new();
-    open(LOGITS)
-        .tensor("logits", &[tokens.len(), 256], &mut logits)
-        .unwrap();
+    open(LOGITS).tensor("logits", &[tokens.len(), 256], &mut logits).unwrap();
     (tokens, logits)
 }
 
@@ -40,10 +39,10 @@ fn run(weights: &Weights, level: Level, lanes: &[&[u8]]) -> Vec<Vec<Vec<f32>>> {
         .map(|t| {
             let tokens: Vec<u8> = lanes.iter().map(|lane| lane[t]).collect();
             weights.step(level, &tokens, &mut state, &mut scratch);
-            weights.logits(level, &mut scratch);
-            (0..lanes.len())
-                .map(|lane| scratch.logits().values(lane).to_vec())
-                .collect()
+            let features = scratch.features().clone();
+            let mut logits = Rows::new(lanes.len(), 256).unwrap();
+            weights.logits(level, &features, &mut logits, &mut scratch);
+            (0..lanes.len()).map(|lane| logits.values(lane).to_vec()).collect()
         })
         .collect()
 }
@@ -54,17 +53,12 @@ fn f32_agrees_with_the_reference_in_every_logit() {
     assert!(tokens.len() >= 64);
     let weights = fixture(Precision::F32);
     let config = weights.config();
-    assert!(
-        config.layers == 3 && config.heads() == 2 && config.head_size == 32 && config.g_rank == 16
-    );
+    assert!(config.layers == 3 && config.heads() == 2 && config.head_size == 32 && config.g_rank == 16);
     for level in Level::available() {
         let found = run(&weights, level, &[&tokens]);
         for (t, (found, want)) in found.iter().zip(want.chunks(256)).enumerate() {
             for (i, (a, b)) in found[0].iter().zip(want).enumerate() {
-                assert!(
-                    (a - b).abs() <= 1e-4,
-                    "step {t}, logit {i} at {level:?}: {a}, reference {b}"
-                );
+                assert!((a - b).abs() <= 1e-4, "step {t}, logit {i} at {level:?}: {a}, reference {b}");
             }
         }
     }
@@ -74,12 +68,7 @@ fn f32_agrees_with_the_reference_in_every_logit() {
 fn int8_stays_near_the_reference() {
     let (tokens, want) = reference();
     let found = run(&fixture(Precision::I8), Level::current(), &[&tokens]);
-    let squares: f32 = found
-        .iter()
-        .flat_map(|step| &step[0])
-        .zip(&want)
-        .map(|(a, b)| (a - b) * (a - b))
-        .sum();
+    let squares: f32 = found.iter().flat_map(|step| &step[0]).zip(&want).map(|(a, b)| (a - b) * (a - b)).sum();
     let error = (squares / want.len() as f32).sqrt();
     // The logits' own deviation is 1.5.
     assert!(error > 0.0 && error < 0.1, "root mean square error {error}");
@@ -88,9 +77,8 @@ fn int8_stays_near_the_reference() {
 #[test]
 fn every_level_gives_the_same_bits() {
     let (tokens, _) = reference();
-    let seeded = |config: Config, precision| {
-        Weights::load(&config, precision, &mut Init::new(config, 7)).unwrap()
-    };
+    let seeded =
+        |config: Config, precision| Weights::load(&config, Packing::all(precision), &mut Init::new(config, 7)).unwrap();
     let odd = Config {
         hidden: 192,
         layers: 2,
@@ -105,10 +93,7 @@ fn every_level_gives_the_same_bits() {
         for weights in [fixture(precision), seeded(odd, precision)] {
             let want = run(&weights, Level::PORTABLE, &[&tokens]);
             for level in Level::available() {
-                assert!(
-                    run(&weights, level, &[&tokens]) == want,
-                    "{precision:?} {level:?}"
-                );
+                assert!(run(&weights, level, &[&tokens]) == want, "{precision:?} {level:?}");
             }
         }
     }
@@ -120,14 +105,8 @@ fn a_lane_does_not_depend_on_its_neighbours() {
     let tokens = &tokens[..40];
     for precision in [Precision::F32, Precision::I8] {
         let weights = fixture(precision);
-        let other: Vec<Vec<u8>> = (0..64u8)
-            .map(|lane| {
-                tokens
-                    .iter()
-                    .map(|t| t.wrapping_mul(3).wrapping_add(lane))
-                    .collect()
-            })
-            .collect();
+        let other: Vec<Vec<u8>> =
+            (0..64u8).map(|lane| tokens.iter().map(|t| t.wrapping_mul(3).wrapping_add(lane)).collect()).collect();
         for level in Level::available() {
             let alone = run(&weights, level, &[tokens]);
             for lanes in [2, 3, 7, 16, 33, 64] {
@@ -136,10 +115,7 @@ fn a_lane_does_not_depend_on_its_neighbours() {
                     set[at] = tokens;
                     let found = run(&weights, level, &set);
                     for (t, step) in found.iter().enumerate() {
-                        assert!(
-                            step[at] == alone[t][0],
-                            "{precision:?} {level:?} lane {at} of {lanes}, step {t}"
-                        );
+                        assert!(step[at] == alone[t][0], "{precision:?} {level:?} lane {at} of {lanes}, step {t}");
                     }
                 }
             }
@@ -151,33 +127,18 @@ fn a_lane_does_not_depend_on_its_neighbours() {
 fn saved_weights_load_again_with_the_same_fingerprint_and_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let config = Config {
-        hidden: 64,
-        layers: 2,
-        intermediate: 50,
-        head_size: 32,
-        ..Config::default()
-    };
-    let made = Weights::load(&config, Precision::F32, &mut Init::new(config, 3)).unwrap();
+    let config = Config { hidden: 64, layers: 2, intermediate: 50, head_size: 32, ..Config::default() };
+    let made = Weights::load(&config, Packing::all(Precision::F32), &mut Init::new(config, 3)).unwrap();
     gptz::weights::safetensors::save(&path, &config.tensors(), &mut Init::new(config, 3)).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let parsed = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(
-        parsed.tensor("model.layers.1.attn.x_r").unwrap().shape(),
-        [1, 1, 64]
-    );
+    assert_eq!(parsed.tensor("model.layers.1.attn.x_r").unwrap().shape(), [1, 1, 64]);
     let mut file = open(&bytes);
-    assert_eq!(
-        Config::infer(|name| file.shape(name).map(<[usize]>::to_vec)).unwrap(),
-        config
-    );
-    let loaded = Weights::load(&config, Precision::F32, &mut file).unwrap();
+    assert_eq!(Config::infer(|name| file.shape(name).map(<[usize]>::to_vec)).unwrap(), config);
+    let loaded = Weights::load(&config, Packing::all(Precision::F32), &mut file).unwrap();
     assert_eq!(loaded.fingerprint(), made.fingerprint());
     let text: Vec<u8> = (0..50).collect();
-    assert_eq!(
-        run(&loaded, Level::current(), &[&text]),
-        run(&made, Level::current(), &[&text])
-    );
-    let other = Weights::load(&config, Precision::F32, &mut Init::new(config, 4)).unwrap();
+    assert_eq!(run(&loaded, Level::current(), &[&text]), run(&made, Level::current(), &[&text]));
+    let other = Weights::load(&config, Packing::all(Precision::F32), &mut Init::new(config, 4)).unwrap();
     assert_ne!(other.fingerprint(), made.fingerprint());
 }

@@ -127,8 +127,7 @@ impl Distribution for Frequencies {
             rest -= self.weights[row][column];
             row += 1;
         }
-        let interval =
-            Interval { cumulative: target - rest as u32, frequency: self.weights[row][column] as u32 };
+        let interval = Interval { cumulative: target - rest as u32, frequency: self.weights[row][column] as u32 };
         ((row * WIDTH + column) as u32, interval)
     }
 }

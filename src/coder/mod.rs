@@ -7,7 +7,7 @@ mod rans;
 
 pub use frequencies::Frequencies;
 pub use range::{RangeDecoder, RangeEncoder};
-pub use rans::{RansDecoder, RansEncoder};
+pub use rans::{BLOCK as RANS_BLOCK, RansDecoder, RansEncoder};
 
 use crate::error::Result;
 
@@ -66,7 +66,10 @@ pub trait Encoder {
     /// Appends a symbol.
     fn encode(&mut self, distribution: &impl Distribution, symbol: u32);
     /// Ends the block: appends its bytes to `out` and starts anew.
-    fn finish(&mut self, out: &mut Vec<u8>);
+    ///
+    /// # Errors
+    /// `Memory`, where that ran out at any time since the block began.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()>;
 }
 
 /// Reads symbols back.
@@ -78,6 +81,20 @@ pub trait Decoder {
     /// # Errors
     /// `Corrupt` where it did not.
     fn finish(self) -> Result<()>;
+}
+
+/// Appends to `v` where there is memory for it; tells whether there was.
+fn append<T: Copy>(v: &mut Vec<T>, values: &[T]) -> bool {
+    let there = v.try_reserve(values.len()).is_ok();
+    if there {
+        v.extend_from_slice(values);
+    }
+    there
+}
+
+/// The error of a block for which memory ran out.
+fn no_room() -> crate::error::Error {
+    crate::error::out_of_memory(0, "a coded block")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The range is kept above 2^56, so that dividing it by a total of up to 2^31 loses less than 2^-25 of a symbol.
 
-use super::{Decoder, Distribution, Encoder};
+use super::{Decoder, Distribution, Encoder, append, no_room};
 use crate::error::{Result, fail};
 
 /// The range is renormalised to be above this.
@@ -14,11 +14,13 @@ pub struct RangeEncoder {
     low: u64,
     range: u64,
     out: Vec<u8>,
+    /// Memory ran out: the block is lost.
+    lost: bool,
 }
 
 impl Default for RangeEncoder {
     fn default() -> Self {
-        Self { low: 0, range: u64::MAX, out: Vec::new() }
+        Self { low: 0, range: u64::MAX, out: Vec::new(), lost: false }
     }
 }
 
@@ -57,23 +59,24 @@ impl Encoder for RangeEncoder {
             self.carry();
         }
         while self.range < BOTTOM {
-            self.out.push((self.low >> 56) as u8);
+            self.lost |= !append(&mut self.out, &[(self.low >> 56) as u8]);
             self.low <<= 8;
             self.range <<= 8;
         }
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let value = last_value(self.low, self.range);
         if value < self.low {
             self.carry();
         }
-        self.out.extend(value.to_be_bytes());
+        self.lost |= !append(&mut self.out, &value.to_be_bytes());
         // The decoder takes bytes past the end for zeros.
         let len = self.out.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-        out.extend_from_slice(&self.out[..len]);
+        self.lost |= !append(out, &self.out[..len]);
         self.out.clear();
         (self.low, self.range) = (0, u64::MAX);
+        if std::mem::take(&mut self.lost) { Err(no_room()) } else { Ok(()) }
     }
 }
 

@@ -5,11 +5,11 @@
 //! A block is its final state (48 bits LE, the rest of it as a word) and its words (u16 LE) in the order in which the decoder takes them; blocks
 //! follow each other without a length, for a block ends where its symbols do.
 
-use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL};
+use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL, append, no_room};
 use crate::error::{Result, fail};
 
 /// Symbols a block: 128 Ki. A constant of the format.
-pub(super) const BLOCK: usize = 128 << 10;
+pub const BLOCK: usize = 128 << 10;
 
 const SLOT_BITS: u32 = 31;
 /// Where the state starts in every block, and so where the decoder's must end. Its lower bound at all times.
@@ -35,6 +35,8 @@ pub struct RansEncoder {
     pending: Vec<(u32, u32)>,
     words: Vec<u16>,
     out: Vec<u8>,
+    /// Memory ran out: the block is lost.
+    lost: bool,
 }
 
 impl RansEncoder {
@@ -44,18 +46,20 @@ impl RansEncoder {
             let (from, width) = (u64::from(from), u64::from(width));
             // Below this the symbol leaves the state below 2^63.
             while state >= width << (47 + WORD_BITS - SLOT_BITS) {
-                self.words.push(state as u16);
+                self.lost |= !append(&mut self.words, &[state as u16]);
                 state >>= WORD_BITS;
             }
             state = ((state / width) << SLOT_BITS) + state % width + from;
         }
         // Six bytes hold the state of a decoder that takes the last word before its first symbol.
         if state >= 1 << 48 {
-            self.words.push(state as u16);
+            self.lost |= !append(&mut self.words, &[state as u16]);
             state >>= WORD_BITS;
         }
-        self.out.extend_from_slice(&state.to_le_bytes()[..6]);
-        self.out.extend(self.words.drain(..).rev().flat_map(u16::to_le_bytes));
+        self.lost |= !append(&mut self.out, &state.to_le_bytes()[..6]);
+        for word in self.words.drain(..).rev() {
+            self.lost |= !append(&mut self.out, &word.to_le_bytes());
+        }
     }
 }
 
@@ -63,17 +67,19 @@ impl Encoder for RansEncoder {
     #[inline]
     fn encode(&mut self, distribution: &impl Distribution, symbol: u32) {
         let (from, width) = scaled(distribution.interval(symbol), distribution.total());
-        self.pending.push((from as u32, width as u32));
+        self.lost |= !append(&mut self.pending, &[(from as u32, width as u32)]);
         if self.pending.len() == BLOCK {
             self.flush();
         }
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
         if !self.pending.is_empty() {
             self.flush();
         }
-        out.append(&mut self.out);
+        self.lost |= !append(out, &self.out);
+        self.out.clear();
+        if std::mem::take(&mut self.lost) { Err(no_room()) } else { Ok(()) }
     }
 }
 

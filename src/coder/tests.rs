@@ -42,13 +42,13 @@ fn encode<E: Encoder + Default>(symbols: &[(impl Distribution, u32)]) -> Vec<u8>
         encoder.encode(d, *s);
     }
     let mut out = Vec::new();
-    encoder.finish(&mut out);
+    encoder.finish(&mut out).unwrap();
     // The encoder starts anew.
     let mut again = Vec::new();
     for (d, s) in symbols {
         encoder.encode(d, *s);
     }
-    encoder.finish(&mut again);
+    encoder.finish(&mut again).unwrap();
     assert_eq!(out, again);
     out
 }
@@ -144,10 +144,8 @@ fn bits_are_symbols_like_any_other() {
             (Bit { ones, total }, u32::from(bit))
         })
         .collect();
-    let ideal: f64 = symbols
-        .iter()
-        .map(|(b, s)| (f64::from(b.total) / f64::from(b.interval(*s).frequency)).log2() / 8.0)
-        .sum();
+    let ideal: f64 =
+        symbols.iter().map(|(b, s)| (f64::from(b.total) / f64::from(b.interval(*s).frequency)).log2() / 8.0).sum();
     for size in round_trip(&symbols) {
         assert!((size as f64) < ideal * 1.001 + 16.0, "{size} bytes, ideal {ideal:.1}");
     }
@@ -242,10 +240,14 @@ fn loss(logits: impl Fn(&mut Random) -> Vec<f32>, n: usize) -> Vec<(f64, f64)> {
 #[test]
 fn the_loss_is_at_most_a_thousandth_and_a_thousandth_of_a_bit() {
     let spread = |scale: f32| {
-        move |random: &mut Random| (0..256).map(|_| {
-            let x = random.symmetric();
-            x * x * x * scale
-        }).collect::<Vec<f32>>()
+        move |random: &mut Random| {
+            (0..256)
+                .map(|_| {
+                    let x = random.symmetric();
+                    x * x * x * scale
+                })
+                .collect::<Vec<f32>>()
+        }
     };
     // One symbol has probability p, the others share the rest.
     let certain = |p: f64| {

@@ -1,5 +1,6 @@
 //! Networks that predict the next byte: immutable weights that threads share, and a state that steps.
 
+pub mod file;
 pub mod rwkv7;
 
 /// How many symbols a model predicts: bytes.

@@ -39,8 +39,7 @@ pub fn vectors(n: usize) -> usize {
 /// A vector of `n` copies of `value`, or an error that names `what` was to be held.
 pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
     let mut v = Vec::new();
-    v.try_reserve_exact(n)
-        .map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
+    v.try_reserve_exact(n).map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
     v.resize(n, value);
     Ok(v)
 }
@@ -48,8 +47,7 @@ pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>>
 /// A copy of `v`, or an error that names `what` was to be held.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
     let mut out = Vec::new();
-    out.try_reserve_exact(v.len())
-        .map_err(|_| crate::error::out_of_memory(size_of_val(v), what))?;
+    out.try_reserve_exact(v.len()).map_err(|_| crate::error::out_of_memory(size_of_val(v), what))?;
     out.extend_from_slice(v);
     Ok(out)
 }
@@ -72,13 +70,8 @@ impl Rows {
     /// `lanes` rows of at least `width` f32, all zero.
     pub fn new(lanes: usize, width: usize) -> Result<Self> {
         let stride = vectors(width).max(1);
-        let n = lanes
-            .checked_mul(stride)
-            .ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
-        Ok(Self {
-            data: filled(n, Vec16::ZERO, "activations")?,
-            stride,
-        })
+        let n = lanes.checked_mul(stride).ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
+        Ok(Self { data: filled(n, Vec16::ZERO, "activations")?, stride })
     }
 
     /// How many lanes there are.

@@ -16,10 +16,7 @@ impl FloatEnv {
         if saved != DEFAULT {
             write(DEFAULT);
         }
-        Self {
-            saved,
-            _not_send: std::marker::PhantomData,
-        }
+        Self { saved, _not_send: std::marker::PhantomData }
     }
 }
 

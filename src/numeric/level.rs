@@ -98,23 +98,11 @@ impl Level {
         static FOUND: OnceLock<(Vec<Level>, Cap)> = OnceLock::new();
         let (levels, env) = FOUND.get_or_init(|| {
             let named = std::env::var("GPTZ_CPU").ok();
-            (
-                Self::available(),
-                named.and_then(|n| Cap::from_name(&n)).unwrap_or(Cap::Auto),
-            )
+            (Self::available(), named.and_then(|n| Cap::from_name(&n)).unwrap_or(Cap::Auto))
         });
         let set = Cap::from_number(CAP.load(Ordering::Relaxed)).unwrap_or(Cap::Auto);
-        let allowed = |level: &&Self| {
-            [*env, set]
-                .iter()
-                .all(|cap| *cap == Cap::Auto || level.cap() <= *cap)
-        };
-        levels
-            .iter()
-            .rev()
-            .find(allowed)
-            .copied()
-            .unwrap_or(Self::PORTABLE)
+        let allowed = |level: &&Self| [*env, set].iter().all(|cap| *cap == Cap::Auto || level.cap() <= *cap);
+        levels.iter().rev().find(allowed).copied().unwrap_or(Self::PORTABLE)
     }
 
     fn cap(self) -> Cap {

@@ -16,14 +16,8 @@ const EXP_LIMIT: f32 = 87.0;
 
 /// e^r - 1 - r, over r^2, for |r| <= ln(2)/2; highest power first, as all of these.
 #[expect(clippy::excessive_precision, reason = "as published")]
-const EXP: [f32; 6] = [
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-];
+const EXP: [f32; 6] =
+    [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
 
 /// ln(1 + m) - m + m^2/2, over m^3, for 1 + m in [sqrt(1/2), sqrt(2)).
 #[expect(clippy::excessive_precision, reason = "as published")]
@@ -41,13 +35,7 @@ const LOG: [f32; 9] = [
 
 /// (tanh(x) - x) / x^3 in z = x^2, for |x| < 0.625.
 #[expect(clippy::excessive_precision, reason = "as published")]
-const TANH: [f32; 5] = [
-    -5.70498872745e-3,
-    2.06390887954e-2,
-    -5.37397155531e-2,
-    1.33314422036e-1,
-    -3.33332819422e-1,
-];
+const TANH: [f32; 5] = [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1];
 
 /// log2(e) - 1.
 #[expect(clippy::excessive_precision, reason = "as published")]
@@ -196,14 +184,8 @@ pub fn scalar(f: Function, x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    const ALL: [Function; 6] = [
-        Function::Exp,
-        Function::Sigmoid,
-        Function::Tanh,
-        Function::Ln,
-        Function::Log2,
-        Function::Softplus,
-    ];
+    const ALL: [Function; 6] =
+        [Function::Exp, Function::Sigmoid, Function::Tanh, Function::Ln, Function::Log2, Function::Softplus];
 
     /// The same definitions on plain f32, operation by operation: the oracle.
     fn naive(f: Function, x: f32) -> f32 {
@@ -214,11 +196,7 @@ mod tests {
             if a < b { a } else { b }
         }
         fn horner(x: f32, coefficients: &[f32]) -> f32 {
-            coefficients
-                .iter()
-                .copied()
-                .reduce(|p, c| p * x + c)
-                .unwrap()
+            coefficients.iter().copied().reduce(|p, c| p * x + c).unwrap()
         }
         fn exp(x: f32) -> f32 {
             let x = min(max(x, -87.0), 87.0);
@@ -264,40 +242,15 @@ mod tests {
                 let u = exp(f32::from_bits(x.to_bits() & 0x7fff_ffff) * -1.0);
                 let w = u + 1.0;
                 let d = w - 1.0;
-                let tail = if d < f32::MIN_POSITIVE {
-                    u
-                } else {
-                    ln(w) * (u / d)
-                };
+                let tail = if d < f32::MIN_POSITIVE { u } else { ln(w) * (u / d) };
                 max(x, 0.0) + tail
             }
         }
     }
 
     fn inputs() -> Vec<f32> {
-        let mut v: Vec<f32> = vec![
-            0.0,
-            -0.0,
-            1.0,
-            -1.0,
-            f32::MIN_POSITIVE,
-            1e-45,
-            -1e-45,
-            f32::MAX,
-            f32::MIN,
-        ];
-        v.extend([
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            f32::NAN,
-            -f32::NAN,
-            0.625,
-            -0.625,
-            87.0,
-            -87.0,
-            88.8,
-            -103.9,
-        ]);
+        let mut v: Vec<f32> = vec![0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, 1e-45, -1e-45, f32::MAX, f32::MIN];
+        v.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 0.625, -0.625, 87.0, -87.0, 88.8, -103.9]);
         // A stride coprime to 2^32 visits bit patterns of every exponent.
         v.extend((0..200_000u32).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))));
         v.extend((-40_000..40_000).map(|i| i as f32 * 0.002_5));
@@ -310,8 +263,7 @@ mod tests {
         let x = inputs();
         for f in ALL {
             for level in Level::available() {
-                let mut v: Vec<Vec16> =
-                    x.chunks(16).map(|c| Vec16(c.try_into().unwrap())).collect();
+                let mut v: Vec<Vec16> = x.chunks(16).map(|c| Vec16(c.try_into().unwrap())).collect();
                 map(level, f, &mut v);
                 for (x, y) in x.iter().zip(super::super::buffer::flat(&v)) {
                     let want = naive(f, *x);
@@ -331,34 +283,18 @@ mod tests {
         type Truth = fn(f64) -> f64;
         let cases: [(Function, f32, f32, Truth, f64); 6] = [
             (Function::Exp, -87.0, 87.0, f64::exp, 1.0),
-            (
-                Function::Sigmoid,
-                -80.0,
-                80.0,
-                |x| 1.0 / (1.0 + (-x).exp()),
-                2.5,
-            ),
+            (Function::Sigmoid, -80.0, 80.0, |x| 1.0 / (1.0 + (-x).exp()), 2.5),
             (Function::Tanh, -20.0, 20.0, f64::tanh, 1.5),
             (Function::Ln, 1e-30, 1e30, f64::ln, 1.0),
             (Function::Log2, 1e-30, 1e30, f64::log2, 1.5),
-            (
-                Function::Softplus,
-                -80.0,
-                80.0,
-                |x| x.max(0.0) + (-x.abs()).exp().ln_1p(),
-                3.0,
-            ),
+            (Function::Softplus, -80.0, 80.0, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), 3.0),
         ];
         for (f, low, high, truth, bound) in cases {
             let mut worst = (0.0, 0.0);
             for i in 0..400_000 {
                 let u = i as f32 / 399_999.0;
                 // Logarithms are walked over their exponents, the others evenly.
-                let x = if low > 0.0 {
-                    10f32.powf(-30.0 + 60.0 * u)
-                } else {
-                    low + (high - low) * u
-                };
+                let x = if low > 0.0 { 10f32.powf(-30.0 + 60.0 * u) } else { low + (high - low) * u };
                 let want = truth(f64::from(x));
                 let size = (want as f32).abs().max(f32::MIN_POSITIVE);
                 let ulp = f64::from(size.next_up() - size);
@@ -368,12 +304,7 @@ mod tests {
                 }
             }
             println!("{f:?}: largest error {:.2} ulp at {:e}", worst.0, worst.1);
-            assert!(
-                worst.0 <= bound,
-                "{f:?}: {:.2} ulp at {:e}, stated {bound}",
-                worst.0,
-                worst.1
-            );
+            assert!(worst.0 <= bound, "{f:?}: {:.2} ulp at {:e}, stated {bound}", worst.0, worst.1);
         }
     }
 }

@@ -57,35 +57,15 @@ impl Kernel for LayerNorm<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        group_norm(
-            s,
-            self.x,
-            self.x.len(),
-            (self.weight, self.bias),
-            self.eps,
-            self.out,
-        );
+        group_norm(s, self.x, self.x.len(), (self.weight, self.bias), self.eps, self.out);
     }
 }
 
 /// Layer norm of one vector (Ba, Kiros, Hinton 2016). All slices have the same length.
-pub fn layer_norm(
-    level: Level,
-    x: &[Vec16],
-    weight: &[Vec16],
-    bias: &[Vec16],
-    eps: f32,
-    out: &mut [Vec16],
-) {
+pub fn layer_norm(level: Level, x: &[Vec16], weight: &[Vec16], bias: &[Vec16], eps: f32, out: &mut [Vec16]) {
     let n = x.len();
     let (weight, bias, out) = (&weight[..n], &bias[..n], &mut out[..n]);
-    level.run(LayerNorm {
-        x,
-        weight,
-        bias,
-        eps,
-        out,
-    });
+    level.run(LayerNorm { x, weight, bias, eps, out });
 }
 
 #[cfg(test)]
@@ -95,13 +75,7 @@ mod tests {
     use super::super::testing::{KINDS, assert_same, naive_sum, values};
     use super::*;
 
-    struct Groups<'a>(
-        &'a [Vec16],
-        usize,
-        &'a [Vec16],
-        &'a [Vec16],
-        &'a mut [Vec16],
-    );
+    struct Groups<'a>(&'a [Vec16], usize, &'a [Vec16], &'a [Vec16], &'a mut [Vec16]);
 
     impl Kernel for Groups<'_> {
         type Output = ();
@@ -115,9 +89,7 @@ mod tests {
         let mean = naive_sum(x) / x.len() as f32;
         let squares: Vec<f32> = x.iter().map(|x| (x - mean) * (x - mean)).collect();
         let scale = 1.0 / (naive_sum(&squares) / x.len() as f32 + eps).sqrt();
-        (0..x.len())
-            .map(|i| ((x[i] - mean) * scale) * w[i] + b[i])
-            .collect()
+        (0..x.len()).map(|i| ((x[i] - mean) * scale) * w[i] + b[i]).collect()
     }
 
     #[test]
@@ -130,24 +102,14 @@ mod tests {
                 let group = if n % 64 == 0 { 64 } else { 32 };
                 let by_group: Vec<f32> = (0..n)
                     .step_by(group)
-                    .flat_map(|g| {
-                        naive(&x[g..g + group], &w[g..g + group], &b[g..g + group], 64e-5)
-                    })
+                    .flat_map(|g| naive(&x[g..g + group], &w[g..g + group], &b[g..g + group], 64e-5))
                     .collect();
                 for level in Level::available() {
                     let mut out = vec![Vec16::ZERO; n / 16];
                     layer_norm(level, &vx, &vw, &vb, 1e-5, &mut out);
-                    assert_same(
-                        flat(&out),
-                        &naive(&x, &w, &b, 1e-5),
-                        &format!("layer {n} {kind:?} {level:?}"),
-                    );
+                    assert_same(flat(&out), &naive(&x, &w, &b, 1e-5), &format!("layer {n} {kind:?} {level:?}"));
                     level.run(Groups(&vx, group / 16, &vw, &vb, &mut out));
-                    assert_same(
-                        flat(&out),
-                        &by_group,
-                        &format!("group {n} {kind:?} {level:?}"),
-                    );
+                    assert_same(flat(&out), &by_group, &format!("group {n} {kind:?} {level:?}"));
                 }
             }
         }

@@ -8,9 +8,8 @@ impl Random {
     /// The stream of this seed and name: the name is mixed in by 64-bit FNV-1a, so that every tensor has its own
     /// and none depends on the order in which they are made.
     pub fn new(seed: u64, name: &str) -> Self {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash =
+            name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
         let mut mixed = Self(seed);
         Self(mixed.next_u64() ^ hash)
     }
@@ -47,13 +46,7 @@ mod tests {
         let v: Vec<f32> = (0..10_000).map(|_| r.symmetric()).collect();
         assert!(v.iter().all(|x| (-1.0..1.0).contains(x)));
         assert!(v.iter().sum::<f32>().abs() < 200.0);
-        assert_ne!(
-            Random::new(0, "b").next_u64(),
-            Random::new(0, "a").next_u64()
-        );
-        assert_ne!(
-            Random::new(1, "a").next_u64(),
-            Random::new(0, "a").next_u64()
-        );
+        assert_ne!(Random::new(0, "b").next_u64(), Random::new(0, "a").next_u64());
+        assert_ne!(Random::new(1, "a").next_u64(), Random::new(0, "a").next_u64());
     }
 }

@@ -18,13 +18,7 @@ pub(crate) const KINDS: [Kind; 3] = [Kind::Even, Kind::Wide, Kind::Wild];
 
 pub(crate) fn values(random: &mut Random, n: usize, kind: Kind) -> Vec<f32> {
     let special = [0.0, -0.0, 1e-45, -1e-40, 1e-30, 1e15, -1e15, 0.5];
-    let wild = [
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::NAN,
-        f32::MAX,
-        f32::MIN,
-    ];
+    let wild = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN];
     (0..n)
         .map(|_| {
             let (pick, x) = (random.next_u64() % 100, random.symmetric());
@@ -52,10 +46,7 @@ pub(crate) fn rows(lanes: usize, values: &[f32]) -> Rows {
 pub(crate) fn assert_same(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-        assert!(
-            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
-            "{what}, value {i}: {a:e}, expected {b:e}"
-        );
+        assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{what}, value {i}: {a:e}, expected {b:e}");
     }
 }
 

@@ -52,13 +52,7 @@ fn step<S: Simd, const V: usize, const Q: usize>(s: S, Step { state, head, y }: 
     let (columns, _) = state.as_chunks_mut::<V>();
     let columns = &mut columns[..n];
     let take = |x| &flat(x)[..n];
-    let (r, w, k, kk, b) = (
-        take(head.r),
-        take(head.w),
-        take(head.k),
-        take(head.kk),
-        take(head.b),
-    );
+    let (r, w, k, kk, b) = (take(head.r), take(head.w), take(head.k), take(head.kk), take(head.b));
     for first in (0..V).step_by(Q) {
         let mut removed = [s.splat(0.0); Q];
         for j in 0..n {
@@ -125,14 +119,7 @@ mod tests {
                     }
                 }
                 let p: Vec<Vec<Vec16>> = x.iter().map(|x| padded(x, "test").unwrap()).collect();
-                let head = Head {
-                    r: &p[0],
-                    w: &p[1],
-                    k: &p[2],
-                    v: &p[3],
-                    kk: &p[4],
-                    b: &p[5],
-                };
+                let head = Head { r: &p[0], w: &p[1], k: &p[2], v: &p[3], kk: &p[4], b: &p[5] };
                 for level in Level::available() {
                     let mut state = padded(&s, "test").unwrap();
                     let mut y = vec![Vec16::ZERO; n / 16];

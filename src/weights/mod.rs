@@ -51,10 +51,7 @@ pub(crate) struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     pub(crate) fn new(source: &'a mut dyn TensorSource) -> Self {
-        Self {
-            source,
-            hash: Sha256::new(),
-        }
+        Self { source, hash: Sha256::new() }
     }
 
     pub(crate) fn fingerprint(self) -> Fingerprint {
@@ -66,11 +63,7 @@ impl TensorSource for Checked<'_> {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
         self.source.tensor(name, shape, out)?;
         if let Some(i) = out.iter().position(|v| !v.is_finite()) {
-            fail!(
-                Model,
-                "{name}: value {i} is {}, weights must be finite",
-                out[i]
-            );
+            fail!(Model, "{name}: value {i} is {}, weights must be finite", out[i]);
         }
         self.hash.update((name.len() as u32).to_le_bytes());
         self.hash.update(name);

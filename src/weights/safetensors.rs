@@ -32,47 +32,25 @@ impl<R: Read + Seek> Safetensors<R> {
     pub fn open(mut input: R, len: u64) -> Result<Self> {
         let mut size = [0u8; 8];
         if len < 8 {
-            fail!(
-                Model,
-                "not a safetensors file: {len} bytes, the header's length alone takes 8"
-            );
+            fail!(Model, "not a safetensors file: {len} bytes, the header's length alone takes 8");
         }
         input.read_exact(&mut size).map_err(|e| read_error(&e))?;
         let size = u64::from_le_bytes(size);
         if size > len - 8 || size > MAX_HEADER {
-            fail!(
-                Model,
-                "not a safetensors file: it promises a header of {size} bytes, {} are there",
-                len - 8
-            );
+            fail!(Model, "not a safetensors file: it promises a header of {size} bytes, {} are there", len - 8);
         }
         let mut header = filled(size as usize, 0u8, "the header of a safetensors file")?;
         input.read_exact(&mut header).map_err(|e| read_error(&e))?;
-        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
-            Error::new(
-                Status::Model,
-                format!("the header of the safetensors file: {e}"),
-            )
-        })?;
-        let tensors: BTreeMap<_, _> = metadata
-            .tensors()
-            .into_iter()
-            .map(|(k, v)| (k, v.clone()))
-            .collect();
+        let metadata: Metadata = serde_json::from_slice(&header)
+            .map_err(|e| Error::new(Status::Model, format!("the header of the safetensors file: {e}")))?;
+        let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().map(|(k, v)| (k, v.clone())).collect();
         check_offsets(&tensors, len - 8 - size)?;
-        Ok(Self {
-            input,
-            data: 8 + size,
-            tensors,
-        })
+        Ok(Self { input, data: 8 + size, tensors })
     }
 
     /// Names and shapes, by name.
     pub fn specs(&self) -> impl Iterator<Item = TensorSpec> + '_ {
-        self.tensors.iter().map(|(name, info)| TensorSpec {
-            name: name.clone(),
-            shape: info.shape.clone(),
-        })
+        self.tensors.iter().map(|(name, info)| TensorSpec { name: name.clone(), shape: info.shape.clone() })
     }
 
     /// A tensor's shape, if there is one of this name.
@@ -99,25 +77,14 @@ fn check_offsets(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Resu
             );
         }
         let count = info.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        let bytes = count
-            .and_then(|n| n.checked_mul(info.dtype.bitsize()))
-            .map(|bits| bits / 8);
+        let bytes = count.and_then(|n| n.checked_mul(info.dtype.bitsize())).map(|bits| bits / 8);
         if bytes != Some(to - from) {
-            fail!(
-                Model,
-                "{name}: {} bytes are there for shape {:?} of {:?}",
-                to - from,
-                info.shape,
-                info.dtype
-            );
+            fail!(Model, "{name}: {} bytes are there for shape {:?} of {:?}", to - from, info.shape, info.dtype);
         }
         end = to;
     }
     if end as u64 != available {
-        fail!(
-            Model,
-            "the safetensors file has {available} bytes of tensors, its header names {end}"
-        );
+        fail!(Model, "the safetensors file has {available} bytes of tensors, its header names {end}");
     }
     Ok(())
 }
@@ -131,44 +98,24 @@ fn same_shape(a: &[usize], b: &[usize]) -> bool {
 impl<R: Read + Seek> TensorSource for Safetensors<R> {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
         let Some(info) = self.tensors.get(name) else {
-            fail!(
-                Model,
-                "{name}: missing, a tensor of shape {shape:?} is needed"
-            );
+            fail!(Model, "{name}: missing, a tensor of shape {shape:?} is needed");
         };
         if !same_shape(&info.shape, shape) {
-            fail!(
-                Model,
-                "{name}: its shape is {:?}, {shape:?} is needed",
-                info.shape
-            );
+            fail!(Model, "{name}: its shape is {:?}, {shape:?} is needed", info.shape);
         }
         let (from, to) = info.data_offsets;
         let mut bytes = filled(to - from, 0u8, name)?;
-        self.input
-            .seek(SeekFrom::Start(self.data + from as u64))
-            .map_err(|e| read_error(&e).within(name))?;
-        self.input
-            .read_exact(&mut bytes)
-            .map_err(|e| read_error(&e).within(name))?;
+        self.input.seek(SeekFrom::Start(self.data + from as u64)).map_err(|e| read_error(&e).within(name))?;
+        self.input.read_exact(&mut bytes).map_err(|e| read_error(&e).within(name))?;
         out.clear();
         out.try_reserve_exact(info.shape.iter().product())
             .map_err(|_| crate::error::out_of_memory(bytes.len(), name))?;
         let (pairs, _) = bytes.as_chunks::<2>();
         match info.dtype {
-            Dtype::F32 => out.extend(
-                bytes
-                    .as_chunks::<4>()
-                    .0
-                    .iter()
-                    .map(|b| f32::from_le_bytes(*b)),
-            ),
+            Dtype::F32 => out.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),
             Dtype::F16 => out.extend(pairs.iter().map(|b| half::f16::from_le_bytes(*b).to_f32())),
             Dtype::BF16 => out.extend(pairs.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32())),
-            other => fail!(
-                Model,
-                "{name}: its dtype is {other:?}; F32, F16 and BF16 can be read"
-            ),
+            other => fail!(Model, "{name}: its dtype is {other:?}; F32, F16 and BF16 can be read"),
         }
         Ok(())
     }
@@ -180,16 +127,12 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
 /// What the source answers, `Io` where the file cannot be written. Then `path` is as it was.
 pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) -> Result<()> {
     let io = |e: std::io::Error| Error::new(Status::Io, format!("writing {}: {e}", path.display()));
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
     {
         let mut out = std::io::BufWriter::new(file.as_file_mut());
         let header = header(specs)?;
-        out.write_all(&(header.len() as u64).to_le_bytes())
-            .map_err(io)?;
+        out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
         out.write_all(&header).map_err(io)?;
         let mut values = Vec::new();
         for spec in specs {
@@ -203,9 +146,7 @@ pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) ->
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;
     #[cfg(unix)]
-    std::fs::File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(io)?;
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(io)?;
     Ok(())
 }
 
@@ -216,26 +157,11 @@ fn header(specs: &[TensorSpec]) -> Result<Vec<u8>> {
         let from = offset;
         offset += spec.len() * 4;
         let shape = spec.shape.clone();
-        (
-            spec.name.clone(),
-            TensorInfo {
-                dtype: Dtype::F32,
-                shape,
-                data_offsets: (from, offset),
-            },
-        )
+        (spec.name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (from, offset) })
     });
-    let internal = |e: String| {
-        Error::new(
-            Status::Internal,
-            format!("the header of a safetensors file: {e}"),
-        )
-    };
-    let metadata = Metadata::new(
-        Some(HashMap::from([("format".into(), "pt".into())])),
-        tensors.collect(),
-    )
-    .map_err(|e| internal(e.to_string()))?;
+    let internal = |e: String| Error::new(Status::Internal, format!("the header of a safetensors file: {e}"));
+    let metadata = Metadata::new(Some(HashMap::from([("format".into(), "pt".into())])), tensors.collect())
+        .map_err(|e| internal(e.to_string()))?;
     let mut json = serde_json::to_vec(&metadata).map_err(|e| internal(e.to_string()))?;
     json.resize(json.len().next_multiple_of(8), b' ');
     Ok(json)

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, Status, fail};
 use crate::model::VOCAB;
-use crate::numeric::matmul::{Matrix, Precision};
+use crate::numeric::matmul::Matrix;
 
 /// Sizes, in values unless said otherwise. [`Config::check`] tells what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,36 +77,18 @@ impl Config {
     /// `Method`, naming the part that cannot.
     pub fn check(&self) -> Result<()> {
         if !matches!(self.head_size, 32 | 64) {
-            fail!(
-                Method,
-                "head_size={}: 32 and 64 are allowed",
-                self.head_size
-            );
+            fail!(Method, "head_size={}: 32 and 64 are allowed", self.head_size);
         }
         if !(1..=Self::MAX_LAYERS).contains(&self.layers) {
-            fail!(
-                Method,
-                "layers={}: 1 to {} are allowed",
-                self.layers,
-                Self::MAX_LAYERS
-            );
+            fail!(Method, "layers={}: 1 to {} are allowed", self.layers, Self::MAX_LAYERS);
         }
         for (name, width) in self.widths() {
             if !(1..=Self::MAX_WIDTH).contains(&width) {
-                fail!(
-                    Method,
-                    "{name}={width}: 1 to {} are allowed",
-                    Self::MAX_WIDTH
-                );
+                fail!(Method, "{name}={width}: 1 to {} are allowed", Self::MAX_WIDTH);
             }
         }
         if !self.hidden.is_multiple_of(self.head_size) {
-            fail!(
-                Method,
-                "hidden={}: a multiple of head_size={} is needed",
-                self.hidden,
-                self.head_size
-            );
+            fail!(Method, "hidden={}: a multiple of head_size={} is needed", self.hidden, self.head_size);
         }
         Ok(())
     }
@@ -119,17 +101,11 @@ impl Config {
         let matrix = |name: &str| match shape_of(name).as_deref() {
             Some(&[rows, cols]) => Ok((rows, cols)),
             Some(other) => fail!(Model, "{name}: its shape is {other:?}, a matrix is needed"),
-            None => fail!(
-                Model,
-                "{name}: missing; RWKV-7 weights under flash-linear-attention's names are needed"
-            ),
+            None => fail!(Model, "{name}: missing; RWKV-7 weights under flash-linear-attention's names are needed"),
         };
         let (vocab, hidden) = matrix("model.embeddings.weight")?;
         if vocab != VOCAB {
-            fail!(
-                Model,
-                "model.embeddings.weight: its shape is [{vocab}, {hidden}], [{VOCAB}, hidden] is needed"
-            );
+            fail!(Model, "model.embeddings.weight: its shape is [{vocab}, {hidden}], [{VOCAB}, hidden] is needed");
         }
         let layers = (0..=Self::MAX_LAYERS)
             .take_while(|i| shape_of(&format!("model.layers.{i}.attn.r_proj.weight")).is_some())
@@ -144,49 +120,30 @@ impl Config {
             decay_rank: first("attn.w_lora.lora.0.weight")?.0,
             a_rank: first("attn.a_lora.lora.0.weight")?.0,
             // Layer 0 has none; a network of one layer has none at all.
-            v_rank: if layers > 1 {
-                matrix("model.layers.1.attn.v_lora.lora.0.weight")?.0
-            } else {
-                1
-            },
+            v_rank: if layers > 1 { matrix("model.layers.1.attn.v_lora.lora.0.weight")?.0 } else { 1 },
             g_rank: first("attn.g_lora.lora.0.weight")?.0,
         };
-        config.check().map_err(|e| {
-            Error::new(
-                Status::Model,
-                format!("the weights' shapes: {}", e.message()),
-            )
-        })?;
+        config.check().map_err(|e| Error::new(Status::Model, format!("the weights' shapes: {}", e.message())))?;
         Ok(config)
     }
 
     /// How many bytes the packed weights take; saturates.
-    pub fn weight_bytes(&self, precision: Precision) -> u64 {
+    pub fn weight_bytes(&self, packing: super::Packing) -> u64 {
         let [hidden, inter, w, a, v, g] = self.widths().map(|(_, n)| n as u64);
-        let m = |rows, cols| Matrix::bytes(rows, cols, precision);
+        let m = |rows, cols| Matrix::bytes(rows, cols, packing.body);
         let pair = |rank| m(rank, hidden).saturating_add(m(hidden, rank));
         let vectors = hidden.saturating_mul(4 * 19);
-        [
-            m(hidden, hidden).saturating_mul(4),
-            pair(w),
-            pair(a),
-            pair(v),
-            pair(g),
-            m(inter, hidden),
-            m(hidden, inter),
-        ]
-        .into_iter()
-        .fold(vectors, u64::saturating_add)
-        .saturating_mul(self.layers as u64)
-        .saturating_add(m(VOCAB as u64, hidden))
-        .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
+        [m(hidden, hidden).saturating_mul(4), pair(w), pair(a), pair(v), pair(g), m(inter, hidden), m(hidden, inter)]
+            .into_iter()
+            .fold(vectors, u64::saturating_add)
+            .saturating_mul(self.layers as u64)
+            .saturating_add(Matrix::bytes(VOCAB as u64, hidden, packing.head))
+            .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
     }
 
     /// How many bytes the state of a lane takes; saturates.
     pub fn state_bytes(&self) -> u64 {
-        let per_layer = (self.hidden as u64)
-            .saturating_mul(self.head_size as u64 + 2)
-            .saturating_mul(4);
+        let per_layer = (self.hidden as u64).saturating_mul(self.head_size as u64 + 2).saturating_mul(4);
         per_layer.saturating_mul(self.layers as u64)
     }
 }
@@ -200,36 +157,12 @@ mod tests {
         let good = Config::default();
         good.check().unwrap();
         let bad = [
-            (
-                "head_size",
-                Config {
-                    head_size: 48,
-                    ..good
-                },
-            ),
-            (
-                "hidden",
-                Config {
-                    hidden: 100,
-                    ..good
-                },
-            ),
+            ("head_size", Config { head_size: 48, ..good }),
+            ("hidden", Config { hidden: 100, ..good }),
             ("hidden", Config { hidden: 0, ..good }),
             ("layers", Config { layers: 0, ..good }),
-            (
-                "layers",
-                Config {
-                    layers: 1025,
-                    ..good
-                },
-            ),
-            (
-                "intermediate",
-                Config {
-                    intermediate: 65_537,
-                    ..good
-                },
-            ),
+            ("layers", Config { layers: 1025, ..good }),
+            ("intermediate", Config { intermediate: 65_537, ..good }),
             ("g_rank", Config { g_rank: 0, ..good }),
         ];
         for (name, config) in bad {

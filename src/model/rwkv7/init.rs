@@ -27,11 +27,7 @@ impl Init {
 
 /// x^p for x from 0 to 1, by our own exp and ln.
 fn power(x: f32, p: f32) -> f32 {
-    if x <= 0.0 {
-        0.0
-    } else {
-        scalar(Function::Exp, p * scalar(Function::Ln, x))
-    }
+    if x <= 0.0 { 0.0 } else { scalar(Function::Exp, p * scalar(Function::Ln, x)) }
 }
 
 impl TensorSource for Init {
@@ -43,10 +39,7 @@ impl TensorSource for Init {
         }
         let mut random = Random::new(self.seed, name);
         let parts: Vec<&str> = name.split('.').collect();
-        let layer = parts
-            .get(2)
-            .and_then(|l| l.parse::<usize>().ok())
-            .unwrap_or(0);
+        let layer = parts.get(2).and_then(|l| l.parse::<usize>().ok()).unwrap_or(0);
         let depth = 1.0 - layer as f32 / self.config.layers as f32;
         let hidden = self.config.hidden as f32;
         // A matrix whose inputs have variance 1 has outputs of this standard deviation.
@@ -54,21 +47,14 @@ impl TensorSource for Init {
             let bound = gain * (3.0 / shape[shape.len() - 1] as f32).sqrt();
             out.extend((0..n).map(|_| random.symmetric() * bound));
         };
-        let part = if parts[0] == "model" && parts[1] == "layers" {
-            parts[3..].join(".")
-        } else {
-            name.to_owned()
-        };
+        let part = if parts[0] == "model" && parts[1] == "layers" { parts[3..].join(".") } else { name.to_owned() };
         match &*part {
             "model.embeddings.weight" => uniform((hidden / 3.0).sqrt()),
             "lm_head.weight" => uniform(0.2),
-            "attn.r_proj.weight" | "attn.k_proj.weight" | "attn.v_proj.weight"
-            | "attn.o_proj.weight" => uniform(1.0),
+            "attn.r_proj.weight" | "attn.k_proj.weight" | "attn.v_proj.weight" | "attn.o_proj.weight" => uniform(1.0),
             "ffn.key.weight" | "ffn.value.weight" => uniform(1.0),
             "attn.g_lora.lora.0.weight" | "attn.g_lora.lora.2.weight" => uniform(1.0),
-            p if p.ends_with("_lora.lora.0.weight") || p.ends_with("_lora.lora.2.weight") => {
-                uniform(0.3)
-            }
+            p if p.ends_with("_lora.lora.0.weight") || p.ends_with("_lora.lora.2.weight") => uniform(0.3),
             p => {
                 let Some(value) = vector(p, depth, self.config.head_size) else {
                     fail!(Internal, "{name}: a tensor without an initialisation");
@@ -82,9 +68,7 @@ impl TensorSource for Init {
 
 /// The value of a vector's entry i at i / hidden.
 fn vector(part: &str, depth: f32, head_size: usize) -> Option<Box<dyn Fn(f32, usize) -> f32>> {
-    let shift = |p: f32| -> Box<dyn Fn(f32, usize) -> f32> {
-        Box::new(move |x, _| 1.0 - power(x, p * depth))
-    };
+    let shift = |p: f32| -> Box<dyn Fn(f32, usize) -> f32> { Box::new(move |x, _| 1.0 - power(x, p * depth)) };
     // Within a head from -1 to 1, flat in the middle: heads see several time scales.
     let zigzag = move |i: usize| {
         let half = (head_size - 1) as f32 * 0.5;
@@ -99,12 +83,8 @@ fn vector(part: &str, depth: f32, head_size: usize) -> Option<Box<dyn Fn(f32, us
         "attn.k_k" => Box::new(|x, _| 0.71 - 0.1 * (x - 0.5)),
         "attn.k_a" => Box::new(|_, _| 1.02),
         "attn.r_k" => Box::new(|_, _| -0.04),
-        "attn.w_lora.lora.2.bias" => {
-            Box::new(move |x, i| -5.5 + 6.0 * power(x, 2.0 - depth) + 2.5 * zigzag(i))
-        }
-        "attn.a_lora.lora.2.bias" => {
-            Box::new(move |x, i| -0.19 + 0.3 * zigzag(i) + 0.4 * (x - 0.5))
-        }
+        "attn.w_lora.lora.2.bias" => Box::new(move |x, i| -5.5 + 6.0 * power(x, 2.0 - depth) + 2.5 * zigzag(i)),
+        "attn.a_lora.lora.2.bias" => Box::new(move |x, i| -0.19 + 0.3 * zigzag(i) + 0.4 * (x - 0.5)),
         "attn.v_lora.lora.2.bias" => Box::new(|x, _| 0.73 - 0.4 * (x - 0.5)),
         p if p.ends_with("norm.weight") => Box::new(|_, _| 1.0),
         p if p.ends_with("norm.bias") => Box::new(|_, _| 0.0),

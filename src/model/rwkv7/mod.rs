@@ -15,4 +15,4 @@ pub use config::Config;
 pub use init::Init;
 pub use state::State;
 pub use step::Scratch;
-pub use weights::Weights;
+pub use weights::{Packing, Weights};

@@ -28,16 +28,8 @@ impl State {
             lanes,
             width,
             matrices,
-            shifts: filled(
-                config.layers * 2 * lanes * width,
-                Vec16::ZERO,
-                "a model's state",
-            )?,
-            wkv: filled(
-                config.layers * lanes * matrices,
-                Vec16::ZERO,
-                "a model's state",
-            )?,
+            shifts: filled(config.layers * 2 * lanes * width, Vec16::ZERO, "a model's state")?,
+            wkv: filled(config.layers * lanes * matrices, Vec16::ZERO, "a model's state")?,
         })
     }
 

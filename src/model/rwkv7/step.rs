@@ -4,7 +4,6 @@ use super::kernels::{Activate, Activation, Add, Finish, Prepare, TokenShift, Val
 use super::weights::{Layer, LowRank};
 use super::{Config, State, Weights};
 use crate::error::Result;
-use crate::model::VOCAB;
 use crate::numeric::buffer::{Rows, vectors};
 use crate::numeric::level::Level;
 use crate::numeric::matmul::{Activations, Matrix};
@@ -30,7 +29,6 @@ pub struct Scratch {
     v_low: Rows,
     low: [Rows; 4],
     wide: Rows,
-    logits: Rows,
     quantised: Activations,
 }
 
@@ -42,14 +40,8 @@ impl Scratch {
     pub fn new(config: &Config, lanes: usize) -> Result<Self> {
         let rows = || Rows::new(lanes, config.hidden);
         let rank = |n| Rows::new(lanes, n);
-        let widest = [
-            config.intermediate,
-            config.hidden,
-            config.decay_rank,
-            config.a_rank,
-            config.v_rank,
-            config.g_rank,
-        ];
+        let widest =
+            [config.intermediate, config.hidden, config.decay_rank, config.a_rank, config.v_rank, config.g_rank];
         Ok(Self {
             x: rows()?,
             normed: rows()?,
@@ -64,14 +56,8 @@ impl Scratch {
             y: rows()?,
             v_first: rows()?,
             v_low: rows()?,
-            low: [
-                rank(config.decay_rank)?,
-                rank(config.a_rank)?,
-                rank(config.v_rank)?,
-                rank(config.g_rank)?,
-            ],
+            low: [rank(config.decay_rank)?, rank(config.a_rank)?, rank(config.v_rank)?, rank(config.g_rank)?],
             wide: Rows::new(lanes, config.intermediate)?,
-            logits: Rows::new(lanes, VOCAB)?,
             quantised: Activations::new(lanes, widest.into_iter().max().unwrap_or(0))?,
         })
     }
@@ -81,24 +67,14 @@ impl Scratch {
         &self.normed
     }
 
-    /// The last [`Weights::logits`], one row a lane, 256 values.
-    pub fn logits(&self) -> &Rows {
-        &self.logits
-    }
-
     /// How many bytes it takes for one lane; saturates.
     pub fn bytes(config: &Config) -> u64 {
         let hidden = 20 * config.hidden as u64;
-        let ranks = [
-            config.decay_rank,
-            config.a_rank,
-            config.v_rank,
-            config.g_rank,
-        ]
-        .iter()
-        .map(|r| *r as u64 + 16)
-        .sum::<u64>();
-        (hidden + ranks + 3 * config.intermediate as u64 + VOCAB as u64 + 32).saturating_mul(4)
+        let ranks = [config.decay_rank, config.a_rank, config.v_rank, config.g_rank]
+            .iter()
+            .map(|r| *r as u64 + 16)
+            .sum::<u64>();
+        (hidden + ranks + 3 * config.intermediate as u64 + 32).saturating_mul(4)
     }
 }
 
@@ -122,37 +98,20 @@ impl Weights {
         norm_lanes(level, &self.norm, &scratch.x, &mut scratch.normed);
     }
 
-    /// The frozen head: logits of the next byte from what the last step left in `scratch`.
-    pub fn logits(&self, level: Level, scratch: &mut Scratch) {
-        self.head.mul(
-            level,
-            &scratch.normed,
-            &mut scratch.logits,
-            &mut scratch.quantised,
-        );
+    /// The frozen head: logits of the next byte, 256 a row, from the features of a step.
+    pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows, scratch: &mut Scratch) {
+        self.head.mul(level, features, logits, &mut scratch.quantised);
     }
 
     /// A layer's first half: token shift, projections, the recurrence, group norm, gate.
-    fn attention(
-        &self,
-        level: Level,
-        index: usize,
-        layer: &Layer,
-        state: &mut State,
-        t: &mut Scratch,
-    ) {
+    fn attention(&self, level: Level, index: usize, layer: &Layer, state: &mut State, t: &mut Scratch) {
         let lanes = t.x.lanes();
         norm_lanes(level, &layer.attn_norm, &t.x, &mut t.normed);
         for lane in 0..lanes {
             let x = t.normed.row(lane);
             let out = t.mixed.each_mut().map(|rows| rows.row_mut(lane));
             let mix = layer.mix.each_ref().map(|m| &**m);
-            level.run(TokenShift {
-                x,
-                last: state.shift_mut(index, 0, lane),
-                mix,
-                out,
-            });
+            level.run(TokenShift { x, last: state.shift_mut(index, 0, lane), mix, out });
         }
         let [x_r, x_w, x_k, x_v, x_a, x_g] = &t.mixed;
         let [low_w, low_a, low_v, low_g] = &mut t.low;
@@ -160,25 +119,9 @@ impl Weights {
         layer.receptance.mul(level, x_r, &mut t.r, q);
         layer.key.mul(level, x_k, &mut t.k, q);
         layer.value.mul(level, x_v, &mut t.v, q);
-        low_rank(
-            level,
-            &layer.decay,
-            Some(Activation::Tanh),
-            x_w,
-            low_w,
-            &mut t.w,
-            q,
-        );
+        low_rank(level, &layer.decay, Some(Activation::Tanh), x_w, low_w, &mut t.w, q);
         low_rank(level, &layer.rate, None, x_a, low_a, &mut t.a, q);
-        low_rank(
-            level,
-            &layer.gate,
-            Some(Activation::Sigmoid),
-            x_g,
-            low_g,
-            &mut t.g,
-            q,
-        );
+        low_rank(level, &layer.gate, Some(Activation::Sigmoid), x_g, low_g, &mut t.g, q);
         match &layer.value_mix {
             Some(pair) => low_rank(level, pair, None, x_v, low_v, &mut t.v_low, q),
             None => {
@@ -190,26 +133,11 @@ impl Weights {
         for lane in 0..lanes {
             self.recur(level, index, layer, state, t, lane);
         }
-        add_product(
-            level,
-            &layer.output,
-            &t.y,
-            &mut t.normed,
-            &mut t.x,
-            &mut t.quantised,
-        );
+        add_product(level, &layer.output, &t.y, &mut t.normed, &mut t.x, &mut t.quantised);
     }
 
     /// One lane's heads, and what surrounds the recurrence.
-    fn recur(
-        &self,
-        level: Level,
-        index: usize,
-        layer: &Layer,
-        state: &mut State,
-        t: &mut Scratch,
-        lane: usize,
-    ) {
+    fn recur(&self, level: Level, index: usize, layer: &Layer, state: &mut State, t: &mut Scratch, lane: usize) {
         let head = vectors(self.config.head_size);
         level.run(Prepare {
             head,
@@ -229,13 +157,8 @@ impl Weights {
             }),
         });
         let rows = [&t.r, &t.w, &t.k, &t.v, &t.kk, &t.a].map(|rows| rows.row(lane));
-        let states = state
-            .wkv_mut(index, lane)
-            .chunks_exact_mut(head * self.config.head_size);
-        for ((i, state), y) in states
-            .enumerate()
-            .zip(t.y.row_mut(lane).chunks_exact_mut(head))
-        {
+        let states = state.wkv_mut(index, lane).chunks_exact_mut(head * self.config.head_size);
+        for ((i, state), y) in states.enumerate().zip(t.y.row_mut(lane).chunks_exact_mut(head)) {
             let [r, w, k, v, kk, b] = rows.map(|row| &row[i * head..(i + 1) * head]);
             wkv::step_head(level, state, wkv::Head { r, w, k, v, kk, b }, y);
         }
@@ -261,30 +184,11 @@ fn feed_forward(level: Level, index: usize, layer: &Layer, state: &mut State, t:
     for lane in 0..t.x.lanes() {
         let last = state.shift_mut(index, 1, lane);
         let out = [mixed.row_mut(lane)];
-        level.run(TokenShift {
-            x: t.normed.row(lane),
-            last,
-            mix: [&layer.ffn_mix],
-            out,
-        });
+        level.run(TokenShift { x: t.normed.row(lane), last, mix: [&layer.ffn_mix], out });
     }
-    layer
-        .ffn_key
-        .mul(level, mixed, &mut t.wide, &mut t.quantised);
-    activate_lanes(
-        level,
-        Activation::SquaredRelu,
-        &mut t.wide,
-        layer.ffn_key.rows(),
-    );
-    add_product(
-        level,
-        &layer.ffn_value,
-        &t.wide,
-        &mut t.normed,
-        &mut t.x,
-        &mut t.quantised,
-    );
+    layer.ffn_key.mul(level, mixed, &mut t.wide, &mut t.quantised);
+    activate_lanes(level, Activation::SquaredRelu, &mut t.wide, layer.ffn_key.rows());
+    add_product(level, &layer.ffn_value, &t.wide, &mut t.normed, &mut t.x, &mut t.quantised);
 }
 
 /// `out = up * activation(down * x)`.
@@ -306,41 +210,20 @@ fn low_rank(
 
 fn activate_lanes(level: Level, kind: Activation, rows: &mut Rows, n: usize) {
     for lane in 0..rows.lanes() {
-        level.run(Activate {
-            kind,
-            x: rows.row_mut(lane),
-            n,
-        });
+        level.run(Activate { kind, x: rows.row_mut(lane), n });
     }
 }
 
 fn norm_lanes(level: Level, norm: &super::weights::Norm, x: &Rows, out: &mut Rows) {
     for lane in 0..x.lanes() {
-        layer_norm(
-            level,
-            x.row(lane),
-            &norm.weight,
-            &norm.bias,
-            Config::LAYER_NORM_EPS,
-            out.row_mut(lane),
-        );
+        layer_norm(level, x.row(lane), &norm.weight, &norm.bias, Config::LAYER_NORM_EPS, out.row_mut(lane));
     }
 }
 
 /// `x = x + matrix * y`, by way of `product`.
-fn add_product(
-    level: Level,
-    matrix: &Matrix,
-    y: &Rows,
-    product: &mut Rows,
-    x: &mut Rows,
-    quantised: &mut Activations,
-) {
+fn add_product(level: Level, matrix: &Matrix, y: &Rows, product: &mut Rows, x: &mut Rows, quantised: &mut Activations) {
     matrix.mul(level, y, product, quantised);
     for lane in 0..x.lanes() {
-        level.run(Add {
-            x: x.row_mut(lane),
-            y: product.row(lane),
-        });
+        level.run(Add { x: x.row_mut(lane), y: product.row(lane) });
     }
 }

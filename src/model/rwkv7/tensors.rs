@@ -8,22 +8,13 @@ impl Config {
     /// Every tensor of such a network.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut specs = Vec::new();
-        let mut add = |name: String, shape: &[usize]| {
-            specs.push(TensorSpec {
-                name,
-                shape: shape.to_vec(),
-            })
-        };
+        let mut add = |name: String, shape: &[usize]| specs.push(TensorSpec { name, shape: shape.to_vec() });
         let (hidden, inter) = (self.hidden, self.intermediate);
         add("model.embeddings.weight".into(), &[VOCAB, hidden]);
         for layer in 0..self.layers {
-            let mut add =
-                |part: &str, shape: &[usize]| add(format!("model.layers.{layer}.{part}"), shape);
-            let norms: &[_] = if layer == 0 {
-                &["pre_norm", "attn_norm", "ffn_norm"]
-            } else {
-                &["attn_norm", "ffn_norm"]
-            };
+            let mut add = |part: &str, shape: &[usize]| add(format!("model.layers.{layer}.{part}"), shape);
+            let norms: &[_] =
+                if layer == 0 { &["pre_norm", "attn_norm", "ffn_norm"] } else { &["attn_norm", "ffn_norm"] };
             for norm in norms {
                 add(&format!("{norm}.weight"), &[hidden]);
                 add(&format!("{norm}.bias"), &[hidden]);

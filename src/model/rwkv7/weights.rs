@@ -9,11 +9,27 @@ use crate::numeric::matmul::{Matrix, Precision};
 use crate::numeric::norm::layer_norm;
 use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
 
+/// How matrices are held: the head has its own word, for a head that is trained starts from f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Packing {
+    /// All matrices but the head.
+    pub body: Precision,
+    /// The output head.
+    pub head: Precision,
+}
+
+impl Packing {
+    /// The same for all.
+    pub fn all(precision: Precision) -> Self {
+        Self { body: precision, head: precision }
+    }
+}
+
 /// Packed and immutable: threads may share it.
 #[derive(Debug)]
 pub struct Weights {
     pub(super) config: Config,
-    precision: Precision,
+    packing: Packing,
     fingerprint: Fingerprint,
     /// One row a byte, already through layer 0's pre-norm.
     pub(super) embeddings: Vec<Vec16>,
@@ -72,17 +88,9 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// Reads the next tensor, whose name ends with `part`.
     fn next(&mut self, part: &str) -> Result<TensorSpec> {
-        let spec = self
-            .specs
-            .next()
-            .expect("as many tensors as the config lists");
-        debug_assert!(
-            spec.name.ends_with(part),
-            "{} where {part} was expected",
-            spec.name
-        );
-        self.source
-            .tensor(&spec.name, &spec.shape, &mut self.values)?;
+        let spec = self.specs.next().expect("as many tensors as the config lists");
+        debug_assert!(spec.name.ends_with(part), "{} where {part} was expected", spec.name);
+        self.source.tensor(&spec.name, &spec.shape, &mut self.values)?;
         Ok(spec)
     }
 
@@ -93,26 +101,18 @@ impl Loader<'_> {
 
     fn matrix(&mut self, part: &str) -> Result<Matrix> {
         let spec = self.next(part)?;
-        Matrix::pack(&self.values, spec.shape[0], spec.shape[1], self.precision)
-            .map_err(|e| e.within(&spec.name))
+        Matrix::pack(&self.values, spec.shape[0], spec.shape[1], self.precision).map_err(|e| e.within(&spec.name))
     }
 
     fn norm(&mut self, part: &str) -> Result<Norm> {
-        Ok(Norm {
-            weight: self.vector(&format!("{part}.weight"))?,
-            bias: self.vector(&format!("{part}.bias"))?,
-        })
+        Ok(Norm { weight: self.vector(&format!("{part}.weight"))?, bias: self.vector(&format!("{part}.bias"))? })
     }
 
     fn low_rank(&mut self, part: &str, bias: bool) -> Result<LowRank> {
         Ok(LowRank {
             down: self.matrix(&format!("{part}.0.weight"))?,
             up: self.matrix(&format!("{part}.2.weight"))?,
-            bias: if bias {
-                self.vector(&format!("{part}.2.bias"))?
-            } else {
-                Vec::new()
-            },
+            bias: if bias { self.vector(&format!("{part}.2.bias"))? } else { Vec::new() },
         })
     }
 
@@ -120,10 +120,7 @@ impl Loader<'_> {
         let attn_norm = self.norm("attn_norm")?;
         let ffn_norm = self.norm("ffn_norm")?;
         let mut mix = [const { Vec::new() }; 6];
-        for (mix, part) in mix
-            .iter_mut()
-            .zip(["x_r", "x_w", "x_k", "x_v", "x_a", "x_g"])
-        {
+        for (mix, part) in mix.iter_mut().zip(["x_r", "x_w", "x_k", "x_v", "x_a", "x_g"]) {
             *mix = self.vector(part)?;
         }
         // Fields are evaluated in the order written, which is the order of the tensors.
@@ -140,11 +137,7 @@ impl Loader<'_> {
             output: self.matrix("o_proj.weight")?,
             decay: self.low_rank("w_lora.lora", true)?,
             rate: self.low_rank("a_lora.lora", true)?,
-            value_mix: if index > 0 {
-                Some(self.low_rank("v_lora.lora", true)?)
-            } else {
-                None
-            },
+            value_mix: if index > 0 { Some(self.low_rank("v_lora.lora", true)?) } else { None },
             gate: self.low_rank("g_lora.lora", false)?,
             group_norm: self.norm("g_norm")?,
             ffn_mix: self.vector("ffn.x_k")?,
@@ -160,19 +153,10 @@ impl Weights {
     /// # Errors
     /// `Method` for a shape that cannot be built, `Model` for a tensor that is missing, of another shape or not
     /// finite, `Memory`, and what the source answers.
-    pub fn load(
-        config: &Config,
-        precision: Precision,
-        source: &mut dyn TensorSource,
-    ) -> Result<Self> {
+    pub fn load(config: &Config, packing: Packing, source: &mut dyn TensorSource) -> Result<Self> {
         config.check()?;
         let specs = config.tensors().into_iter();
-        let mut loader = Loader {
-            source: Checked::new(source),
-            specs,
-            precision,
-            values: Vec::new(),
-        };
+        let mut loader = Loader { source: Checked::new(source), specs, precision: packing.body, values: Vec::new() };
         let mut embeddings = loader.vector("embeddings.weight")?;
         let pre_norm = loader.norm("pre_norm")?;
         let width = vectors(config.hidden);
@@ -180,32 +164,16 @@ impl Weights {
         for row in embeddings.chunks_exact_mut(width) {
             // The same at every level, so it may as well be done once.
             let eps = Config::LAYER_NORM_EPS;
-            layer_norm(
-                Level::PORTABLE,
-                row,
-                &pre_norm.weight,
-                &pre_norm.bias,
-                eps,
-                &mut normed,
-            );
+            layer_norm(Level::PORTABLE, row, &pre_norm.weight, &pre_norm.bias, eps, &mut normed);
             row.copy_from_slice(&normed);
         }
-        let layers = (0..config.layers)
-            .map(|i| loader.layer(i))
-            .collect::<Result<Vec<_>>>()?;
+        let layers = (0..config.layers).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let norm = loader.norm("model.norm")?;
+        loader.precision = packing.head;
         let head = loader.matrix("lm_head.weight")?;
         debug_assert_eq!(head.rows(), VOCAB);
         let fingerprint = loader.source.fingerprint();
-        Ok(Self {
-            config: *config,
-            precision,
-            fingerprint,
-            embeddings,
-            layers,
-            norm,
-            head,
-        })
+        Ok(Self { config: *config, packing, fingerprint, embeddings, layers, norm, head })
     }
 
     /// Reads all tensors as [`Weights::load`] does, checks them and keeps only the fingerprint.
@@ -225,8 +193,13 @@ impl Weights {
     }
 
     /// How its matrices are held.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// The head's panels, where it is held as f32: `[16 panels of 16 outputs][hidden]`.
+    pub(crate) fn head_panels(&self) -> Option<&[Vec16]> {
+        self.head.f32_panels()
     }
 
     /// What identifies the weights, however they are held.

@@ -26,6 +26,10 @@ impl Panels {
         Ok(Self { columns, cols })
     }
 
+    pub(super) fn columns(&self) -> &[Vec16] {
+        &self.columns
+    }
+
     pub(super) fn mul(&self, level: Level, x: &Rows, y: &mut Rows) {
         mul_panels(level, &self.columns, self.cols, x, y);
     }
@@ -33,12 +37,7 @@ impl Panels {
 
 /// Multiplies by panels that lie as [`Panels`] describes; `adapt` keeps its trained head in that form.
 pub(crate) fn mul_panels(level: Level, columns: &[Vec16], cols: usize, x: &Rows, y: &mut Rows) {
-    level.run(Mul {
-        columns,
-        cols,
-        x,
-        y,
-    });
+    level.run(Mul { columns, cols, x, y });
 }
 
 struct Mul<'a> {

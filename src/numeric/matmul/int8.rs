@@ -46,34 +46,19 @@ impl Panels {
                 sums[panel][lane] += i32::from(q);
             }
         }
-        Ok(Self {
-            groups,
-            per_panel,
-            scales,
-            sums,
-        })
+        Ok(Self { groups, per_panel, scales, sums })
     }
 
     pub(super) fn mul(&self, level: Level, x: &Activations, y: &mut Rows) {
         assert!(x.groups_per_lane == self.per_panel && x.lanes == y.lanes());
-        level.run(Mul {
-            weights: self,
-            x,
-            y,
-        });
+        level.run(Mul { weights: self, x, y });
     }
 }
 
 /// A row's scale: its largest magnitude over 127, or 0 where that is too small.
 fn row_scale(values: &[f32]) -> f32 {
-    let largest = values
-        .iter()
-        .fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
-    if largest < SMALLEST {
-        0.0
-    } else {
-        largest / LIMIT
-    }
+    let largest = values.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
+    if largest < SMALLEST { 0.0 } else { largest / LIMIT }
 }
 
 fn quantise(value: f32, scale: f32) -> i8 {
@@ -101,9 +86,7 @@ impl Activations {
     /// Room for `lanes` vectors of up to `cols` values.
     pub fn new(lanes: usize, cols: usize) -> Result<Self> {
         let stride = cols.div_ceil(WIDTH) * (WIDTH / GROUP);
-        let n = lanes
-            .checked_mul(stride)
-            .ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
+        let n = lanes.checked_mul(stride).ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
         Ok(Self {
             groups: filled(n, 0, "activations")?,
             scales: filled(lanes, 0.0, "activations")?,
@@ -122,10 +105,7 @@ impl Activations {
         let stride = self.stride();
         for lane in 0..self.lanes {
             let groups = &mut self.groups[lane * stride..][..stride];
-            self.scales[lane] = level.run(Quantise {
-                x: &x.row(lane)[..cols.div_ceil(WIDTH)],
-                groups,
-            });
+            self.scales[lane] = level.run(Quantise { x: &x.row(lane)[..cols.div_ceil(WIDTH)], groups });
         }
     }
 
@@ -146,16 +126,9 @@ impl Kernel for Quantise<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         // max(|x|, m) keeps m where x is NaN.
-        let m = self
-            .x
-            .iter()
-            .fold(s.splat(0.0), |m, v| s.max(s.abs(s.load(v)), m));
+        let m = self.x.iter().fold(s.splat(0.0), |m, v| s.max(s.abs(s.load(v)), m));
         let m = s.tree_max(m);
-        let (factor, scale) = if m < SMALLEST {
-            (0.0, 0.0)
-        } else {
-            (LIMIT / m, m / LIMIT)
-        };
+        let (factor, scale) = if m < SMALLEST { (0.0, 0.0) } else { (LIMIT / m, m / LIMIT) };
         let (out, _) = self.groups.as_chunks_mut::<{ WIDTH / GROUP }>();
         for (v, out) in self.x.iter().zip(out) {
             let q = s.load(v) * s.splat(factor);
@@ -187,8 +160,7 @@ impl Tiles for Mul<'_> {
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
         let n = self.weights.per_panel;
         let stride = self.x.stride();
-        let w: [&[Bytes64]; P] =
-            std::array::from_fn(|p| &self.weights.groups[(panel + p) * n..][..n]);
+        let w: [&[Bytes64]; P] = std::array::from_fn(|p| &self.weights.groups[(panel + p) * n..][..n]);
         let x: [&[u64]; B] = std::array::from_fn(|b| &self.x.groups[(lane + b) * stride..][..n]);
         let mut acc = [[s.acc(); P]; B];
         for k in 0..n {
@@ -204,10 +176,7 @@ impl Tiles for Mul<'_> {
             let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
             for p in 0..P {
                 let sums = s.to_float(s.finish(acc[b][p], &self.weights.sums[panel + p]));
-                s.store(
-                    sums * (s.load(&self.weights.scales[panel + p]) * scale),
-                    &mut out[p],
-                );
+                s.store(sums * (s.load(&self.weights.scales[panel + p]) * scale), &mut out[p]);
             }
         }
     }

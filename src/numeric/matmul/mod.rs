@@ -6,11 +6,12 @@
 mod float;
 mod int8;
 
-use super::buffer::Rows;
+use super::buffer::{Rows, Vec16};
 use super::level::Level;
 use super::simd::{Simd, WIDTH};
 use crate::error::Result;
 
+pub(crate) use float::mul_panels;
 pub use int8::Activations;
 
 /// How a matrix is held.
@@ -66,6 +67,14 @@ impl Matrix {
         match precision {
             Precision::F32 => rows.saturating_mul(cols).saturating_mul(4),
             Precision::I8 => rows.saturating_mul(cols.next_multiple_of(4).saturating_add(8)),
+        }
+    }
+
+    /// The panels of a matrix held as f32: `[panel of sixteen rows][column]`.
+    pub(crate) fn f32_panels(&self) -> Option<&[Vec16]> {
+        match &self.packed {
+            Packed::F32(panels) => Some(panels.columns()),
+            Packed::I8(_) => None,
         }
     }
 
@@ -138,15 +147,7 @@ mod tests {
     use super::super::testing::{KINDS, Kind, assert_same, rows, values};
     use super::*;
 
-    const SHAPES: [(usize, usize); 7] = [
-        (1, 1),
-        (16, 16),
-        (5, 7),
-        (33, 20),
-        (48, 65),
-        (130, 96),
-        (256, 129),
-    ];
+    const SHAPES: [(usize, usize); 7] = [(1, 1), (16, 16), (5, 7), (33, 20), (48, 65), (130, 96), (256, 129)];
     const LANES: [usize; 8] = [1, 2, 3, 5, 8, 15, 16, 64];
 
     fn naive_f32(w: &[f32], x: &[f32]) -> f32 {
@@ -159,31 +160,16 @@ mod tests {
 
     /// The definition, written on its own: quantise, sum exactly in i64, scale.
     fn naive_i8(w: &[f32], x: &[f32]) -> f32 {
-        let largest = |v: &[f32]| {
-            v.iter()
-                .fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m })
-        };
+        let largest = |v: &[f32]| v.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
         let round = |v: f32| {
             let v = if v > -127.0 { v } else { -127.0 };
             (if v < 127.0 { v } else { 127.0 }).round_ties_even() as i64
         };
         let (mw, mx) = (largest(w), largest(x));
-        let (sw, sx) = (
-            if mw < 1e-30 { 0.0 } else { mw / 127.0 },
-            if mx < 1e-30 { 0.0 } else { mx / 127.0 },
-        );
+        let (sw, sx) = (if mw < 1e-30 { 0.0 } else { mw / 127.0 }, if mx < 1e-30 { 0.0 } else { mx / 127.0 });
         let factor = if mx < 1e-30 { 0.0 } else { 127.0 / mx };
-        let sum: i64 = w
-            .iter()
-            .zip(x)
-            .map(|(w, x)| {
-                if sw == 0.0 {
-                    0
-                } else {
-                    round(w / sw) * round(x * factor)
-                }
-            })
-            .sum();
+        let sum: i64 =
+            w.iter().zip(x).map(|(w, x)| if sw == 0.0 { 0 } else { round(w / sw) * round(x * factor) }).sum();
         sum as f32 * (sw * sx)
     }
 
@@ -200,23 +186,15 @@ mod tests {
                     for lanes in LANES {
                         let x = values(&mut random, lanes * c, kind);
                         let input = rows(lanes, &x);
-                        let naive = if precision == Precision::F32 {
-                            naive_f32
-                        } else {
-                            naive_i8
-                        };
+                        let naive = if precision == Precision::F32 { naive_f32 } else { naive_i8 };
                         for level in Level::available() {
                             let mut y = Rows::new(lanes, r).unwrap();
                             let mut scratch = Activations::new(lanes, c).unwrap();
                             matrix.mul(level, &input, &mut y, &mut scratch);
                             for lane in 0..lanes {
-                                let want: Vec<_> = w
-                                    .chunks(c)
-                                    .map(|w| naive(w, &x[lane * c..(lane + 1) * c]))
-                                    .collect();
-                                let what = format!(
-                                    "{r}x{c} {precision:?} {kind:?} lane {lane}/{lanes} {level:?}"
-                                );
+                                let want: Vec<_> =
+                                    w.chunks(c).map(|w| naive(w, &x[lane * c..(lane + 1) * c])).collect();
+                                let what = format!("{r}x{c} {precision:?} {kind:?} lane {lane}/{lanes} {level:?}");
                                 assert_same(&flat(y.row(lane))[..r], &want, &what);
                             }
                         }

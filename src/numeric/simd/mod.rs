@@ -23,17 +23,9 @@ pub(crate) const WIDTH: usize = 16;
 /// One level's vectors. See the module's text for what may stand here.
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
-    type F: Copy
-        + Add<Output = Self::F>
-        + Sub<Output = Self::F>
-        + Mul<Output = Self::F>
-        + Div<Output = Self::F>;
+    type F: Copy + Add<Output = Self::F> + Sub<Output = Self::F> + Mul<Output = Self::F> + Div<Output = Self::F>;
     /// Sixteen i32, wrapping.
-    type I: Copy
-        + Add<Output = Self::I>
-        + Sub<Output = Self::I>
-        + BitAnd<Output = Self::I>
-        + BitOr<Output = Self::I>;
+    type I: Copy + Add<Output = Self::I> + Sub<Output = Self::I> + BitAnd<Output = Self::I> + BitOr<Output = Self::I>;
     /// Sixteen booleans.
     type M: Copy;
     /// Sixteen rows of four int8 weights, ready to be multiplied.
@@ -58,7 +50,6 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
 
     fn splat_i(self, x: i32) -> Self::I;
-    fn load_i(self, x: &[i32; WIDTH]) -> Self::I;
     fn store_i(self, v: Self::I, to: &mut [i32; WIDTH]);
     fn shl23(self, v: Self::I) -> Self::I;
     /// Arithmetic: the sign is kept.

@@ -58,10 +58,6 @@ impl Simd for Portable {
         i32x16::splat(x)
     }
     #[inline(always)]
-    fn load_i(self, x: &[i32; WIDTH]) -> i32x16 {
-        i32x16::new(*x)
-    }
-    #[inline(always)]
     fn store_i(self, v: i32x16, to: &mut [i32; WIDTH]) {
         *to = v.to_array();
     }

@@ -112,21 +112,11 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn gt(self, a: F256, b: F256) -> F256 {
-        unsafe {
-            F256(
-                _mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0),
-                _mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1),
-            )
-        }
+        unsafe { F256(_mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0), _mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1)) }
     }
     #[inline(always)]
     fn select(self, m: F256, a: F256, b: F256) -> F256 {
-        unsafe {
-            F256(
-                _mm256_blendv_ps(b.0, a.0, m.0),
-                _mm256_blendv_ps(b.1, a.1, m.1),
-            )
-        }
+        unsafe { F256(_mm256_blendv_ps(b.0, a.0, m.0), _mm256_blendv_ps(b.1, a.1, m.1)) }
     }
     #[inline(always)]
     fn max(self, a: F256, b: F256) -> F256 {
@@ -140,11 +130,6 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn splat_i(self, x: i32) -> I256 {
         unsafe { I256(_mm256_set1_epi32(x), _mm256_set1_epi32(x)) }
-    }
-    #[inline(always)]
-    fn load_i(self, x: &[i32; WIDTH]) -> I256 {
-        let p = x.as_ptr().cast::<__m256i>();
-        unsafe { I256(_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))) }
     }
     #[inline(always)]
     fn store_i(self, v: I256, to: &mut [i32; WIDTH]) {
@@ -220,10 +205,7 @@ impl Simd for Avx2 {
             // hadd works within 128-bit halves: rows 0 1 4 5 | 2 3 6 7.
             let lo = _mm256_hadd_epi32(acc[0], acc[1]);
             let hi = _mm256_hadd_epi32(acc[2], acc[3]);
-            I256(
-                _mm256_permute4x64_epi64::<0b11_01_10_00>(lo),
-                _mm256_permute4x64_epi64::<0b11_01_10_00>(hi),
-            )
+            I256(_mm256_permute4x64_epi64::<0b11_01_10_00>(lo), _mm256_permute4x64_epi64::<0b11_01_10_00>(hi))
         }
     }
 }
@@ -273,10 +255,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn splat_i(self, x: i32) -> I512 {
         unsafe { I512(_mm512_set1_epi32(x)) }
-    }
-    #[inline(always)]
-    fn load_i(self, x: &[i32; WIDTH]) -> I512 {
-        unsafe { I512(_mm512_loadu_si512(x.as_ptr().cast())) }
     }
     #[inline(always)]
     fn store_i(self, v: I512, to: &mut [i32; WIDTH]) {

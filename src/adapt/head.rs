@@ -1,0 +1,336 @@
+//! The output head, trained after each byte by stochastic gradient ascent of log2 p(byte), or by Adam
+//! (Kingma, Ba 2015: "Adam: A Method for Stochastic Optimization").
+
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::numeric::buffer::{Rows, Vec16, copied, filled, flat};
+use crate::numeric::level::{Kernel, Level};
+use crate::numeric::matmul::mul_panels;
+use crate::numeric::simd::{Simd, WIDTH};
+
+const PANELS: usize = VOCAB / WIDTH;
+
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+
+/// How the head learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Train {
+    /// It does not.
+    None,
+    /// Plain steps along the gradient.
+    Sgd,
+    /// Adam with beta 0.9 and 0.999, epsilon 1e-8.
+    Adam,
+}
+
+/// How and how much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The optimiser.
+    pub train: Train,
+    /// Learning rate.
+    pub lr: f32,
+    /// Learns from every stride-th byte, the first one included.
+    pub stride: u32,
+}
+
+/// A head of 256 outputs and a bias, in panels of sixteen outputs, with what its optimiser remembers.
+#[derive(Clone, Debug)]
+pub struct Head {
+    cols: usize,
+    /// `[panel][k]`, then one vector a panel for the bias: the bias is the weight of an input that is always 1.
+    weights: Vec<Vec16>,
+    /// First and second moments in the order of the weights; empty but for Adam.
+    first: Vec<Vec16>,
+    second: Vec<Vec16>,
+    /// beta1^t and beta2^t.
+    powers: [f32; 2],
+    /// Bytes until the next one that is learned from.
+    wait: u32,
+}
+
+impl Head {
+    /// Starts from a frozen head's panels, with a bias of zero.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(panels: &[Vec16], train: Train) -> Result<Self> {
+        let cols = panels.len() / PANELS;
+        let mut weights = filled(panels.len() + PANELS, Vec16::ZERO, "the trained head")?;
+        weights[..panels.len()].copy_from_slice(panels);
+        let moments = if train == Train::Adam { weights.len() } else { 0 };
+        let first = filled(moments, Vec16::ZERO, "the optimiser's moments")?;
+        let second = copied(&first, "the optimiser's moments")?;
+        Ok(Self { cols, weights, first, second, powers: [1.0; 2], wait: 0 })
+    }
+
+    /// How many bytes such a head takes; saturates.
+    pub fn bytes(cols: u64, train: Train) -> u64 {
+        let copies = if train == Train::Adam { 3 } else { 1 };
+        cols.saturating_add(1).saturating_mul(4 * VOCAB as u64 * copies)
+    }
+
+    /// Takes over another head of the same shape, without taking memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.weights.copy_from_slice(&other.weights);
+        self.first.copy_from_slice(&other.first);
+        self.second.copy_from_slice(&other.second);
+        (self.powers, self.wait) = (other.powers, other.wait);
+    }
+
+    /// Logits of the features in the one row of `x`: the dot product, then the bias.
+    pub fn logits(&self, level: Level, x: &Rows, logits: &mut Rows) {
+        let (panels, bias) = self.weights.split_at(self.cols * PANELS);
+        mul_panels(level, panels, self.cols, x, logits);
+        level.run(AddBias { bias, to: logits.row_mut(0) });
+    }
+
+    /// Whether the next [`Head::learn`] changes the weights; if not it need not be given probabilities.
+    pub fn learns_next(&self) -> bool {
+        self.wait == 0
+    }
+
+    /// Learns from a byte: `error` holds, for each of 256 outputs, target minus probability; `x` is what the head took
+    /// in when it predicted. Only every stride-th call learns.
+    pub fn learn(&mut self, level: Level, rule: &Rule, error: &[Vec16; PANELS], x: &[Vec16]) {
+        if self.wait > 0 {
+            self.wait -= 1;
+            return;
+        }
+        self.wait = rule.stride - 1;
+        let x = &flat(x)[..self.cols];
+        match rule.train {
+            Train::None => {}
+            Train::Sgd => level.run(Sgd { head: self, lr: rule.lr, error, x }),
+            Train::Adam => {
+                self.powers = [self.powers[0] * BETA1, self.powers[1] * BETA2];
+                let step = rule.lr * (1.0 / (1.0 - self.powers[0]));
+                let correction = 1.0 / (1.0 - self.powers[1]);
+                level.run(Adam { head: self, step, correction, error, x });
+            }
+        }
+    }
+
+    /// All that it holds, in a fixed order: for identifiers and comparisons.
+    pub fn parts(&self) -> ([&[Vec16]; 3], [f32; 2], u32) {
+        ([&self.weights, &self.first, &self.second], self.powers, self.wait)
+    }
+}
+
+struct AddBias<'a> {
+    bias: &'a [Vec16],
+    to: &'a mut [Vec16],
+}
+
+impl Kernel for AddBias<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (to, bias) in self.to.iter_mut().zip(self.bias) {
+            s.store(s.load(to) + s.load(bias), to);
+        }
+    }
+}
+
+/// `w = w + (lr * error) * x`.
+struct Sgd<'a> {
+    head: &'a mut Head,
+    lr: f32,
+    error: &'a [Vec16; PANELS],
+    x: &'a [f32],
+}
+
+impl Kernel for Sgd<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (panels, bias) = self.head.weights.split_at_mut(self.head.cols * PANELS);
+        for p in 0..PANELS {
+            let step = s.splat(self.lr) * s.load(&self.error[p]);
+            for (w, x) in panels[p * self.head.cols..][..self.head.cols].iter_mut().zip(self.x) {
+                s.store(s.load(w) + step * s.splat(*x), w);
+            }
+            s.store(s.load(&bias[p]) + step, &mut bias[p]);
+        }
+    }
+}
+
+/// `g = error * x; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+/// w = w + (step * m) / (sqrt(v * correction) + epsilon)`, with `step = lr / (1 - beta1^t)` and
+/// `correction = 1 / (1 - beta2^t)`.
+struct Adam<'a> {
+    head: &'a mut Head,
+    step: f32,
+    correction: f32,
+    error: &'a [Vec16; PANELS],
+    x: &'a [f32],
+}
+
+impl Adam<'_> {
+    #[inline(always)]
+    fn update<S: Simd>(&self, s: S, g: S::F, (w, m, v): (&mut Vec16, &mut Vec16, &mut Vec16)) {
+        let c = |x: f32| s.splat(x);
+        let first = c(BETA1) * s.load(m) + c(1.0 - BETA1) * g;
+        let second = c(BETA2) * s.load(v) + c(1.0 - BETA2) * (g * g);
+        s.store(first, m);
+        s.store(second, v);
+        let change = (c(self.step) * first) / (s.sqrt(second * c(self.correction)) + c(EPSILON));
+        s.store(s.load(w) + change, w);
+    }
+}
+
+impl Kernel for Adam<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (cols, n) = (self.head.cols, self.head.cols * PANELS);
+        let take = |v: &mut Vec<Vec16>| std::mem::take(v);
+        // Out of the head while it is worked on, so that the borrows are plain.
+        let (mut w, mut m, mut v) =
+            (take(&mut self.head.weights), take(&mut self.head.first), take(&mut self.head.second));
+        for p in 0..PANELS {
+            let error = s.load(&self.error[p]);
+            let part = p * cols..(p + 1) * cols;
+            let panel = w[part.clone()].iter_mut().zip(&mut m[part.clone()]).zip(&mut v[part]);
+            for (((w, m), v), x) in panel.zip(self.x) {
+                self.update(s, error * s.splat(*x), (w, m, v));
+            }
+            self.update(s, error, (&mut w[n + p], &mut m[n + p], &mut v[n + p]));
+        }
+        (self.head.weights, self.head.first, self.head.second) = (w, m, v);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::random::Random;
+    use crate::numeric::testing::{KINDS, assert_same, rows, values};
+
+    /// The same update, weight by weight.
+    fn naive(w: &mut [f32], m: &mut [f32], v: &mut [f32], rule: &Rule, t: i32, error: &[f32], x: &[f32]) {
+        let (mut b1, mut b2) = (1f32, 1f32);
+        for _ in 0..t {
+            (b1, b2) = (b1 * 0.9, b2 * 0.999);
+        }
+        for (o, error) in error.iter().enumerate() {
+            for (k, x) in x.iter().chain(&[1.0]).enumerate() {
+                let i = o * (x_len(w) + 1) + k;
+                match rule.train {
+                    Train::Sgd => w[i] += (rule.lr * error) * x,
+                    Train::Adam => {
+                        let g = error * x;
+                        m[i] = 0.9 * m[i] + (1.0 - 0.9f32) * g;
+                        v[i] = 0.999 * v[i] + (1.0 - 0.999f32) * (g * g);
+                        let step = rule.lr * (1.0 / (1.0 - b1));
+                        w[i] += (step * m[i]) / ((v[i] * (1.0 / (1.0 - b2))).sqrt() + 1e-8);
+                    }
+                    Train::None => {}
+                }
+            }
+        }
+    }
+
+    fn x_len(w: &[f32]) -> usize {
+        w.len() / VOCAB - 1
+    }
+
+    /// Outputs by inputs and the bias, from the panels.
+    fn unpacked(head: &Head) -> Vec<f32> {
+        let mut out = Vec::new();
+        for o in 0..VOCAB {
+            let (panel, lane) = (o / 16, o % 16);
+            out.extend(head.weights[panel * head.cols..][..head.cols].iter().map(|w| w.0[lane]));
+            out.push(head.weights[head.cols * PANELS + panel].0[lane]);
+        }
+        out
+    }
+
+    #[test]
+    fn every_level_learns_as_the_naive_loop_does() {
+        for train in [Train::Sgd, Train::Adam] {
+            for (cols, kind) in [(32, KINDS[0]), (7, KINDS[0]), (20, KINDS[1]), (16, KINDS[2])] {
+                for level in Level::available() {
+                    let mut random = Random::new(3, "head");
+                    let panels: Vec<Vec16> =
+                        (0..cols * PANELS).map(|_| Vec16(std::array::from_fn(|_| random.symmetric()))).collect();
+                    let mut head = Head::new(&panels, train).unwrap();
+                    let rule = Rule { train, lr: 0.003, stride: 1 };
+                    let mut w = unpacked(&head);
+                    let (mut m, mut v) = (vec![0.0; w.len()], vec![0.0; w.len()]);
+                    for t in 1..=4 {
+                        let x = values(&mut random, cols, kind);
+                        let error = values(&mut random, VOCAB, kind);
+                        let vectors: Vec<Vec16> = error.as_chunks::<16>().0.iter().map(|c| Vec16(*c)).collect();
+                        let input = rows(1, &x);
+                        head.learn(level, &rule, vectors[..].try_into().unwrap(), input.row(0));
+                        naive(&mut w, &mut m, &mut v, &rule, t, &error, &x);
+                        assert_same(&unpacked(&head), &w, &format!("{train:?} {cols} {kind:?} step {t} {level:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_logarithm_of_the_probability() {
+        // Against finite differences of ln softmax(W x + b)[target], in f64.
+        let mut random = Random::new(5, "gradient");
+        let cols = 9;
+        let panels: Vec<Vec16> =
+            (0..cols * PANELS).map(|_| Vec16(std::array::from_fn(|_| random.symmetric()))).collect();
+        let mut head = Head::new(&panels, Train::Sgd).unwrap();
+        let x = values(&mut random, cols, KINDS[0]);
+        let target = 77;
+        let before = unpacked(&head);
+        let score = |w: &[f64]| {
+            let logit = |o: usize| {
+                let row = &w[o * (cols + 1)..][..cols + 1];
+                row[cols] + row.iter().zip(&x).map(|(w, x)| w * f64::from(*x)).sum::<f64>()
+            };
+            logit(target) - (0..VOCAB).map(|o| logit(o).exp()).sum::<f64>().ln()
+        };
+        let w: Vec<f64> = before.iter().map(|w| f64::from(*w)).collect();
+        let logit = |o: usize| {
+            let row = &w[o * (cols + 1)..][..cols + 1];
+            row[cols] + row.iter().zip(&x).map(|(w, x)| w * f64::from(*x)).sum::<f64>()
+        };
+        let sum: f64 = (0..VOCAB).map(|o| logit(o).exp()).sum();
+        let error: [Vec16; PANELS] = std::array::from_fn(|p| {
+            Vec16(std::array::from_fn(|l| {
+                let o = p * 16 + l;
+                (f64::from(u8::from(o == target)) - logit(o).exp() / sum) as f32
+            }))
+        });
+        let rule = Rule { train: Train::Sgd, lr: 1.0, stride: 1 };
+        head.learn(Level::current(), &rule, &error, rows(1, &x).row(0));
+        let after = unpacked(&head);
+        for i in (0..before.len()).step_by(61) {
+            let (mut up, mut down) = (w.clone(), w.clone());
+            up[i] += 1e-4;
+            down[i] -= 1e-4;
+            let want = (score(&up) - score(&down)) / 2e-4;
+            let found = f64::from(after[i] - before[i]);
+            assert!((found - want).abs() < 1e-5, "weight {i}: {found}, finite difference {want}");
+        }
+    }
+
+    #[test]
+    fn stride_skips_bytes() {
+        let panels = vec![Vec16::ZERO; 4 * PANELS];
+        let mut head = Head::new(&panels, Train::Sgd).unwrap();
+        let rule = Rule { train: Train::Sgd, lr: 1.0, stride: 3 };
+        let learned: Vec<bool> = (0..7)
+            .map(|_| {
+                let before = unpacked(&head);
+                let next = head.learns_next();
+                head.learn(Level::PORTABLE, &rule, &[Vec16([0.5; 16]); PANELS], &[Vec16([1.0; 16])]);
+                assert_eq!(next, before != unpacked(&head));
+                next
+            })
+            .collect();
+        assert_eq!(learned, [true, false, false, true, false, false, true]);
+    }
+}

@@ -1,0 +1,18 @@
+//! GPTZ frames: headers, blocks, trailers. Bytes only: nothing here knows a model. docs/FORMAT.md has every byte.
+//!
+//! Reading trusts nothing: every length is checked against what is there before it is used.
+
+mod block;
+mod frame;
+mod header;
+mod read;
+
+pub use block::{Block, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, write_block_header};
+pub use frame::{Blocks, Body, Frame, Frames, Parts, frames};
+pub use header::{
+    COMMON_LEN, Coder, Header, MAX_BLOCK_LOG, MAX_HEADER_LEN, MAX_METHOD_LEN, MIN_BLOCK_LOG, MethodRef, Streamed,
+    Version,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! A cursor over input that may end anywhere.
+
+use crate::error::{Result, fail};
+
+/// What is left to read, and where in the whole input that is.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a> {
+    input: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(input: &'a [u8], at: usize) -> Self {
+        Self { input, at }
+    }
+
+    /// Where the next byte is.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.at >= self.input.len()
+    }
+
+    /// What was read since `from`.
+    pub(super) fn since(&self, from: usize) -> &'a [u8] {
+        &self.input[from..self.at]
+    }
+
+    /// The next `n` bytes, which are `what`.
+    pub(super) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8]> {
+        let left = (self.input.len() - self.at) as u64;
+        if n > left {
+            fail!(Truncated, "{what} at byte {} takes {n} bytes, the input ends after {left}", self.at);
+        }
+        let bytes = &self.input[self.at..][..n as usize];
+        self.at += n as usize;
+        Ok(bytes)
+    }
+
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        let bytes = &self.input[self.at..];
+        self.at = self.input.len();
+        bytes
+    }
+
+    pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N as u64, what)?);
+        Ok(out)
+    }
+
+    pub(super) fn u8(&mut self, what: &str) -> Result<u8> {
+        Ok(self.array::<1>(what)?[0])
+    }
+
+    pub(super) fn u16(&mut self, what: &str) -> Result<u16> {
+        Ok(u16::from_le_bytes(self.array(what)?))
+    }
+
+    pub(super) fn u32(&mut self, what: &str) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array(what)?))
+    }
+
+    pub(super) fn u64(&mut self, what: &str) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array(what)?))
+    }
+
+    /// An LEB128 number below 2^32, in as few bytes as it takes.
+    pub(super) fn varint(&mut self, what: &str) -> Result<u32> {
+        let start = self.at;
+        let mut value = 0u64;
+        for shift in (0..35).step_by(7) {
+            let byte = self.u8(what)?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                if (byte == 0 && shift > 0) || value > u64::from(u32::MAX) {
+                    break;
+                }
+                return Ok(value as u32);
+            }
+        }
+        fail!(Corrupt, "{what} at byte {start} is not a number as gptz writes it")
+    }
+}
+
+/// Appends an LEB128 number.
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

@@ -1,0 +1,107 @@
+//! A weights file that is held in memory and packed when a handle asks for it.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::rwkv7::{Config, Packing, Weights};
+use crate::error::{Error, Result, Status, fail};
+use crate::numeric::buffer::filled;
+use crate::weights::Fingerprint;
+use crate::weights::safetensors::Safetensors;
+
+/// Checked weights. Threads may share it; what is packed once serves every handle.
+#[derive(Debug)]
+pub struct Model {
+    bytes: Vec<u8>,
+    config: Config,
+    fingerprint: Fingerprint,
+    packed: Mutex<Vec<Arc<Weights>>>,
+}
+
+/// Opens a file that must be a regular one: a pipe would block, a device never end.
+fn open_file(path: &Path) -> Result<(File, u64)> {
+    let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", path.display()));
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        fail!(Io, "opening {}: not a regular file", path.display());
+    }
+    Ok((File::open(path).map_err(io)?, metadata.len()))
+}
+
+fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
+    let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec))?;
+    let known = config.tensors();
+    if let Some(extra) = file.specs().find(|spec| known.iter().all(|k| k.name != spec.name)) {
+        fail!(Model, "{}: of shape {:?}, RWKV-7 has no such tensor", extra.name, extra.shape);
+    }
+    Ok(config)
+}
+
+/// Reads a file's tensors straight into packed form.
+///
+/// # Errors
+/// `Io`, `Model`, `Memory`.
+pub fn load(path: &Path, packing: Packing) -> Result<Weights> {
+    let (file, len) = open_file(path)?;
+    let within = |e: Error| e.within(path.display());
+    let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
+    let config = infer(&file).map_err(within)?;
+    Weights::load(&config, packing, &mut file).map_err(within)
+}
+
+impl Model {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// `Io`, `Model`, `Memory`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let (mut file, len) = open_file(path)?;
+        let within = |e: Error| e.within(path.display());
+        // The header is checked before room for the rest is taken.
+        Safetensors::open(BufReader::new(&file), len).map_err(within)?;
+        let io = |e: std::io::Error| Error::new(Status::Io, format!("reading {}: {e}", path.display()));
+        std::io::Seek::rewind(&mut file).map_err(io)?;
+        let mut bytes = filled(usize::try_from(len).unwrap_or(usize::MAX), 0u8, "a weights file")?;
+        file.read_exact(&mut bytes).map_err(io)?;
+        Self::from_bytes(bytes).map_err(within)
+    }
+
+    /// Checks a file's bytes and keeps them.
+    ///
+    /// # Errors
+    /// `Model`, `Memory`.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let mut file = Safetensors::open(Cursor::new(&*bytes), bytes.len() as u64)?;
+        let config = infer(&file)?;
+        let fingerprint = Weights::check(&config, &mut file)?;
+        Ok(Self { config, fingerprint, packed: Mutex::default(), bytes })
+    }
+
+    /// The network's shape.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What identifies the weights.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The weights, packed so; packed now if nobody asked before.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn weights(&self, packing: Packing) -> Result<Arc<Weights>> {
+        // A panic while packing leaves the list as it was.
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(weights) = packed.iter().find(|w| w.packing() == packing) {
+            return Ok(weights.clone());
+        }
+        let mut file = Safetensors::open(Cursor::new(&*self.bytes), self.bytes.len() as u64)?;
+        let weights = Arc::new(Weights::load(&self.config, packing, &mut file)?);
+        packed.push(weights.clone());
+        Ok(weights)
+    }
+}

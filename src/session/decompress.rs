@@ -1,0 +1,171 @@
+//! From frames to bytes.
+
+use super::Session;
+use super::driver::{Progress, ProgressFn, Receive, Show, drive};
+use super::method;
+use super::predictor::Predictor;
+use super::snapshot::hex;
+use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
+use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, frames};
+use crate::error::{Error, Result, Status, fail};
+use crate::numeric::NUMERICS_VERSION;
+
+/// How many bytes the frames of `src` hold. Their structure is checked, their content is not decoded.
+///
+/// # Errors
+/// `Format`, `Truncated`, `Corrupt`.
+pub fn decompressed_size(src: &[u8]) -> Result<u64> {
+    let mut total = 0u64;
+    for frame in frames(src) {
+        let frame = frame?;
+        total = match total.checked_add(frame.length) {
+            Some(total) => total,
+            None => fail!(Corrupt, "the frame at byte {} promises {} bytes after {total}", frame.at, frame.length),
+        };
+    }
+    Ok(total)
+}
+
+/// Whether this library has the arithmetic of a frame.
+pub(super) fn check_numerics(version: u16) -> Result<()> {
+    if version != NUMERICS_VERSION {
+        fail!(Numerics, "the frame has version {version} of the arithmetic; this library has {NUMERICS_VERSION}");
+    }
+    Ok(())
+}
+
+impl Session {
+    /// Decompresses all frames of `src`, one after the other, to the start of `dst`; returns their length together.
+    ///
+    /// # Errors
+    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` (told before anything is decoded), `BufferTooSmall` with
+    /// the length that is needed, `Memory`, `Cancelled`.
+    pub fn decompress<'p>(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<usize> {
+        let total = decompressed_size(src)?;
+        for frame in frames(src) {
+            self.check(&frame?)?;
+        }
+        let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
+            return Err(Error::buffer_too_small(dst.len(), total));
+        };
+        self.with_work(|session, work| {
+            let mut progress = Progress::start(progress, total)?;
+            let mut rest = &mut *dst;
+            for frame in frames(src) {
+                let frame = frame?;
+                let (content, after) = rest.split_at_mut(frame.length as usize);
+                work.restore(session.base_learned());
+                decode(work, &frame, content, &mut progress)
+                    .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
+                rest = after;
+            }
+            Ok(())
+        })?;
+        Ok(dst.len())
+    }
+
+    /// Whether a frame is of this handle's method, weights and base.
+    fn check(&self, frame: &Frame) -> Result<()> {
+        let Version::V3 { numerics, method, fingerprint, base, .. } = &frame.header.version else { return Ok(()) };
+        check_numerics(*numerics)?;
+        let (text, at) = (method::resolve(method)?, frame.at);
+        if text != self.identity.canonical {
+            let text = text.escape_debug();
+            fail!(
+                Mismatch,
+                "the frame at byte {at} is of method \"{text}\", the handle has {}",
+                self.identity.describe()
+            );
+        }
+        let describe = |id: Option<&[u8]>| id.map_or("none".to_owned(), hex);
+        let own = self.identity.fingerprint.as_ref().map(|f| &f[..8]);
+        if fingerprint.as_ref().map(|f| &f[..]) != own {
+            let theirs = describe(fingerprint.as_ref().map(|f| &f[..]));
+            fail!(Mismatch, "the frame at byte {at} needs weights {theirs}, the handle has {}", describe(own));
+        }
+        let own = self.base.as_ref().map(|b| b.id());
+        if *base != own {
+            let [theirs, own] = [base, &own].map(|id| describe(id.as_ref().map(|id| &id[..])));
+            fail!(Mismatch, "the frame at byte {at} needs base {theirs}, the handle has {own}");
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a frame whose structure was checked into as many bytes as it holds.
+fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+    match &frame.body {
+        Body::Whole(payload) => symbols(work, frame.header.coder, payload, content, progress)?,
+        Body::Parts(parts) => {
+            for (payload, raw) in parts.clone().zip(content.chunks_mut(RANS_BLOCK)) {
+                symbols(work, frame.header.coder, payload, raw, progress)?;
+            }
+        }
+        Body::Blocks(blocks) => {
+            let mut rest = &mut *content;
+            for block in blocks.clone() {
+                let (raw, after) = rest.split_at_mut(block.raw_len as usize);
+                decode_block(work, frame.header.coder, &block, raw, progress)
+                    .map_err(|e| e.within(format_args!("block at byte {}", block.at)))?;
+                rest = after;
+            }
+        }
+    }
+    check_crc(frame.crc, content).map_err(|e| match frame.header.version {
+        // Another method and damage look the same there.
+        Version::V2 => Error::new(Status::Corrupt, format!("{e} (version 2: or another method or base made it)")),
+        _ => e,
+    })
+}
+
+fn decode_block(
+    work: &mut Predictor,
+    coder: Coder,
+    block: &Block,
+    raw: &mut [u8],
+    progress: &mut Progress,
+) -> Result<()> {
+    match block.kind {
+        BlockKind::Coded => symbols(work, coder, block.payload, raw, progress)?,
+        BlockKind::StoredLearned => {
+            raw.copy_from_slice(block.payload);
+            drive(work, &mut Show::new(raw), progress)?;
+        }
+        BlockKind::StoredSkipped => {
+            raw.copy_from_slice(block.payload);
+            progress.advance(raw.len() as u64)?;
+        }
+    }
+    check_crc(block.crc, raw)
+}
+
+/// Decodes one payload.
+fn symbols(work: &mut Predictor, coder: Coder, payload: &[u8], raw: &mut [u8], progress: &mut Progress) -> Result<()> {
+    match coder {
+        Coder::Range => {
+            let mut port = Receive::new(raw, RangeDecoder::new(payload));
+            drive(work, &mut port, progress)?;
+            port.finish()
+        }
+        Coder::Rans => {
+            let mut port = Receive::new(raw, RansDecoder::new(payload));
+            drive(work, &mut port, progress)?;
+            port.finish()
+        }
+    }
+}
+
+fn check_crc(expected: Option<u32>, raw: &[u8]) -> Result<()> {
+    let found = crc32fast::hash(raw);
+    match expected {
+        Some(expected) if expected != found => {
+            fail!(Corrupt, "the content is damaged: CRC-32 {found:08x}, not {expected:08x}")
+        }
+        _ => Ok(()),
+    }
+}

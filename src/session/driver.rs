@@ -1,0 +1,178 @@
+//! The one loop that compresses, decompresses, measures and observes: only the port differs, so that no two
+//! directions can drift apart.
+
+use super::predictor::Predictor;
+use crate::coder::{Decoder, Distribution, Encoder};
+use crate::error::{Result, fail};
+use crate::numeric::math::{Function, scalar};
+
+/// How often, in bytes, the progress callback is asked.
+const TICK: usize = 256;
+
+/// Told the bytes done and the total; answers whether to go on.
+pub type ProgressFn<'a> = dyn FnMut(u64, u64) -> bool + 'a;
+
+/// Counts bytes of a call and asks its callback now and then.
+pub struct Progress<'a> {
+    callback: Option<&'a mut ProgressFn<'a>>,
+    done: u64,
+    total: u64,
+}
+
+impl<'a> Progress<'a> {
+    /// For a call over `total` bytes; asks at once.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn start(callback: Option<&'a mut ProgressFn<'a>>, total: u64) -> Result<Self> {
+        let mut progress = Self { callback, done: 0, total };
+        progress.advance(0)?;
+        Ok(progress)
+    }
+
+    /// Counts `bytes` more and asks.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn advance(&mut self, bytes: u64) -> Result<()> {
+        self.done += bytes;
+        if let Some(callback) = &mut self.callback
+            && !callback(self.done, self.total)
+        {
+            fail!(Cancelled, "cancelled by the progress callback after {} of {} bytes", self.done, self.total);
+        }
+        Ok(())
+    }
+}
+
+/// Where bytes come from and go to: told or asked, the predictor sees the same.
+pub trait Port {
+    /// How many bytes are to go.
+    fn left(&self) -> usize;
+    /// The next byte; the predictor has not seen it yet.
+    fn exchange(&mut self, predictor: &mut Predictor) -> u8;
+}
+
+/// Runs a port to its end.
+///
+/// # Errors
+/// `Cancelled`.
+pub fn drive(predictor: &mut Predictor, port: &mut impl Port, progress: &mut Progress) -> Result<()> {
+    while port.left() > 0 {
+        let n = port.left().min(TICK);
+        for _ in 0..n {
+            let byte = port.exchange(predictor);
+            predictor.observe(byte);
+        }
+        progress.advance(n as u64)?;
+    }
+    Ok(())
+}
+
+/// Tells an encoder the bytes of `src`.
+pub struct Send<'a, E> {
+    src: std::slice::Iter<'a, u8>,
+    encoder: &'a mut E,
+}
+
+impl<'a, E: Encoder> Send<'a, E> {
+    /// Sends `src`.
+    pub fn new(src: &'a [u8], encoder: &'a mut E) -> Self {
+        Self { src: src.iter(), encoder }
+    }
+}
+
+impl<E: Encoder> Port for Send<'_, E> {
+    fn left(&self) -> usize {
+        self.src.len()
+    }
+
+    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
+        let byte = self.src.next().copied().unwrap_or_default();
+        self.encoder.encode(predictor.frequencies(), u32::from(byte));
+        byte
+    }
+}
+
+/// Asks a decoder for the bytes of `dst`.
+pub struct Receive<'a, D> {
+    dst: std::slice::IterMut<'a, u8>,
+    decoder: D,
+}
+
+impl<'a, D: Decoder> Receive<'a, D> {
+    /// Fills `dst`.
+    pub fn new(dst: &'a mut [u8], decoder: D) -> Self {
+        Self { dst: dst.iter_mut(), decoder }
+    }
+
+    /// Whether the block ended as it should; see [`Decoder::finish`].
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn finish(self) -> Result<()> {
+        self.decoder.finish()
+    }
+}
+
+impl<D: Decoder> Port for Receive<'_, D> {
+    fn left(&self) -> usize {
+        self.dst.len()
+    }
+
+    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
+        let byte = self.decoder.decode(predictor.frequencies()) as u8;
+        if let Some(to) = self.dst.next() {
+            *to = byte;
+        }
+        byte
+    }
+}
+
+/// Sums what the bytes of `src` would cost.
+pub struct Measure<'a> {
+    src: std::slice::Iter<'a, u8>,
+    /// Bits so far: log2(total / frequency) of each byte in f32, summed in f64.
+    pub bits: f64,
+}
+
+impl<'a> Measure<'a> {
+    /// Measures `src`.
+    pub fn new(src: &'a [u8]) -> Self {
+        Self { src: src.iter(), bits: 0.0 }
+    }
+}
+
+impl Port for Measure<'_> {
+    fn left(&self) -> usize {
+        self.src.len()
+    }
+
+    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
+        let byte = self.src.next().copied().unwrap_or_default();
+        let frequencies = predictor.frequencies();
+        let ratio = frequencies.total() as f32 / frequencies.weight(byte) as f32;
+        self.bits += f64::from(scalar(Function::Log2, ratio));
+        byte
+    }
+}
+
+/// Shows the predictor the bytes of `src`, and codes nothing.
+pub struct Show<'a>(std::slice::Iter<'a, u8>);
+
+impl<'a> Show<'a> {
+    /// Shows `src`.
+    pub fn new(src: &'a [u8]) -> Self {
+        Self(src.iter())
+    }
+}
+
+impl Port for Show<'_> {
+    fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    fn exchange(&mut self, _predictor: &mut Predictor) -> u8 {
+        self.0.next().copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,273 @@
+//! One compressor: a predictor, a coder and a container at work, and the two states of a handle.
+//!
+//! The *base* (as created, or a snapshot) is where every compress, decompress and cross-entropy call starts, on a
+//! working copy. The *live* state is what feed, predict, reset and snapshots act on.
+
+mod compress;
+mod decompress;
+mod driver;
+mod method;
+mod params;
+mod predictor;
+mod snapshot;
+
+use std::sync::Arc;
+
+pub use compress::compress_bound;
+pub use decompress::decompressed_size;
+pub use driver::ProgressFn;
+pub use method::{Base, DEFAULT, Method};
+pub use params::{DEFAULT_MEMORY_LIMIT, Param, Params};
+pub use snapshot::{Identity, Snapshot};
+
+use self::driver::{Measure, Progress, Show, drive};
+use self::predictor::{Blueprint, Learned, Predictor};
+use crate::container::{Frame, Version};
+use crate::error::{Result, fail};
+use crate::model::VOCAB;
+use crate::model::file::{self, Model};
+use crate::model::rwkv7::{Init, Weights};
+use crate::numeric::float_env::FloatEnv;
+
+/// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
+/// work a byte.
+const STORED_METHOD_LIMIT: u64 = 256 << 20;
+
+/// Copies of the learned state that a handle may come to hold: as created, base, live, working and checkpoint.
+const COPIES: u64 = 5;
+
+/// A compressor. It may move between threads and serves one call at a time.
+#[derive(Debug)]
+pub struct Session {
+    identity: Identity,
+    blueprint: Blueprint,
+    params: Params,
+    created: Learned,
+    base: Option<Arc<Snapshot>>,
+    live: Option<Predictor>,
+    work: Option<Predictor>,
+    /// What the working predictor had learned before the block under way.
+    checkpoint: Option<Learned>,
+}
+
+impl Session {
+    /// A compressor of this method.
+    ///
+    /// # Errors
+    /// `Method`, `Io`, `Model`, `Memory`.
+    pub fn create(method: &str) -> Result<Self> {
+        Self::build(&Method::parse(method)?, DEFAULT_MEMORY_LIMIT)
+    }
+
+    /// A compressor of the method that the first frame of `src` names.
+    ///
+    /// # Errors
+    /// `Method` where the frame names none (version 2), `Model` where it needs weights, `Mismatch` where it needs a
+    /// base, `Memory` where its method takes more than 256 MiB, and as reading a frame.
+    pub fn create_for_frame(src: &[u8]) -> Result<Self> {
+        let header = Frame::first_header(src)?;
+        let Version::V3 { numerics, method, fingerprint, base, .. } = &header.version else {
+            fail!(Method, "the frame is of version 2, which names no method");
+        };
+        decompress::check_numerics(*numerics)?;
+        let text = method::resolve(method)?;
+        if let Some(f) = fingerprint {
+            fail!(Model, "the frame needs the weights {}; open them and create the handle from them", snapshot::hex(f));
+        }
+        if let Some(id) = base {
+            fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));
+        }
+        let method = match Method::parse(text) {
+            Ok(method) if matches!(method.base, Base::Config { .. }) && method.canonical() == text => method,
+            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
+        };
+        Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
+    }
+
+    /// A compressor with these weights, and segments as they follow a base in a method string.
+    ///
+    /// # Errors
+    /// `Method`, `Memory`.
+    pub fn create_from_model(model: &Model, segments: &str) -> Result<Self> {
+        let method = Method::of_model(segments)?;
+        let _env = FloatEnv::set_default();
+        Self::with_weights(&method, model.weights(method.packing())?)
+    }
+
+    fn build(method: &Method, limit: u64) -> Result<Self> {
+        let _env = FloatEnv::set_default();
+        let weights = match &method.base {
+            Base::File(path) => file::load(path, method.packing())?,
+            Base::Config { config, seed, rule } => {
+                let needed = Predictor::bytes(config, method.packing(), rule.train, COPIES);
+                if needed > limit {
+                    fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
+                }
+                Weights::load(config, method.packing(), &mut Init::new(*config, *seed))?
+            }
+        };
+        Self::with_weights(method, Arc::new(weights))
+    }
+
+    fn with_weights(method: &Method, weights: Arc<Weights>) -> Result<Self> {
+        let _env = FloatEnv::set_default();
+        let fingerprint = match method.base {
+            Base::File(_) => Some(*weights.fingerprint()),
+            Base::Config { .. } => None,
+        };
+        let identity = Identity { canonical: method.canonical(), fingerprint };
+        let blueprint = Blueprint { weights, rule: method.rule() };
+        let first = Predictor::new(&blueprint)?;
+        let created = first.learned().try_clone(&blueprint)?;
+        let params = Params::default();
+        Ok(Self { identity, blueprint, params, created, base: None, live: None, work: Some(first), checkpoint: None })
+    }
+
+    /// The method and weights.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The options.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The options, to set them.
+    pub fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
+    }
+
+    fn base_learned(&self) -> &Learned {
+        match &self.base {
+            // It was checked when it was set.
+            Some(snapshot) => snapshot.learned_for(&self.identity).unwrap_or(&self.created),
+            None => &self.created,
+        }
+    }
+
+    /// Where every later compress, decompress and cross-entropy call starts; `None`: as created.
+    ///
+    /// # Errors
+    /// `Mismatch` for a snapshot of another method or other weights.
+    pub fn set_base(&mut self, snapshot: Option<Arc<Snapshot>>) -> Result<()> {
+        if let Some(s) = &snapshot {
+            s.learned_for(&self.identity)?;
+        }
+        self.base = snapshot;
+        Ok(())
+    }
+
+    /// Whether the memory that this handle's predictors take is within the limit.
+    fn check_memory(&self) -> Result<()> {
+        let weights = &self.blueprint.weights;
+        let needed = Predictor::bytes(weights.config(), weights.packing(), self.blueprint.rule.train, COPIES);
+        let limit = self.params.get(Param::MemoryLimit) as u64;
+        // Weights that the caller opened are the caller's business; what a method string asks for is not.
+        if self.identity.fingerprint.is_none() && needed > limit {
+            fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
+        }
+        Ok(())
+    }
+
+    /// The working predictor, at the base; taken out, so that a call can borrow the rest.
+    fn take_work(&mut self) -> Result<Predictor> {
+        self.check_memory()?;
+        let mut work = match self.work.take() {
+            Some(work) => work,
+            None => Predictor::new(&self.blueprint)?,
+        };
+        work.restore(self.base_learned());
+        Ok(work)
+    }
+
+    /// Runs `f` on the working predictor at the base.
+    fn with_work<T>(&mut self, f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>) -> Result<T> {
+        let _env = FloatEnv::set_default();
+        let mut work = self.take_work()?;
+        let result = f(self, &mut work);
+        self.work = Some(work);
+        result
+    }
+
+    /// The live predictor, which starts at the base.
+    fn live(&mut self) -> Result<&mut Predictor> {
+        if self.live.is_none() {
+            self.check_memory()?;
+            let mut live = Predictor::new(&self.blueprint)?;
+            live.restore(self.base_learned());
+            self.live = Some(live);
+        }
+        match &mut self.live {
+            Some(live) => Ok(live),
+            None => fail!(Internal, "no live state"),
+        }
+    }
+
+    /// The mean cost of the bytes of `data` from the base, in bits a byte; 0 for none.
+    ///
+    /// # Errors
+    /// `Memory`, `Cancelled`.
+    pub fn cross_entropy<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<f64> {
+        self.with_work(|_, work| {
+            let mut port = Measure::new(data);
+            drive(work, &mut port, &mut Progress::start(progress, data.len() as u64)?)?;
+            Ok(if data.is_empty() { 0.0 } else { port.bits / data.len() as f64 })
+        })
+    }
+
+    /// The live distribution of the next byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
+        let _env = FloatEnv::set_default();
+        self.live()?.probabilities(probabilities);
+        Ok(())
+    }
+
+    /// Shows the live state some bytes. Cancelled, it is as it was.
+    ///
+    /// # Errors
+    /// `Memory`, `Cancelled`.
+    pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
+        let _env = FloatEnv::set_default();
+        let blueprint = self.blueprint.clone();
+        let live = self.live()?;
+        let before = if progress.is_some() { Some(live.learned().try_clone(&blueprint)?) } else { None };
+        let fed = Progress::start(progress, data.len() as u64)
+            .and_then(|mut progress| drive(live, &mut Show::new(data), &mut progress));
+        if let (Err(_), Some(before)) = (&fed, &before) {
+            live.restore(before);
+        }
+        fed
+    }
+
+    /// Puts the live state back to the base.
+    pub fn reset(&mut self) {
+        // It is made again, at the base, when it is next needed.
+        self.live = None;
+    }
+
+    /// A copy of the live state.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let learned = match &self.live {
+            Some(live) => live.learned(),
+            None => self.base_learned(),
+        };
+        Ok(Snapshot::new(&self.identity, learned.try_clone(&self.blueprint)?))
+    }
+
+    /// Makes the live state what the snapshot holds.
+    ///
+    /// # Errors
+    /// `Mismatch`, `Memory`.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let learned = snapshot.learned_for(&self.identity)?;
+        self.live()?.restore(learned);
+        Ok(())
+    }
+}

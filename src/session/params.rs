@@ -1,0 +1,102 @@
+//! What a handle's options are and what they may be.
+
+use crate::container::{Coder, MAX_BLOCK_LOG, MIN_BLOCK_LOG};
+use crate::error::{Result, fail};
+
+/// A model and its states may take this much unless the caller says otherwise: 1 GiB.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 1 << 30;
+
+/// Options by the numbers of the C ABI. Never renumbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Param {
+    /// How symbols are coded: 0 range coder, 1 rANS.
+    Coder = 1,
+    /// Frame version: 2 or 3.
+    Format = 2,
+    /// Whether version 3 frames carry CRC-32s: 0 or 1.
+    Checksum = 3,
+    /// The most threads a call may use; 0 for as many as there are cores.
+    Threads = 4,
+    /// How many lanes share a pass over the weights.
+    Lanes = 5,
+    /// Binary logarithm of the block size.
+    BlockLog = 6,
+    /// Binary logarithm of the segment size; 0 for one segment.
+    SegmentLog = 7,
+    /// How many bytes the model and its states may take.
+    MemoryLimit = 8,
+}
+
+impl Param {
+    const ALL: [Self; 8] = [
+        Self::Coder,
+        Self::Format,
+        Self::Checksum,
+        Self::Threads,
+        Self::Lanes,
+        Self::BlockLog,
+        Self::SegmentLog,
+        Self::MemoryLimit,
+    ];
+
+    /// The option of this number.
+    ///
+    /// # Errors
+    /// `Argument`.
+    pub fn from_number(n: i32) -> Result<Self> {
+        match Self::ALL.into_iter().find(|p| *p as i32 == n) {
+            Some(param) => Ok(param),
+            None => fail!(Argument, "parameter {n} does not exist; 1 to {} do", Self::ALL.len()),
+        }
+    }
+
+    /// What it may be set to, both ends included.
+    fn range(self) -> (i64, i64) {
+        match self {
+            Self::Coder => (0, 1),
+            Self::Format => (2, 3),
+            Self::Checksum => (0, 1),
+            Self::Threads => (0, 1024),
+            Self::Lanes => (1, 1),
+            Self::BlockLog => (i64::from(MIN_BLOCK_LOG), i64::from(MAX_BLOCK_LOG)),
+            Self::SegmentLog => (0, 0),
+            Self::MemoryLimit => (1, i64::MAX),
+        }
+    }
+}
+
+/// The options of a handle; they stay until they are set again.
+#[derive(Clone, Debug)]
+pub struct Params([i64; Param::ALL.len()]);
+
+impl Default for Params {
+    fn default() -> Self {
+        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64])
+    }
+}
+
+impl Params {
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// `Argument` where the value is not allowed.
+    pub fn set(&mut self, param: Param, value: i64) -> Result<()> {
+        let (low, high) = param.range();
+        if !(low..=high).contains(&value) {
+            fail!(Argument, "{param:?} = {value}: {low} to {high} are allowed");
+        }
+        self.0[param as usize - 1] = value;
+        Ok(())
+    }
+
+    /// What an option is.
+    pub fn get(&self, param: Param) -> i64 {
+        self.0[param as usize - 1]
+    }
+
+    /// The coder.
+    pub(super) fn coder(&self) -> Coder {
+        if self.get(Param::Coder) == 0 { Coder::Range } else { Coder::Rans }
+    }
+}
