@@ -1,0 +1,22 @@
+//! The C ABI: the only place with `extern "C"`. One file for each noun; `guard` holds what every call does first.
+//!
+//! `include/gptz.h` is made from these files by build.rs.
+//! The comments here are the manual that C programmers read.
+#![allow(non_camel_case_types, reason = "these are C's names")]
+
+mod compress;
+mod guard;
+mod handle;
+mod library;
+mod model;
+mod predict;
+mod snapshot;
+mod status;
+
+pub use compress::*;
+pub use handle::*;
+pub use library::*;
+pub use model::*;
+pub use predict::*;
+pub use snapshot::*;
+pub use status::*;

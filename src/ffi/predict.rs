@@ -1,0 +1,80 @@
+//! The live state and measuring.
+
+use std::ffi::c_void;
+
+use super::guard::{call, input, with_out};
+use super::handle::{Inner, gptz, on_handle};
+use super::status::gptz_status;
+use crate::error::fail;
+use crate::model::VOCAB;
+
+/// The distribution of the next byte in the live state: `probs[b]` is the probability of byte b, as the coder would use
+/// it. Every one is above 0; they add up to 1 but for rounding. `n` must be 256.
+///
+/// The live state stays as it is. GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY; `probs` is then all 0 (if `n` is 256).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usize) -> gptz_status {
+    let body = |h: &mut Inner| {
+        if n != VOCAB {
+            fail!(Argument, "n = {n}, there are {VOCAB} bytes");
+        }
+        if probs.is_null() {
+            fail!(Argument, "probs is NULL");
+        }
+        let mut found = [0f32; VOCAB];
+        let result = h.session.predict(&mut found);
+        // SAFETY: `probs` has room for 256 floats, as the header asks; it may be misaligned for all we know.
+        unsafe { probs.cast::<[f32; VOCAB]>().write_unaligned(found) };
+        result
+    };
+    // SAFETY: a handle or NULL, as the header asks.
+    call(|| unsafe { on_handle(handle, body) })
+}
+
+/// Shows the live state `len` bytes: later predictions follow from them, and a method that learns learns from them.
+/// gptz_feed of a, then of b, is the same as gptz_feed of both at once.
+///
+/// On failure, and when the progress callback asks to stop, the live state is as it was: GPTZ_ERROR_CANCELLED,
+/// GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
+    let body = |h: &mut Inner| {
+        // SAFETY: `len` bytes of data, as the header asks.
+        let data = unsafe { input(data, len, "the data") }?;
+        h.with_progress(|session, progress| session.feed(data, progress))
+    };
+    // SAFETY: a handle or NULL, as the header asks.
+    call(|| unsafe { on_handle(handle, body) })
+}
+
+/// Puts the live state back to the base: as created, or the snapshot that gptz_set_base was given last.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
+    let body = |h: &mut Inner| {
+        h.session.reset();
+        Ok(())
+    };
+    // SAFETY: a handle or NULL, as the header asks.
+    call(|| unsafe { on_handle(handle, body) })
+}
+
+/// What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
+/// what gptz_compress spends on it but for headers and rounding. 0 for no data.
+///
+/// The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
+/// GPTZ_ERROR_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_cross_entropy(
+    handle: *mut gptz,
+    data: *const c_void,
+    len: usize,
+    bits_per_byte: *mut f64,
+) -> gptz_status {
+    let body = |h: &mut Inner| {
+        // SAFETY: `len` bytes of data, as the header asks.
+        let data = unsafe { input(data, len, "the data") }?;
+        h.with_progress(|session, progress| session.cross_entropy(data, progress))
+    };
+    // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
+    unsafe { with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body)) }
+}
