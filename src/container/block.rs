@@ -29,12 +29,21 @@ pub struct Block<'a> {
     pub kind: BlockKind,
     /// How many bytes of content it holds.
     pub raw_len: u32,
-    /// CRC-32 of those, unless the frame carries no checksums.
+    /// [`block_crc`], unless the frame carries no checksums.
     pub crc: Option<u32>,
     /// The payload.
     pub payload: &'a [u8],
     /// Where in the input it begins.
     pub at: usize,
+}
+
+/// A block's CRC-32: over its kind's number and its content. With the kind in it, a stored block that was said to be
+/// learned from is not taken for one that was skipped.
+pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind as u8]);
+    crc.update(raw);
+    crc.finalize()
 }
 
 /// Appends what stands before a block's payload. `coded_len` counts for coded blocks alone: a stored block's payload

@@ -7,7 +7,7 @@ mod frame;
 mod header;
 mod read;
 
-pub use block::{Block, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, write_block_header};
+pub use block::{Block, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, write_block_header};
 pub use frame::{Blocks, Body, Frame, Frames, Parts, frames};
 pub use header::{
     COMMON_LEN, Coder, Header, MAX_BLOCK_LOG, MAX_HEADER_LEN, MAX_METHOD_LEN, MIN_BLOCK_LOG, MethodRef, Streamed,

@@ -9,6 +9,7 @@ use std::sync::Once;
 
 use super::status::{GPTZ_OK, gptz_status};
 use crate::error::{Error, Result, fail};
+use crate::numeric::float_env;
 
 /// Room for the last message and its NUL.
 const MESSAGE: usize = 512;
@@ -40,7 +41,8 @@ pub(super) fn set_last_error(text: &str) {
 
 /// Runs a call's body. Whatever happens, the answer is a status.
 pub(super) fn call(body: impl FnOnce() -> Result<()>) -> gptz_status {
-    match caught(body) {
+    // Even reading a number from a method string is arithmetic.
+    match float_env::with_default(|| caught(body)) {
         Ok(()) => GPTZ_OK,
         Err(e) => {
             set_last_error(e.message());

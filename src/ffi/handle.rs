@@ -51,7 +51,8 @@ impl Opaque for gptz {
 /// GPTZ_ERROR_CANCELLED and the handle is as it was before.
 ///
 /// It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
-/// but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp.
+/// but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
+/// the library's floating-point environment, which is C's default one.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// Option: how symbols are coded, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.

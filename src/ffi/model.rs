@@ -8,7 +8,6 @@ use super::status::gptz_status;
 use crate::error::{Result, fail};
 use crate::model::file::Model;
 use crate::numeric::buffer::copied;
-use crate::numeric::float_env::FloatEnv;
 
 /// Weights: immutable, checked when they are opened, shared by as many handles and threads as there are. What a handle
 /// needs of them it keeps alive by itself: models and handles are freed in any order.
@@ -36,7 +35,6 @@ pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gpt
         }
         // SAFETY: a string, as the header asks.
         let path = native_path(unsafe { CStr::from_ptr(path) })?;
-        let _env = FloatEnv::set_default();
         hand_out(Model::open(&path)?)
     };
     // SAFETY: `out` is NULL or the caller's to write, as the header asks.
@@ -67,7 +65,6 @@ pub unsafe extern "C" fn gptz_model_from_memory(
     let body = || {
         // SAFETY: `data` holds `len` bytes, as the header asks.
         let bytes = unsafe { input(data, len, "the data") }?;
-        let _env = FloatEnv::set_default();
         hand_out(Model::from_bytes(copied(bytes, "a weights file")?)?)
     };
     // SAFETY: `out` is NULL or the caller's to write, as the header asks.

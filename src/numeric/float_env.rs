@@ -1,29 +1,36 @@
 //! The floating-point environment: round to nearest even, no flushing of subnormals, no traps, whatever the caller
-//! set (a game may run with FTZ, a numerical program with another rounding).
+//! set (a game may run with FTZ, a numerical program with another rounding). Rust assumes as much, so it is the ABI's
+//! edge that sees to it.
 
-/// Holds the default environment and gives the caller's back when dropped. Belongs to its thread.
-#[derive(Debug)]
-pub struct FloatEnv {
-    saved: Register,
-    _not_send: std::marker::PhantomData<*const ()>,
+/// Runs `f` in the default environment and gives the caller's back, also when `f` panics.
+pub fn with_default<T>(f: impl FnOnce() -> T) -> T {
+    let _restore = Restore::set_default();
+    // Not inlined: arithmetic touches no memory, and the compiler might move it past the change of the register.
+    never_inlined(f)
 }
 
-impl FloatEnv {
-    /// Saves the environment and sets the default one.
-    #[must_use]
-    pub fn set_default() -> Self {
+#[inline(never)]
+fn never_inlined<T>(f: impl FnOnce() -> T) -> T {
+    f()
+}
+
+/// The caller's environment, put back when dropped.
+struct Restore(Register);
+
+impl Restore {
+    fn set_default() -> Self {
         let saved = read();
         if saved != DEFAULT {
             write(DEFAULT);
         }
-        Self { saved, _not_send: std::marker::PhantomData }
+        Self(saved)
     }
 }
 
-impl Drop for FloatEnv {
+impl Drop for Restore {
     fn drop(&mut self) {
-        if self.saved != DEFAULT {
-            write(self.saved);
+        if self.0 != DEFAULT {
+            write(self.0);
         }
     }
 }
@@ -92,12 +99,8 @@ mod tests {
         // Rounding towards zero, FTZ and DAZ.
         let odd = DEFAULT | 0x6000 | 0x8000 | 0x0040;
         write(odd);
-        let (inside, outside) = {
-            let env = FloatEnv::set_default();
-            let inside = read();
-            drop(env);
-            (inside, read())
-        };
+        let inside = with_default(read);
+        let outside = read();
         write(DEFAULT);
         assert_eq!(inside, DEFAULT);
         assert_eq!(outside, odd);

@@ -7,7 +7,7 @@ use super::{Session, method};
 use crate::coder::{Encoder, RANS_BLOCK, RangeEncoder, RansEncoder};
 use crate::container::{
     BlockKind, COMMON_LEN, Coder, END_BLOCK, Header, MAX_BLOCK_OVERHEAD, MAX_HEADER_LEN, MIN_BLOCK_LOG, Streamed,
-    Version, write_block_header,
+    Version, block_crc, write_block_header,
 };
 use crate::error::{Error, Result};
 use crate::numeric::NUMERICS_VERSION;
@@ -126,7 +126,7 @@ impl Session {
             {
                 work.restore(checkpoint);
             }
-            let crc = checksums.then(|| crc32fast::hash(raw));
+            let crc = checksums.then(|| block_crc(kind, raw));
             bytes.clear();
             if kind == BlockKind::Coded {
                 write_block_header(&mut bytes, kind, raw.len() as u32, crc, payload.len());

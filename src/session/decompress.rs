@@ -6,7 +6,7 @@ use super::method;
 use super::predictor::Predictor;
 use super::snapshot::hex;
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
-use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, frames};
+use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, block_crc, frames};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::NUMERICS_VERSION;
 
@@ -116,7 +116,7 @@ fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mu
             }
         }
     }
-    check_crc(frame.crc, content).map_err(|e| match frame.header.version {
+    check_crc(frame.crc, crc32fast::hash(content)).map_err(|e| match frame.header.version {
         // Another method and damage look the same there.
         Version::V2 => Error::new(Status::Corrupt, format!("{e} (version 2: or another method or base made it)")),
         _ => e,
@@ -141,7 +141,7 @@ fn decode_block(
             progress.advance(raw.len() as u64)?;
         }
     }
-    check_crc(block.crc, raw)
+    check_crc(block.crc, block_crc(block.kind, raw))
 }
 
 /// Decodes one payload.
@@ -160,8 +160,7 @@ fn symbols(work: &mut Predictor, coder: Coder, payload: &[u8], raw: &mut [u8], p
     }
 }
 
-fn check_crc(expected: Option<u32>, raw: &[u8]) -> Result<()> {
-    let found = crc32fast::hash(raw);
+fn check_crc(expected: Option<u32>, found: u32) -> Result<()> {
     match expected {
         Some(expected) if expected != found => {
             fail!(Corrupt, "the content is damaged: CRC-32 {found:08x}, not {expected:08x}")

@@ -11,8 +11,8 @@ use crate::numeric::matmul::Precision;
 /// Methods that frames name by a number. A released number and its string never change (until 1.0: provisional).
 const REGISTERED: [(u8, &str); 1] = [(
     1,
-    "cfg:hidden=96,layers=1,intermediate=96,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
-     seed=0,train=adam,lr=0.002,stride=1",
+    "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
+     seed=0,train=adam,lr=0.001,stride=1",
 )];
 
 /// What `NULL` stands for: the registered method 1.

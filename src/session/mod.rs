@@ -27,7 +27,6 @@ use crate::error::{Result, fail};
 use crate::model::VOCAB;
 use crate::model::file::{self, Model};
 use crate::model::rwkv7::{Init, Weights};
-use crate::numeric::float_env::FloatEnv;
 
 /// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
 /// work a byte.
@@ -90,12 +89,10 @@ impl Session {
     /// `Method`, `Memory`.
     pub fn create_from_model(model: &Model, segments: &str) -> Result<Self> {
         let method = Method::of_model(segments)?;
-        let _env = FloatEnv::set_default();
         Self::with_weights(&method, model.weights(method.packing())?)
     }
 
     fn build(method: &Method, limit: u64) -> Result<Self> {
-        let _env = FloatEnv::set_default();
         let weights = match &method.base {
             Base::File(path) => file::load(path, method.packing())?,
             Base::Config { config, seed, rule } => {
@@ -110,7 +107,6 @@ impl Session {
     }
 
     fn with_weights(method: &Method, weights: Arc<Weights>) -> Result<Self> {
-        let _env = FloatEnv::set_default();
         let fingerprint = match method.base {
             Base::File(_) => Some(*weights.fingerprint()),
             Base::Config { .. } => None,
@@ -183,7 +179,6 @@ impl Session {
 
     /// Runs `f` on the working predictor at the base.
     fn with_work<T>(&mut self, f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>) -> Result<T> {
-        let _env = FloatEnv::set_default();
         let mut work = self.take_work()?;
         let result = f(self, &mut work);
         self.work = Some(work);
@@ -221,7 +216,6 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
-        let _env = FloatEnv::set_default();
         self.live()?.probabilities(probabilities);
         Ok(())
     }
@@ -231,7 +225,6 @@ impl Session {
     /// # Errors
     /// `Memory`, `Cancelled`.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
-        let _env = FloatEnv::set_default();
         let blueprint = self.blueprint.clone();
         let live = self.live()?;
         let before = if progress.is_some() { Some(live.learned().try_clone(&blueprint)?) } else { None };

@@ -1,0 +1,504 @@
+//! The C ABI's contract: bad arguments, the two states, snapshots, callbacks, threads.
+
+mod common;
+
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+use common::*;
+
+#[test]
+fn null_where_it_is_not_allowed_is_an_argument_error() {
+    let h = Handle::new(FROZEN);
+    let (mut n, mut size, mut bits, mut value) = (7usize, 7u64, 7f64, 7i64);
+    let (mut buffer, mut probs, mut print) = ([0u8; 64], [1f32; 256], [9u8; 32]);
+    let b = buffer.as_mut_ptr().cast::<c_void>();
+    let null = ptr::null_mut::<c_void>();
+    let none = ptr::null_mut::<gptz>();
+    let (mut handle, mut model, mut snapshot) = (none, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: every pointer that is not NULL is what the call asks for.
+    unsafe {
+        let answers = [
+            ("create out", gptz_create(ptr::null(), ptr::null_mut())),
+            ("for_frame out", gptz_create_for_frame(b, 8, ptr::null_mut())),
+            ("for_frame src", gptz_create_for_frame(null, 8, &mut handle)),
+            ("from_model model", gptz_create_from_model(ptr::null(), ptr::null(), &mut handle)),
+            ("set", gptz_set(none, 1, 0)),
+            ("get handle", gptz_get(none, 1, &mut value)),
+            ("get out", gptz_get(h.0, 1, ptr::null_mut())),
+            ("set_progress", gptz_set_progress(none, None, null)),
+            ("compress handle", gptz_compress(none, b, 8, b.add(32), 8, &mut n)),
+            ("compress src", gptz_compress(h.0, null, 8, b, 8, &mut n)),
+            ("compress dst", gptz_compress(h.0, b, 8, null, 8, &mut n)),
+            ("compress dst_len", gptz_compress(h.0, b, 8, b.add(32), 8, ptr::null_mut())),
+            ("size src", gptz_decompressed_size(null, 8, &mut size)),
+            ("size out", gptz_decompressed_size(b, 8, ptr::null_mut())),
+            ("decompress handle", gptz_decompress(none, b, 8, b.add(32), 8, &mut n)),
+            ("decompress src", gptz_decompress(h.0, null, 8, b, 8, &mut n)),
+            ("decompress dst", gptz_decompress(h.0, b, 8, null, 8, &mut n)),
+            ("decompress dst_len", gptz_decompress(h.0, b, 8, b.add(32), 8, ptr::null_mut())),
+            ("predict handle", gptz_predict(none, probs.as_mut_ptr(), 256)),
+            ("predict probs", gptz_predict(h.0, ptr::null_mut(), 256)),
+            ("predict n", gptz_predict(h.0, probs.as_mut_ptr(), 255)),
+            ("feed handle", gptz_feed(none, b, 8)),
+            ("feed data", gptz_feed(h.0, null, 8)),
+            ("reset", gptz_reset(none)),
+            ("entropy handle", gptz_cross_entropy(none, b, 8, &mut bits)),
+            ("entropy data", gptz_cross_entropy(h.0, null, 8, &mut bits)),
+            ("entropy out", gptz_cross_entropy(h.0, b, 8, ptr::null_mut())),
+            ("model path", gptz_model_open(ptr::null(), &mut model)),
+            ("model out", gptz_model_open(c"x".as_ptr(), ptr::null_mut())),
+            ("memory data", gptz_model_from_memory(null, 8, &mut model)),
+            ("memory out", gptz_model_from_memory(b, 8, ptr::null_mut())),
+            ("fingerprint model", gptz_model_fingerprint(ptr::null(), print.as_mut_ptr())),
+            ("fingerprint out", gptz_model_fingerprint(ptr::null(), ptr::null_mut())),
+            ("take handle", gptz_snapshot_take(none, &mut snapshot)),
+            ("take out", gptz_snapshot_take(h.0, ptr::null_mut())),
+            ("restore handle", gptz_snapshot_restore(none, ptr::null())),
+            ("restore snapshot", gptz_snapshot_restore(h.0, ptr::null())),
+            ("base handle", gptz_set_base(none, ptr::null())),
+        ];
+        for (name, status) in answers {
+            assert_eq!(status, GPTZ_ERROR_ARGUMENT, "{name}");
+        }
+        assert!(gptz_method(ptr::null()).is_null());
+        gptz_free(ptr::null_mut());
+        gptz_model_free(ptr::null_mut());
+        gptz_snapshot_free(ptr::null_mut());
+    }
+    assert_eq!((n, size, bits, value, print), (0, 0, 0.0, 0, [0; 32]));
+    assert!(handle.is_null() && model.is_null() && snapshot.is_null());
+}
+
+#[test]
+fn nothing_is_compressed_to_a_frame_of_nothing() {
+    let h = Handle::new(LEARNING);
+    let (mut frame, mut n) = ([0u8; 4096], 0usize);
+    // SAFETY: NULL is allowed for a length of 0; the rest are buffers of their lengths.
+    unsafe {
+        assert_eq!(gptz_compress(h.0, ptr::null(), 0, frame.as_mut_ptr().cast(), frame.len(), &mut n), GPTZ_OK);
+        let mut out = 9;
+        let src = frame.as_ptr().cast();
+        assert_eq!(gptz_decompress(h.0, src, n, ptr::null_mut(), 0, &mut out), GPTZ_OK, "{}", message());
+        assert_eq!(out, 0);
+        assert_eq!(gptz_feed(h.0, ptr::null(), 0), GPTZ_OK);
+    }
+    assert_eq!(decompressed_size(&frame[..n]), Ok(0));
+    assert_eq!(decompressed_size(&[]), Err(GPTZ_ERROR_TRUNCATED));
+    assert_eq!(h.cross_entropy(&[]), 0.0);
+}
+
+#[test]
+fn a_handle_of_another_type_is_refused() {
+    let h = Handle::new(FROZEN);
+    let (snapshot, model) = (h.snapshot(), Model::from_memory(WEIGHTS).unwrap());
+    let (mut n, mut out) = (0i64, ptr::null_mut());
+    // SAFETY: all are objects of the library, as a caller that mixes them up would pass them.
+    unsafe {
+        assert_eq!(gptz_get(snapshot.0.cast(), 1, &mut n), GPTZ_ERROR_ARGUMENT);
+        assert!(message().contains("handle is not one"), "{}", message());
+        assert_eq!(gptz_reset(model.0.cast()), GPTZ_ERROR_ARGUMENT);
+        assert_eq!(gptz_snapshot_restore(h.0, h.0.cast()), GPTZ_ERROR_ARGUMENT);
+        assert_eq!(gptz_set_base(h.0, model.0.cast()), GPTZ_ERROR_ARGUMENT);
+        assert_eq!(gptz_create_from_model(h.0.cast(), ptr::null(), &mut out), GPTZ_ERROR_ARGUMENT);
+        assert!(gptz_method(snapshot.0.cast()).is_null());
+        // Freeing by the wrong call frees nothing: the right one works afterwards (and valgrind sees no leak).
+        gptz_free(snapshot.0.cast());
+        gptz_model_free(h.0.cast());
+        gptz_snapshot_free(model.0.cast());
+    }
+    assert_eq!(h.restore(&snapshot), GPTZ_OK);
+    assert_eq!(model.fingerprint(), model.fingerprint());
+}
+
+#[test]
+fn overlapping_buffers_are_refused() {
+    let h = Handle::new(FROZEN);
+    let mut buffer = vec![1u8; 4096];
+    let p = buffer.as_mut_ptr();
+    let mut n = 5;
+    // SAFETY: all ranges lie within the buffer; the library refuses before it touches them.
+    unsafe {
+        for (src, dst) in [(0, 0), (0, 99), (99, 0), (50, 60)] {
+            assert_eq!(gptz_compress(h.0, p.add(src).cast(), 100, p.add(dst).cast(), 100, &mut n), GPTZ_ERROR_ARGUMENT);
+            assert!(message().contains("overlap"));
+            assert_eq!(
+                gptz_decompress(h.0, p.add(src).cast(), 100, p.add(dst).cast(), 100, &mut n),
+                GPTZ_ERROR_ARGUMENT
+            );
+            assert_eq!(n, 0);
+        }
+        assert_eq!(gptz_compress(h.0, p.cast(), 100, p.add(100).cast(), 3000, &mut n), GPTZ_OK, "{}", message());
+        assert_eq!(gptz_compress(h.0, p.cast(), usize::MAX, ptr::null_mut(), 0, &mut n), GPTZ_ERROR_ARGUMENT);
+    }
+}
+
+#[test]
+fn a_buffer_one_byte_too_small_is_told_with_what_is_needed() {
+    let h = Handle::new(LEARNING);
+    for format in [2, 3] {
+        for coder in [0, 1] {
+            h.set(GPTZ_PARAM_FORMAT, format);
+            h.set(GPTZ_PARAM_CODER, coder);
+            let text = &ALICE[..3000];
+            let frame = h.compress(text);
+            for cap in [frame.len() - 1, frame.len() / 2, 18, 0] {
+                let (status, len, _) = h.compress_into(text, cap);
+                assert_eq!((status, len), (GPTZ_ERROR_BUFFER_TOO_SMALL, frame.len()), "{cap}");
+                assert!(message().contains(&frame.len().to_string()), "{}", message());
+            }
+            assert_eq!(h.compress_into(text, frame.len()).2, frame);
+            for cap in [text.len() - 1, 0] {
+                let (status, len, _) = h.decompress_into(&frame, cap);
+                assert_eq!((status, len), (GPTZ_ERROR_BUFFER_TOO_SMALL, text.len()));
+            }
+            assert_eq!(h.decompress_into(&frame, text.len()).2, text);
+            // Room beyond what is needed is not touched.
+            let (status, len, dst) = h.decompress_into(&frame, text.len() + 50);
+            assert_eq!((status, len), (GPTZ_OK, text.len()));
+            assert!(dst[len..].iter().all(|b| *b == 0xa5));
+        }
+    }
+    assert_eq!(gptz_compress_bound(usize::MAX), 0);
+    assert!(gptz_compress_bound(0) > 0);
+}
+
+#[test]
+fn options_are_checked_and_stay() {
+    let h = Handle::new(FROZEN);
+    let all = [
+        (GPTZ_PARAM_CODER, 0, 1, 0),
+        (GPTZ_PARAM_FORMAT, 2, 3, 3),
+        (GPTZ_PARAM_CHECKSUM, 0, 1, 1),
+        (GPTZ_PARAM_THREADS, 0, 1024, 1),
+        (GPTZ_PARAM_LANES, 1, 1, 1),
+        (GPTZ_PARAM_BLOCK_LOG, 12, 24, 17),
+        (GPTZ_PARAM_SEGMENT_LOG, 0, 0, 0),
+        (GPTZ_PARAM_MEMORY_LIMIT, 1, i64::MAX, 1 << 30),
+    ];
+    for (param, low, high, default) in all {
+        assert_eq!(h.get(param), default);
+        for value in [low, high] {
+            assert_eq!(h.set(param, value), GPTZ_OK);
+            assert_eq!(h.get(param), value);
+        }
+        for value in [low - 1, high.saturating_add(1), i64::MIN] {
+            let allowed = (low..=high).contains(&value);
+            assert_eq!(h.set(param, value) == GPTZ_OK, allowed, "{param} = {value}");
+        }
+        assert_eq!(h.set(param, default), GPTZ_OK);
+    }
+    for param in [0, 9, -1, i32::MAX] {
+        assert_eq!(h.set(param, 0), GPTZ_ERROR_ARGUMENT);
+        assert!(message().contains(&param.to_string()));
+    }
+    assert_eq!(h.set(GPTZ_PARAM_MEMORY_LIMIT, 1000), GPTZ_OK);
+    assert_eq!(h.compress_into(b"abc", 4096).0, GPTZ_ERROR_MEMORY);
+    h.set(GPTZ_PARAM_MEMORY_LIMIT, 1 << 30);
+    assert_eq!(h.compress_into(b"abc", 4096).0, GPTZ_OK);
+}
+
+#[test]
+fn methods_that_cannot_be_are_refused() {
+    for (method, expected) in [
+        ("cfg:hidden=65", GPTZ_ERROR_METHOD),
+        ("nonsense", GPTZ_ERROR_METHOD),
+        ("", GPTZ_ERROR_METHOD),
+        ("cfg:hidden=64;policy:schedule=0..10:train", GPTZ_ERROR_METHOD),
+        ("file:/nonexistent/weights.safetensors", GPTZ_ERROR_IO),
+        ("file:/", GPTZ_ERROR_IO),
+        ("cfg:hidden=65536,layers=1024,intermediate=65536", GPTZ_ERROR_MEMORY),
+        ("cfg:hidden=65536,layers=1024,intermediate=65536;weights=f32", GPTZ_ERROR_MEMORY),
+    ] {
+        assert_eq!(Handle::create(method).err(), Some(expected), "{method}: {}", message());
+    }
+    let mut out = ptr::null_mut();
+    // SAFETY: a C string that is not UTF-8.
+    assert_eq!(unsafe { gptz_create(c"cfg:\xff".as_ptr(), &mut out) }, GPTZ_ERROR_METHOD);
+}
+
+#[test]
+fn the_live_state_is_one_and_the_base_another() {
+    for method in [LEARNING, FROZEN] {
+        let (a, b) = (Handle::new(method), Handle::new(method));
+        let frame = a.compress(&ALICE[..2000]);
+        a.feed(&ALICE[..1000]);
+        for part in ALICE[..1000].chunks(37) {
+            b.feed(part);
+        }
+        assert_eq!(a.predict(), b.predict(), "feed(a), feed(b) equals feed(ab)");
+        let fed = a.predict();
+        // Calls that start at the base leave the live state alone, and the other way round.
+        assert_eq!(a.compress(&ALICE[..2000]), frame);
+        a.cross_entropy(&ALICE[..100]);
+        a.decompress(&frame);
+        assert_eq!(a.predict(), fed);
+        a.reset();
+        assert_eq!(a.predict(), Handle::new(method).predict());
+        assert_ne!(a.predict(), fed);
+    }
+}
+
+#[test]
+fn probabilities_are_those_that_are_coded_with() {
+    let h = Handle::new(LEARNING);
+    let text = &ALICE[..400];
+    let mut bits = 0.0;
+    for byte in text {
+        let probs = h.predict();
+        assert_eq!(probs, h.predict(), "asking changes nothing");
+        let sum: f64 = probs.iter().map(|p| f64::from(*p)).sum();
+        assert!((sum - 1.0).abs() < 1e-4 && probs.iter().all(|p| *p > 0.0), "{sum}");
+        bits -= f64::from(probs[usize::from(*byte)]).log2();
+        h.feed(&[*byte]);
+    }
+    let measured = h.cross_entropy(text) * text.len() as f64;
+    assert!((measured - bits).abs() < 1e-3 * bits, "{measured} and {bits}");
+}
+
+#[test]
+fn snapshots_hold_a_moment_and_serve_as_base() {
+    for method in [LEARNING, FROZEN] {
+        let h = Handle::new(method);
+        h.feed(&ALICE[..3000]);
+        let (snapshot, then) = (h.snapshot(), h.predict());
+        h.feed(&ALICE[3000..4000]);
+        let later = h.predict();
+        assert_ne!(later, then);
+        assert_eq!(h.restore(&snapshot), GPTZ_OK);
+        assert_eq!(h.predict(), then);
+        h.feed(&ALICE[3000..4000]);
+        assert_eq!(h.predict(), later, "what follows is the same again");
+
+        let text = &ALICE[3000..3400];
+        let bare = h.compress(text);
+        assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
+        assert_eq!(h.predict(), later, "the live state stays");
+        let based = h.compress(text);
+        assert_eq!(h.compress(text), based);
+        if method == LEARNING {
+            assert!(based.len() < bare.len(), "{} and {}", based.len(), bare.len());
+        }
+        h.reset();
+        assert_eq!(h.predict(), then, "reset goes back to the base");
+        drop(snapshot);
+        assert_eq!(h.decompress(&based), text);
+        assert_eq!(h.decompress_into(&bare, 400).0, GPTZ_ERROR_MISMATCH);
+        assert!(message().contains("base none"), "{}", message());
+
+        // Another handle gets there by itself.
+        let other = Handle::new(method);
+        assert_eq!(other.decompress_into(&based, 400).0, GPTZ_ERROR_MISMATCH);
+        other.feed(&ALICE[..3000]);
+        let same = other.snapshot();
+        assert_eq!(other.set_base(Some(&same)), GPTZ_OK);
+        assert_eq!(other.decompress(&based), text);
+        assert_eq!(other.set_base(None), GPTZ_OK);
+        assert_eq!(other.decompress(&bare), text);
+        assert_eq!(Handle::for_frame(&based).err(), Some(GPTZ_ERROR_MISMATCH), "{}", message());
+    }
+    // A snapshot of another method fits nowhere.
+    let (a, b) = (Handle::new(LEARNING), Handle::new(FROZEN));
+    let snapshot = a.snapshot();
+    assert_eq!(b.set_base(Some(&snapshot)), GPTZ_ERROR_MISMATCH);
+    assert_eq!(b.restore(&snapshot), GPTZ_ERROR_MISMATCH);
+    assert!(message().contains(&a.method()) && message().contains(&b.method()));
+}
+
+/// What a callback does and has seen.
+struct Watch {
+    cancel_at: Option<u64>,
+    seen: Vec<(u64, u64)>,
+    handle: *mut gptz,
+    answers: Vec<gptz_status>,
+}
+
+unsafe extern "C" fn watch(userdata: *mut c_void, done: u64, total: u64) -> i32 {
+    // SAFETY: the test passes a Watch that outlives the call.
+    let watch = unsafe { &mut *userdata.cast::<Watch>() };
+    watch.seen.push((done, total));
+    if !watch.handle.is_null() {
+        let (mut n, mut value) = (0, 0);
+        // SAFETY: a handle that is in a call, which is what is tried here.
+        unsafe {
+            watch.answers.push(gptz_reset(watch.handle));
+            watch.answers.push(gptz_get(watch.handle, 1, &mut value));
+            watch.answers.push(gptz_compress(watch.handle, ptr::null(), 0, ptr::null_mut(), 0, &mut n));
+            gptz_free(watch.handle);
+            assert!(!gptz_method(watch.handle).is_null());
+        }
+    }
+    i32::from(watch.cancel_at.is_some_and(|at| done >= at))
+}
+
+fn watched(h: &Handle, cancel_at: Option<u64>) -> Box<Watch> {
+    let mut w = Box::new(Watch { cancel_at, seen: Vec::new(), handle: ptr::null_mut(), answers: Vec::new() });
+    h.set_progress(Some(watch), (&raw mut *w).cast());
+    w
+}
+
+#[test]
+fn progress_rises_from_nothing_to_the_total() {
+    let h = Handle::new(FROZEN);
+    let frames = [h.compress(&ALICE[..3000]), h.compress(&ALICE[..2000])].concat();
+    let w = watched(&h, None);
+    h.decompress(&frames);
+    let seen = &w.seen;
+    assert!(seen.len() > 10 && seen[0] == (0, 5000) && *seen.last().unwrap() == (5000, 5000));
+    assert!(seen.windows(2).all(|w| w[0].0 <= w[1].0 && w[1].1 == 5000));
+    h.set_progress(None, ptr::null_mut());
+    let before = w.seen.len();
+    h.decompress(&frames);
+    assert_eq!(w.seen.len(), before);
+}
+
+#[test]
+fn a_callback_that_cancels_anywhere_leaves_the_handle_usable() {
+    let h = Handle::new(LEARNING);
+    let text = [&ALICE[..6000], &noise(5000, 3)].concat();
+    h.set(GPTZ_PARAM_BLOCK_LOG, 12);
+    let frame = h.compress(&text);
+    h.feed(&ALICE[..100]);
+    let live = h.predict();
+    for at in [0, 1, 256, 4096, 5000, 10_999, 11_000] {
+        let w = watched(&h, Some(at));
+        assert_eq!(h.compress_into(&text, 20_000).0, GPTZ_ERROR_CANCELLED, "{at}");
+        assert!(message().contains("cancelled"));
+        assert_eq!(h.decompress_into(&frame, 11_000).0, GPTZ_ERROR_CANCELLED, "{at}");
+        let (mut bits, data) = (1.0, text.as_ptr().cast());
+        // SAFETY: a handle, a buffer of its length, a place to write to.
+        unsafe {
+            assert_eq!(gptz_cross_entropy(h.0, data, text.len(), &mut bits), GPTZ_ERROR_CANCELLED);
+            assert_eq!(gptz_feed(h.0, data, text.len()), GPTZ_ERROR_CANCELLED);
+        }
+        assert_eq!(bits, 0.0);
+        h.set_progress(None, ptr::null_mut());
+        drop(w);
+        assert_eq!(h.predict(), live, "cancelled at {at}, feed changed the live state");
+        assert_eq!(h.compress(&text), frame);
+        assert!(h.decompress(&frame) == text);
+    }
+}
+
+#[test]
+fn a_handle_in_a_call_answers_busy() {
+    let h = Handle::new(FROZEN);
+    let mut w = watched(&h, None);
+    w.handle = h.0;
+    h.set_progress(Some(watch), (&raw mut *w).cast());
+    let frame = h.compress(&ALICE[..600]);
+    assert!(w.answers.len() >= 9 && w.answers.iter().all(|s| *s == GPTZ_ERROR_BUSY), "{:?}", w.answers);
+    h.set_progress(None, ptr::null_mut());
+    assert_eq!(h.decompress(&frame), &ALICE[..600], "it was not freed meanwhile");
+}
+
+#[test]
+fn models_and_handles_are_freed_in_any_order() {
+    let model = Model::from_memory(WEIGHTS).unwrap();
+    let (a, b) = (Handle::from_model(&model, None).unwrap(), Handle::from_model(&model, Some("weights=f32")).unwrap());
+    let fingerprint = model.fingerprint();
+    drop(model);
+    let text = &ALICE[..500];
+    let (from_a, from_b) = (a.compress(text), b.compress(text));
+    assert!(a.decompress(&from_a) == text && b.decompress(&from_b) == text);
+    assert_eq!(b.decompress_into(&from_a, 500).0, GPTZ_ERROR_MISMATCH, "int8 and f32 weights are two methods");
+    assert_eq!(Handle::for_frame(&from_a).err(), Some(GPTZ_ERROR_MODEL));
+    let hex: String = fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect();
+    assert!(message().contains(&hex), "{}", message());
+
+    // The same weights by another way read the same frames; a file's path is no part of the method.
+    let path = concat!("file:", env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors");
+    let by_path = Handle::new(path);
+    assert_eq!(by_path.method(), a.method());
+    assert_eq!(by_path.compress(text), from_a);
+    assert!(Handle::new(path.strip_prefix("file:").unwrap()).decompress(&from_a) == text);
+
+    // Other weights do not.
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.safetensors");
+    let config = gptz_config();
+    let mut init = ::gptz::model::rwkv7::Init::new(config, 1);
+    ::gptz::weights::safetensors::save(&other, &config.tensors(), &mut init).unwrap();
+    let h = Handle::new(&format!("file:{}", other.display()));
+    assert_eq!(h.decompress_into(&from_a, 500).0, GPTZ_ERROR_MISMATCH);
+    assert!(message().contains(&hex), "{}", message());
+}
+
+fn gptz_config() -> ::gptz::model::rwkv7::Config {
+    ::gptz::model::rwkv7::Config { hidden: 32, layers: 1, intermediate: 32, head_size: 32, ..Default::default() }
+}
+
+#[test]
+fn threads_use_a_handle_each_and_share_model_and_snapshot() {
+    let model = Model::from_memory(WEIGHTS).unwrap();
+    let first = Handle::from_model(&model, None).unwrap();
+    first.feed(&ALICE[..300]);
+    let snapshot = first.snapshot();
+    first.set_base(Some(&snapshot));
+    let expected = first.compress(&ALICE[300..4000]);
+    let (model, snapshot) = (model.0.expose_provenance(), snapshot.0.expose_provenance());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let model = std::mem::ManuallyDrop::new(Model(ptr::with_exposed_provenance_mut(model)));
+                let snapshot = std::mem::ManuallyDrop::new(Snapshot(ptr::with_exposed_provenance_mut(snapshot)));
+                let h = Handle::from_model(&model, None).unwrap();
+                assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
+                assert_eq!(h.compress(&ALICE[300..4000]), expected);
+                assert_eq!(h.decompress(&expected), &ALICE[300..4000]);
+                // Messages are a thread's own.
+                assert_eq!(h.set(0, 0), GPTZ_ERROR_ARGUMENT);
+                assert!(message().starts_with("parameter 0"));
+            });
+        }
+    });
+    // A handle may move to another thread.
+    let moved = std::thread::spawn(move || first.compress(&ALICE[300..4000])).join().unwrap();
+    assert_eq!(moved, expected);
+}
+
+#[test]
+fn names_and_versions() {
+    // SAFETY: static strings.
+    unsafe {
+        assert_eq!(CStr::from_ptr(gptz_version_string()).to_str(), Ok(env!("CARGO_PKG_VERSION")));
+        assert_eq!(CStr::from_ptr(gptz_status_name(GPTZ_OK)), c"GPTZ_OK");
+        assert_eq!(CStr::from_ptr(gptz_status_name(GPTZ_ERROR_INTERNAL)), c"GPTZ_ERROR_INTERNAL");
+        for unknown in [-1, 17, i32::MAX] {
+            assert_eq!(CStr::from_ptr(gptz_status_name(unknown)), c"unknown status");
+        }
+    }
+    let numbers: Vec<u32> = env!("CARGO_PKG_VERSION").split('.').map(|n| n.parse().unwrap()).collect();
+    assert_eq!(gptz_version_number(), numbers[0] * 10_000 + numbers[1] * 100 + numbers[2]);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
+    use std::arch::asm;
+    let mxcsr = |new: Option<u32>| {
+        let mut old = 0u32;
+        // SAFETY: reads and writes this thread's MXCSR; the value is a legal one.
+        unsafe {
+            asm!("stmxcsr [{}]", in(reg) &raw mut old);
+            if let Some(new) = new {
+                asm!("ldmxcsr [{}]", in(reg) &raw const new);
+            }
+        }
+        old & !0x3f
+    };
+    let run = || {
+        let h = Handle::new(LEARNING);
+        h.feed(&ALICE[..100]);
+        (h.compress(&ALICE[..3000]), h.predict(), h.cross_entropy(&ALICE[..500]))
+    };
+    let expected = run();
+    // Towards zero with FTZ and DAZ; upwards.
+    for odd in [0x1f80 | 0x6000 | 0x8000 | 0x40, 0x1f80 | 0x4000] {
+        let before = mxcsr(Some(odd));
+        let found = run();
+        let after = mxcsr(Some(before));
+        assert_eq!(after, odd);
+        assert!(found == expected, "MXCSR {odd:#x} changes a result");
+    }
+}

@@ -1,0 +1,49 @@
+//! The same frame at every level. One test a process: the cap is the whole process's.
+
+mod common;
+
+use common::*;
+
+#[test]
+fn every_level_writes_the_same_frames_and_reads_the_others() {
+    let levels = [GPTZ_CPU_PORTABLE, GPTZ_CPU_AVX2, GPTZ_CPU_AVX512];
+    let levels = if cfg!(target_arch = "x86_64") { &levels[..] } else { &levels[..1] };
+    let text = &ALICE[..20_000];
+    let content = [text, &noise(6000, 2)].concat();
+    let path = concat!("file:", env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors");
+    let float = format!("{FROZEN};weights=f32");
+    let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=3");
+    for method in [LEARNING, FROZEN, &float, &sgd, path] {
+        let mut frames: Vec<(Vec<u8>, Vec<u8>, [f32; 256], f64)> = Vec::new();
+        for level in levels {
+            assert_eq!(gptz_set_cpu_level(*level), GPTZ_OK);
+            let h = Handle::new(method);
+            h.set(GPTZ_PARAM_BLOCK_LOG, 12);
+            h.feed(&text[..2000]);
+            let snapshot = h.snapshot();
+            let plain = h.compress(&content);
+            assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
+            let based = h.compress(&text[..3000]);
+            frames.push((plain, based, h.predict(), h.cross_entropy(&text[..3000])));
+        }
+        assert!(frames.windows(2).all(|w| w[0] == w[1]), "{method}");
+        for level in levels {
+            assert_eq!(gptz_set_cpu_level(*level), GPTZ_OK);
+            assert!(Handle::new(method).decompress(&frames[0].0) == content);
+        }
+    }
+    assert_eq!(gptz_set_cpu_level(GPTZ_CPU_AUTO), GPTZ_OK);
+
+    // What is capped is what is told.
+    // SAFETY: static strings.
+    let name = || unsafe { std::ffi::CStr::from_ptr(gptz_cpu_level()) }.to_str().unwrap();
+    let best = name();
+    assert_eq!(gptz_set_cpu_level(GPTZ_CPU_PORTABLE), GPTZ_OK);
+    assert_eq!(name(), "portable");
+    assert_eq!(gptz_set_cpu_level(GPTZ_CPU_AUTO), GPTZ_OK);
+    assert_eq!(name(), best);
+    for unknown in [-1, 5, 99] {
+        assert_eq!(gptz_set_cpu_level(unknown), GPTZ_ERROR_ARGUMENT);
+        assert_eq!(name(), best);
+    }
+}
