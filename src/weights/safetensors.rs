@@ -1,7 +1,8 @@
 //! Safetensors files (F32, F16, BF16): <https://huggingface.co/docs/safetensors>.
 //!
-//! Eight bytes of header length, a JSON header, the tensors' bytes. The header is parsed by the `safetensors` crate;
-//! here the lengths are checked against the file before memory is taken, and tensors are read one at a time.
+//! Eight bytes of header length, a JSON header, the tensors' bytes. The header's types are those of the `safetensors`
+//! crate, which would read whole files; here lengths are checked against the file before memory is taken, and tensors
+//! are read one at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -41,9 +42,7 @@ impl<R: Read + Seek> Safetensors<R> {
         }
         let mut header = filled(size as usize, 0u8, "the header of a safetensors file")?;
         input.read_exact(&mut header).map_err(|e| read_error(&e))?;
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|e| Error::new(Status::Model, format!("the header of the safetensors file: {e}")))?;
-        let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().map(|(k, v)| (k, v.clone())).collect();
+        let tensors = parse_header(&header)?;
         check_offsets(&tensors, len - 8 - size)?;
         Ok(Self { input, data: 8 + size, tensors })
     }
@@ -57,6 +56,16 @@ impl<R: Read + Seek> Safetensors<R> {
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|info| &*info.shape)
     }
+}
+
+/// Names and places of the tensors. Taken apart tensor by tensor, so that a mistake is told with the name.
+fn parse_header(json: &[u8]) -> Result<BTreeMap<String, TensorInfo>> {
+    let wrong = |place: &str, e: serde_json::Error| {
+        Error::new(Status::Model, format!("{place} in the header of the safetensors file: {e}"))
+    };
+    let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(json).map_err(|e| wrong("JSON", e))?;
+    let tensors = entries.into_iter().filter(|(name, _)| name != "__metadata__");
+    tensors.map(|(name, info)| Ok((name.clone(), serde_json::from_value(info).map_err(|e| wrong(&name, e))?))).collect()
 }
 
 fn read_error(e: &std::io::Error) -> Error {

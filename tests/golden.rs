@@ -1,0 +1,62 @@
+//! Frames that were written once and must be written and read the same by every build, level and machine.
+//!
+//! Provisional until streams and lanes are in: then they stand for good. `GPTZ_RENEW_GOLDEN=1` writes them anew, which
+//! is right only together with a raised numerics or format version (or before 1.0, with a word in CHANGELOG.md).
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::*;
+
+/// Name, method, options, content.
+fn cases() -> Vec<(&'static str, Handle, Vec<(i32, i64)>, Vec<u8>)> {
+    let text = &ALICE[..6000];
+    let mixed = [&text[..3000], &noise(4096, 6), &text[3000..5000]].concat();
+    let weights = Model::from_memory(WEIGHTS).unwrap();
+    let based = Handle::new(LEARNING);
+    based.feed(&ALICE[6000..9000]);
+    let snapshot = based.snapshot();
+    assert_eq!(based.set_base(Some(&snapshot)), GPTZ_OK);
+    let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=4");
+    let head64 = "cfg:hidden=64,layers=2,intermediate=33,decay_rank=5,a_rank=3,v_rank=7,g_rank=9;weights=f32";
+    vec![
+        ("default", Handle::default(), vec![], text.to_vec()),
+        ("adam-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_CODER, 1)], text.to_vec()),
+        ("adam-blocks", Handle::new(LEARNING), vec![(GPTZ_PARAM_BLOCK_LOG, 12)], mixed),
+        ("adam-base", based, vec![], text[..500].to_vec()),
+        ("sgd", Handle::new(&sgd), vec![(GPTZ_PARAM_CHECKSUM, 0)], text.to_vec()),
+        ("frozen", Handle::new(FROZEN), vec![], text[..1000].to_vec()),
+        ("frozen-f32-64", Handle::new(head64), vec![], text[..1000].to_vec()),
+        ("weights", Handle::from_model(&weights, None).unwrap(), vec![], text[..1000].to_vec()),
+        ("weights-f32", Handle::from_model(&weights, Some("weights=f32")).unwrap(), vec![], text[..1000].to_vec()),
+        ("v2-range", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
+        ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
+        ("empty", Handle::default(), vec![], vec![]),
+    ]
+}
+
+#[test]
+fn golden_frames_are_written_and_read_as_ever() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let mut names = Vec::new();
+    for (name, handle, options, content) in cases() {
+        for (param, value) in options {
+            assert_eq!(handle.set(param, value), GPTZ_OK);
+        }
+        let path = folder.join(format!("{name}.gptz"));
+        let frame = handle.compress(&content);
+        if std::env::var_os("GPTZ_RENEW_GOLDEN").is_some() {
+            std::fs::write(&path, &frame).unwrap();
+        }
+        let golden = std::fs::read(&path).unwrap();
+        assert!(handle.decompress(&golden) == content, "{name} is read otherwise");
+        assert!(frame == golden, "{name} is written otherwise: {} bytes, {} before", frame.len(), golden.len());
+        names.push(format!("{name}.gptz"));
+    }
+    let mut there: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    names.sort();
+    assert_eq!(there, names, "every golden frame is tested");
+}

@@ -1,0 +1,70 @@
+//! Hostile input under a limit of address space: an answer, no crash, no large allocation.
+
+mod common;
+
+use common::*;
+
+/// What the process may take beyond what it has when the limit is set.
+const ROOM: u64 = 96 << 20;
+
+fn address_space() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Each thread of the allocator would reserve an arena of its own: the only test here runs in a process of one.
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_input_gets_an_answer_and_no_large_allocation() {
+    let h = Handle::new(LEARNING);
+    let frame = h.compress(&ALICE[..150]);
+    let limit = address_space() + ROOM;
+    // SAFETY: a struct of the system's own.
+    unsafe {
+        let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+    }
+    let mut none = Vec::<u8>::new();
+    assert!(none.try_reserve_exact(ROOM as usize + (1 << 20)).is_err(), "the limit does not hold");
+
+    // Frames that promise more than there is.
+    for length in [1u64 << 40, 1 << 60, u64::MAX] {
+        for version in [2u8, 3] {
+            let mut bad = frame.clone();
+            bad[4] = version;
+            bad[6..14].copy_from_slice(&length.to_le_bytes());
+            assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
+            assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
+        }
+    }
+    // A great many frames and blocks in a small input.
+    let empty = h.compress(&[]);
+    let many = empty.repeat((16 << 20) / empty.len());
+    assert_eq!(decompressed_size(&many), Ok(0));
+    drop(many);
+
+    // Methods that ask for more than there is: refused by their size, or by the allocation that fails.
+    let sizes = [
+        ("cfg:hidden=65536,layers=1024,intermediate=65536", GPTZ_ERROR_MEMORY),
+        ("cfg:hidden=8192,layers=2,intermediate=8192", GPTZ_ERROR_MEMORY),
+        ("cfg:hidden=4096,layers=2,intermediate=16384;weights=f32", GPTZ_ERROR_MEMORY),
+        ("cfg:hidden=65536,layers=1,intermediate=1,train=adam", GPTZ_ERROR_MEMORY),
+    ];
+    for (method, expected) in sizes {
+        assert_eq!(Handle::create(method).err(), Some(expected), "{method}: {}", message());
+    }
+
+    // Weights whose header promises gigabytes.
+    for promise in [1u64 << 32, 1 << 62, 99_000_000] {
+        let mut bytes = WEIGHTS.to_vec();
+        bytes[..8].copy_from_slice(&promise.to_le_bytes());
+        assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL));
+    }
+
+    // And the handle goes on working.
+    assert_eq!(h.decompress(&frame), &ALICE[..150]);
+    let large = Handle::create("cfg:hidden=1024,layers=2,intermediate=1024").unwrap();
+    assert_eq!(large.set(GPTZ_PARAM_MEMORY_LIMIT, 1 << 20), GPTZ_OK);
+    assert_eq!(large.compress_into(b"abc", 4096).0, GPTZ_ERROR_MEMORY);
+}
