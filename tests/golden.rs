@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use common::*;
 
 /// Name, method, options, content.
-fn cases() -> Vec<(&'static str, Handle, Vec<(i32, i64)>, Vec<u8>)> {
+type Case = (&'static str, Handle, Vec<(i32, i64)>, Vec<u8>);
+
+fn cases() -> Vec<Case> {
     let text = &ALICE[..6000];
     let mixed = [&text[..3000], &noise(4096, 6), &text[3000..5000]].concat();
     let weights = Model::from_memory(WEIGHTS).unwrap();

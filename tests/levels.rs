@@ -14,7 +14,7 @@ fn every_level_writes_the_same_frames_and_reads_the_others() {
     let float = format!("{FROZEN};weights=f32");
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=3");
     for method in [LEARNING, FROZEN, &float, &sgd, path] {
-        let mut frames: Vec<(Vec<u8>, Vec<u8>, [f32; 256], f64)> = Vec::new();
+        let mut frames = Vec::new();
         for level in levels {
             assert_eq!(gptz_set_cpu_level(*level), GPTZ_OK);
             let h = Handle::new(method);

@@ -90,7 +90,7 @@ impl Kernel for Quantise<'_> {
         for (v, out) in self.logits.iter().zip(&mut self.to.weights) {
             let e = math::exp(s, s.load(v) - largest);
             let w = (e * s.splat(SCALE) + s.splat(1.0)) + s.splat(ROUND);
-            let w = s.bits(w) - s.splat_i(ROUND.to_bits() as i32);
+            let w = s.as_int(w) - s.splat_i(ROUND.to_bits() as i32);
             columns = columns + w;
             s.store_i(w, out);
         }

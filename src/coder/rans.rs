@@ -134,7 +134,7 @@ impl<'a> RansDecoder<'a> {
 impl Decoder for RansDecoder<'_> {
     #[inline]
     fn decode(&mut self, distribution: &impl Distribution) -> u32 {
-        if self.taken % BLOCK == 0 {
+        if self.taken.is_multiple_of(BLOCK) {
             self.start_block();
         }
         self.taken += 1;

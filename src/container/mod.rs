@@ -13,6 +13,3 @@ pub use header::{
     COMMON_LEN, Coder, Header, MAX_BLOCK_LOG, MAX_HEADER_LEN, MAX_METHOD_LEN, MIN_BLOCK_LOG, MethodRef, Streamed,
     Version,
 };
-
-#[cfg(test)]
-mod tests;

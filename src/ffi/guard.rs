@@ -27,7 +27,7 @@ pub(super) fn last_error() -> *const c_char {
 
 /// Keeps a message for [`last_error`], cut to what there is room for, at a character's end.
 pub(super) fn set_last_error(text: &str) {
-    let end = text.floor_char_boundary(MESSAGE - 1);
+    let end = (0..MESSAGE.min(text.len() + 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let _ = LAST_ERROR.try_with(|m| {
         // SAFETY: the cell is this thread's own, no reference into it outlives this closure, and nothing in here calls
         // back; callers of gptz_last_error are told that the string changes with the next failure.

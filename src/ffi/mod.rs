@@ -3,6 +3,10 @@
 //! `include/gptz.h` is made from these files by build.rs.
 //! The comments here are the manual that C programmers read.
 #![allow(non_camel_case_types, reason = "these are C's names")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the comments are C's manual: what a caller must keep to stands there, for each call and in the header's head"
+)]
 
 mod compress;
 mod guard;

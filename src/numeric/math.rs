@@ -65,7 +65,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let p = horner(s, r, &EXP);
     let y = (p * (r * r) + r) + c(1.0);
     // The low bits of t hold n: moved into the exponent they multiply by 2^n.
-    s.from_bits(s.bits(y) + s.shl23(s.bits(t)))
+    s.as_float(s.as_int(y) + s.shl23(s.as_int(t)))
 }
 
 /// 1 / (1 + e^-x); NaN counts as +87.
@@ -93,9 +93,9 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 fn log_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     const SQRT_HALF: i32 = 0x3f35_04f3;
     let c = |v: f32| s.splat(v);
-    let b = s.bits(x) - s.splat_i(SQRT_HALF);
+    let b = s.as_int(x) - s.splat_i(SQRT_HALF);
     let e = s.to_float(s.shr23(b));
-    let m = s.from_bits((b & s.splat_i(0x007f_ffff)) + s.splat_i(SQRT_HALF)) - c(1.0);
+    let m = s.as_float((b & s.splat_i(0x007f_ffff)) + s.splat_i(SQRT_HALF)) - c(1.0);
     let p = horner(s, m, &LOG);
     (e, m, p * m * (m * m))
 }
@@ -221,15 +221,15 @@ mod tests {
         }
         match f {
             Function::Exp => exp(x),
-            Function::Sigmoid => 1.0 / (exp(x * -1.0) + 1.0),
+            Function::Sigmoid => 1.0 / (exp(-x) + 1.0),
             Function::Tanh => {
-                let a = f32::from_bits(x.to_bits() & 0x7fff_ffff);
+                let a = x.abs();
                 if a < 0.625 {
                     let z = x * x;
                     horner(z, &TANH) * z * x + x
                 } else {
                     let y = 1.0 - 2.0 / (exp(a + a) + 1.0);
-                    if x < 0.0 { y * -1.0 } else { y }
+                    if x < 0.0 { -y } else { y }
                 }
             }
             Function::Ln => ln(x),
@@ -239,7 +239,7 @@ mod tests {
                 ((y * LOG2_E_MINUS_1 + m * LOG2_E_MINUS_1) + y + m) + e
             }
             Function::Softplus => {
-                let u = exp(f32::from_bits(x.to_bits() & 0x7fff_ffff) * -1.0);
+                let u = exp(-x.abs());
                 let w = u + 1.0;
                 let d = w - 1.0;
                 let tail = if d < f32::MIN_POSITIVE { u } else { ln(w) * (u / d) };

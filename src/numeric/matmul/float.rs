@@ -73,10 +73,10 @@ impl Tiles for Mul<'_> {
                 }
             }
         }
-        for b in 0..B {
+        for (b, sums) in acc.iter().enumerate() {
             let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
-            for p in 0..P {
-                s.store(acc[b][p], &mut out[p]);
+            for (sum, to) in sums.iter().zip(out) {
+                s.store(*sum, to);
             }
         }
     }

@@ -133,7 +133,7 @@ impl Kernel for Quantise<'_> {
         for (v, out) in self.x.iter().zip(out) {
             let q = s.load(v) * s.splat(factor);
             let q = s.min(s.max(q, s.splat(-LIMIT)), s.splat(LIMIT));
-            let q = s.bits(q + s.splat(ROUND)) - s.splat_i(ROUND.to_bits() as i32);
+            let q = s.as_int(q + s.splat(ROUND)) - s.splat_i(ROUND.to_bits() as i32);
             *out = s.pack_groups(q);
         }
         scale
@@ -171,12 +171,12 @@ impl Tiles for Mul<'_> {
                 }
             }
         }
-        for b in 0..B {
+        for (b, acc) in acc.iter().enumerate() {
             let scale = s.splat(self.x.scales[lane + b]);
             let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
-            for p in 0..P {
-                let sums = s.to_float(s.finish(acc[b][p], &self.weights.sums[panel + p]));
-                s.store(sums * (s.load(&self.weights.scales[panel + p]) * scale), &mut out[p]);
+            for (p, to) in out.iter_mut().enumerate() {
+                let sums = s.to_float(s.finish(acc[p], &self.weights.sums[panel + p]));
+                s.store(sums * (s.load(&self.weights.scales[panel + p]) * scale), to);
             }
         }
     }

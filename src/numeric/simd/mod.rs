@@ -56,8 +56,8 @@ pub(crate) trait Simd: Copy {
     fn shr23(self, v: Self::I) -> Self::I;
     /// IEEE conversion, to nearest even.
     fn to_float(self, v: Self::I) -> Self::F;
-    fn bits(self, v: Self::F) -> Self::I;
-    fn from_bits(self, v: Self::I) -> Self::F;
+    fn as_int(self, v: Self::F) -> Self::I;
+    fn as_float(self, v: Self::I) -> Self::F;
 
     /// Packs sixteen integers in -127..=127 as four groups of four, in the form that [`Simd::dot`] takes.
     fn pack_groups(self, q: Self::I) -> [u64; 4];
@@ -70,7 +70,7 @@ pub(crate) trait Simd: Copy {
 
     #[inline(always)]
     fn abs(self, v: Self::F) -> Self::F {
-        self.from_bits(self.bits(v) & self.splat_i(0x7fff_ffff))
+        self.as_float(self.as_int(v) & self.splat_i(0x7fff_ffff))
     }
 
     /// The sixteen lanes as an array.

@@ -74,11 +74,11 @@ impl Simd for Portable {
         f32x16::from_i32x16(v)
     }
     #[inline(always)]
-    fn bits(self, v: f32x16) -> i32x16 {
+    fn as_int(self, v: f32x16) -> i32x16 {
         i32x16::new(v.to_array().map(|x| x.to_bits() as i32))
     }
     #[inline(always)]
-    fn from_bits(self, v: i32x16) -> f32x16 {
+    fn as_float(self, v: i32x16) -> f32x16 {
         f32x16::new(v.to_array().map(|x| f32::from_bits(x as u32)))
     }
 

@@ -152,11 +152,11 @@ impl Simd for Avx2 {
         unsafe { F256(_mm256_cvtepi32_ps(v.0), _mm256_cvtepi32_ps(v.1)) }
     }
     #[inline(always)]
-    fn bits(self, v: F256) -> I256 {
+    fn as_int(self, v: F256) -> I256 {
         unsafe { I256(_mm256_castps_si256(v.0), _mm256_castps_si256(v.1)) }
     }
     #[inline(always)]
-    fn from_bits(self, v: I256) -> F256 {
+    fn as_float(self, v: I256) -> F256 {
         unsafe { F256(_mm256_castsi256_ps(v.0), _mm256_castsi256_ps(v.1)) }
     }
 
@@ -273,11 +273,11 @@ impl Simd for Avx512 {
         unsafe { F512(_mm512_cvtepi32_ps(v.0)) }
     }
     #[inline(always)]
-    fn bits(self, v: F512) -> I512 {
+    fn as_int(self, v: F512) -> I512 {
         unsafe { I512(_mm512_castps_si512(v.0)) }
     }
     #[inline(always)]
-    fn from_bits(self, v: I512) -> F512 {
+    fn as_float(self, v: I512) -> F512 {
         unsafe { F512(_mm512_castsi512_ps(v.0)) }
     }
 

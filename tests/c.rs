@@ -1,0 +1,117 @@
+//! What a C programmer does: compile against the committed header, link the library both ways, run the examples.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const WARNINGS: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+/// What Rust's standard library needs of the system, as in the Makefile.
+const SYSTEM: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+
+/// Where cargo has put the libraries that this test was built with.
+fn libraries() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+fn compiler() -> Command {
+    Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
+    output
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Link {
+    Shared,
+    Static,
+}
+
+/// Compiles a C file and links it; returns the program.
+fn build(source: &str, link: Link, folder: &Path) -> PathBuf {
+    let kind = if link == Link::Shared { "shared" } else { "static" };
+    let program = folder.join(format!("{}-{kind}", Path::new(source).file_stem().unwrap().to_str().unwrap()));
+    let libraries = libraries();
+    let mut cc = compiler();
+    cc.args(WARNINGS).args(["-O1", "-I"]).arg(Path::new(ROOT).join("include"));
+    cc.arg(Path::new(ROOT).join(source)).arg("-o").arg(&program);
+    match link {
+        Link::Shared => {
+            cc.arg("-L").arg(&libraries).arg("-lgptz").arg(format!("-Wl,-rpath,{}", libraries.display()));
+            cc.arg("-lpthread");
+        }
+        Link::Static => {
+            cc.arg(libraries.join("libgptz.a")).args(SYSTEM);
+        }
+    }
+    run(&mut cc);
+    program
+}
+
+#[test]
+fn the_header_is_clean_c99() {
+    run(compiler().args(WARNINGS).args(["-x", "c", "-fsyntax-only"]).arg(Path::new(ROOT).join("include/gptz.h")));
+}
+
+#[test]
+fn the_abi_serves_c() {
+    let folder = tempfile::tempdir().unwrap();
+    for link in [Link::Shared, Link::Static] {
+        let output = run(&mut Command::new(build("tests/c/abi.c", link, folder.path())));
+        assert!(output.stderr.is_empty(), "a library that prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
+    }
+}
+
+#[test]
+fn simple_takes_a_file_to_a_frame_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let [input, frame, output] = ["in.txt", "frame.gptz", "out.txt"].map(|n| folder.path().join(n));
+    let text = &std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap()[..20_000];
+    std::fs::write(&input, text).unwrap();
+    let weights = format!("file:{ROOT}/tests/data/rwkv7-tiny.safetensors");
+    for link in [Link::Shared, Link::Static] {
+        let program = build("examples-c/simple.c", link, folder.path());
+        // The reader is made from the frame alone where no method is named. The file's weights are random: noise to it
+        // is text, which is stored.
+        let cases =
+            [(None, 9_000), (Some(weights.as_str()), 20_100), (Some("cfg:hidden=64,train=sgd,lr=0.01"), 14_000)];
+        for (method, bound) in cases {
+            let mut command = Command::new(&program);
+            command.args([&input, &frame, &output]).args(method);
+            let printed = String::from_utf8(run(&mut command).stdout).unwrap();
+            assert!(printed.contains("20000 bytes back, the same"), "{printed}");
+            let size = std::fs::metadata(&frame).unwrap().len();
+            assert!(printed.contains(&format!("20000 bytes to {size}")) && size < bound, "{printed}");
+            assert!(std::fs::read(&output).unwrap() == text);
+        }
+        let failed = Command::new(&program).args([&folder.path().join("none"), &frame, &output]).output().unwrap();
+        assert!(!failed.status.success() && !failed.stderr.is_empty());
+        let failed = Command::new(&program).args([&input, &frame, &output]).arg("cfg:hidden=65").output().unwrap();
+        assert!(String::from_utf8_lossy(&failed.stderr).contains("GPTZ_ERROR_METHOD: hidden=65"));
+    }
+}
+
+#[test]
+fn predict_tells_what_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("ab.txt");
+    std::fs::write(&text, "ab".repeat(3000)).unwrap();
+    let program = build("examples-c/predict.c", Link::Shared, folder.path());
+    for (prompt, next) in [("a", "'b'"), ("ab", "'a'")] {
+        let printed = String::from_utf8(run(Command::new(&program).arg(&text).arg(prompt)).stdout).unwrap();
+        let likeliest = printed.lines().nth(1).unwrap();
+        let percent: f64 = likeliest.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(likeliest.contains(next) && percent > 90.0, "{printed}");
+        assert_eq!(printed.lines().count(), 11);
+    }
+}

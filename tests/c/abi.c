@@ -1,0 +1,138 @@
+/*
+ * Every call of the ABI from C, with the types that the header gives it. Prints "ok" or says what went wrong; valgrind
+ * runs it too.
+ */
+#include <gptz.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(what) \
+    do { \
+        if (!(what)) { \
+            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #what, gptz_last_error()); \
+            exit(1); \
+        } \
+    } while (0)
+
+static const char method[] = "cfg:hidden=32,layers=1,intermediate=32,head_size=32,decay_rank=4,a_rank=4,v_rank=4,"
+                             "g_rank=4,train=adam,lr=0.005";
+
+struct seen {
+    int calls, cancel;
+    uint64_t last, total;
+};
+
+static int progress(void *userdata, uint64_t done, uint64_t total)
+{
+    struct seen *seen = userdata;
+    seen->calls++;
+    seen->last = done;
+    seen->total = total;
+    return seen->cancel;
+}
+
+static void library(void)
+{
+    CHECK(gptz_version_number() == GPTZ_VERSION_NUMBER);
+    CHECK(strcmp(gptz_version_string(), GPTZ_VERSION_STRING) == 0);
+    CHECK(strcmp(gptz_status_name(GPTZ_ERROR_CORRUPT), "GPTZ_ERROR_CORRUPT") == 0);
+    CHECK(gptz_set_cpu_level(GPTZ_CPU_PORTABLE) == GPTZ_OK);
+    CHECK(strcmp(gptz_cpu_level(), "portable") == 0);
+    CHECK(gptz_set_cpu_level(GPTZ_CPU_AUTO) == GPTZ_OK);
+    CHECK(gptz_set_cpu_level(77) == GPTZ_ERROR_ARGUMENT);
+    CHECK(strstr(gptz_last_error(), "77") != NULL);
+}
+
+static void round_trip(gptz *z, int coder, int format)
+{
+    char text[3000], back[3000];
+    unsigned char frame[6000];
+    struct seen seen = {0, 0, 0, 0};
+    size_t i, n = 1, m = 1;
+    uint64_t size = 1;
+    int64_t value = 0;
+    gptz *reader = NULL;
+
+    for (i = 0; i < sizeof text; i++)
+        text[i] = "the quick brown fox "[(i + i / 700) % 20];
+    CHECK(gptz_set(z, GPTZ_PARAM_CODER, coder) == GPTZ_OK);
+    CHECK(gptz_set(z, GPTZ_PARAM_FORMAT, format) == GPTZ_OK);
+    CHECK(gptz_get(z, GPTZ_PARAM_FORMAT, &value) == GPTZ_OK && value == format);
+    CHECK(gptz_set_progress(z, progress, &seen) == GPTZ_OK);
+    CHECK(sizeof frame >= gptz_compress_bound(sizeof text));
+    CHECK(gptz_compress(z, text, sizeof text, frame, sizeof frame, &n) == GPTZ_OK);
+    CHECK(n > 18 && n < sizeof text / 2 && seen.calls > 2 && seen.last == sizeof text && seen.total == sizeof text);
+    CHECK(gptz_decompressed_size(frame, n, &size) == GPTZ_OK && size == sizeof text);
+    CHECK(gptz_decompress(z, frame, n, back, sizeof back - 1, &m) == GPTZ_ERROR_BUFFER_TOO_SMALL && m == sizeof back);
+    CHECK(gptz_decompress(z, frame, n, back, sizeof back, &m) == GPTZ_OK && m == sizeof back);
+    CHECK(memcmp(text, back, sizeof text) == 0);
+    seen.cancel = 1;
+    CHECK(gptz_compress(z, text, sizeof text, frame, sizeof frame, &m) == GPTZ_ERROR_CANCELLED && m == 0);
+    CHECK(gptz_set_progress(z, NULL, NULL) == GPTZ_OK);
+    if (format == 3) {
+        CHECK(gptz_create_for_frame(frame, n, &reader) == GPTZ_OK);
+        CHECK(strcmp(gptz_method(reader), gptz_method(z)) == 0);
+        gptz_free(reader);
+    } else {
+        CHECK(gptz_create_for_frame(frame, n, &reader) == GPTZ_ERROR_METHOD && reader == NULL);
+    }
+}
+
+static void learning(gptz *z)
+{
+    float before[256], after[256];
+    double bare, based;
+    gptz_snapshot *snapshot = NULL;
+    char text[800];
+    size_t i;
+
+    for (i = 0; i < sizeof text; i++)
+        text[i] = i % 2 ? 'b' : 'a';
+    CHECK(gptz_cross_entropy(z, text, 50, &bare) == GPTZ_OK);
+    CHECK(gptz_predict(z, before, 256) == GPTZ_OK);
+    CHECK(gptz_feed(z, text, sizeof text) == GPTZ_OK);
+    CHECK(gptz_predict(z, after, 256) == GPTZ_OK);
+    CHECK(after['a'] > 0.8f && after['a'] > before['a']);
+    CHECK(gptz_snapshot_take(z, &snapshot) == GPTZ_OK);
+    CHECK(gptz_reset(z) == GPTZ_OK);
+    CHECK(gptz_predict(z, after, 256) == GPTZ_OK && memcmp(before, after, sizeof before) == 0);
+    CHECK(gptz_snapshot_restore(z, snapshot) == GPTZ_OK);
+    CHECK(gptz_set_base(z, snapshot) == GPTZ_OK);
+    gptz_snapshot_free(snapshot);
+    CHECK(gptz_cross_entropy(z, text, 50, &based) == GPTZ_OK && based < bare / 2);
+    CHECK(gptz_set_base(z, NULL) == GPTZ_OK);
+}
+
+/* A weights file: the Rust tests hold these calls to their results, here they are called from C. */
+static void models(void)
+{
+    gptz_model *model = NULL;
+    gptz *z = NULL;
+    unsigned char print[32];
+    CHECK(gptz_model_open("/nonexistent/model.safetensors", &model) == GPTZ_ERROR_IO && model == NULL);
+    CHECK(gptz_model_from_memory("nonsense", 8, &model) == GPTZ_ERROR_MODEL && model == NULL);
+    CHECK(gptz_model_fingerprint(NULL, print) == GPTZ_ERROR_ARGUMENT);
+    CHECK(gptz_create_from_model(NULL, NULL, &z) == GPTZ_ERROR_ARGUMENT && z == NULL);
+    gptz_model_free(NULL);
+}
+
+int main(void)
+{
+    gptz *z = NULL;
+    library();
+    models();
+    CHECK(gptz_create("cfg:hidden=33", &z) == GPTZ_ERROR_METHOD && z == NULL);
+    CHECK(gptz_create(method, &z) == GPTZ_OK);
+    round_trip(z, GPTZ_CODER_AC, 3);
+    round_trip(z, GPTZ_CODER_RANS, 3);
+    round_trip(z, GPTZ_CODER_AC, 2);
+    round_trip(z, GPTZ_CODER_RANS, 2);
+    learning(z);
+    gptz_free(z);
+    gptz_free(NULL);
+    gptz_snapshot_free(NULL);
+    puts("ok");
+    return 0;
+}
