@@ -18,8 +18,10 @@
  * - NULL, freed and mistaken handles are answered with GPTZ_ERROR_ARGUMENT as far as memory tells (a freed one may
  *   not be recognised). Buffers must be as long as is said, and must not overlap.
  * - Sizes in memory are size_t, sizes in files uint64_t. Options and levels are ints, so that new ones change no ABI.
- * - The library prints nothing, starts no threads, installs no signal handlers, and may be used after fork. It keeps the
- *   floating-point environment of the caller and works in its own.
+ * - The library prints nothing, starts no threads, installs no signal handlers, and may be used after fork.
+ * - On x86 and AArch64 it works in its own floating-point environment and gives the caller's back. On other architectures
+ *   the caller's rounding must be to nearest, without flushing to zero, or frames come out that no one else can read.
+ * - A NULL pointer is allowed for a buffer of length 0.
  *
  * This file is made from the library's sources; do not edit it.
  *
@@ -72,8 +74,9 @@
 #define GPTZ_PARAM_CODER 1
 
 /**
- * Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 20 to 150
- * bytes, names no method and stores nothing: worse than random content may grow). Both are always read.
+ * Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 12 bytes and
+ * more, names no method, stores nothing: content that the method predicts worse than chance grows; with the range coder
+ * it has no end of its own, so that nothing can follow it). Both are always read.
  */
 #define GPTZ_PARAM_FORMAT 2
 
@@ -105,7 +108,8 @@
 
 /**
  * Option: how many bytes the network and all states of a handle may take, 1 GiB by default. Calls that would need
- * more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted.
+ * more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted. gptz_create itself builds no network of
+ * more than 1 GiB, so there is use in lowering it only.
  */
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
@@ -115,7 +119,7 @@
 #define GPTZ_CODER_AC 0
 
 /**
- * rANS: at most 8 bytes more for each 128 KiB.
+ * rANS: some 6 bytes more a block.
  */
 #define GPTZ_CODER_RANS 1
 
@@ -156,7 +160,7 @@ typedef int gptz_status;
  *
  * It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
  * but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
- * the library's floating-point environment, which is C's default one.
+ * C's default floating-point environment; changes to that end with it.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
@@ -297,7 +301,8 @@ const char *gptz_cpu_level(void);
  * learns as it goes and needs no file. README.md describes the strings. Both sides of a frame need the same method.
  *
  * On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
- * GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY or GPTZ_ERROR_ARGUMENT.
+ * GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
+ * than 1 GiB) or GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
  */
 gptz_status gptz_create(const char *method, gptz **out);
 
@@ -306,7 +311,8 @@ gptz_status gptz_create(const char *method, gptz **out);
  *
  * For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
  * GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD. No path that an input names is ever opened. A method that
- * takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create.
+ * takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
+ * takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
  * Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
  */
 gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
@@ -381,7 +387,8 @@ gptz_status gptz_compress(gptz *handle,
 
 /**
  * How many bytes the frames of `src` hold together. All of `src` must be there: the structure of every frame is checked
- * from end to end, nothing is decoded, no memory is taken.
+ * from end to end, nothing is decoded, no memory is taken for what it promises. No input at all is
+ * GPTZ_ERROR_TRUNCATED.
  *
  * The size is what the input promises. It comes from whoever made the input: hold it against what you are ready to take
  * before you allocate it. On failure `*size` is 0: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
@@ -391,17 +398,18 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
 
 /**
  * Decompresses all frames of `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes;
- * `*dst_len` is the length of all content. `src` must end where a frame does.
+ * `*dst_len` is the length of all content. `src` must end where a frame does; no input at all is GPTZ_ERROR_TRUNCATED.
+ * Nothing can follow a version 2 frame with the range coder, which takes all that is there.
  *
  * Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
  * base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
- * (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed). A version 2 frame names no method: the wrong one shows
+ * (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame names no method: the wrong one shows
  * as GPTZ_ERROR_CORRUPT.
  *
  * GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
  * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and
- * what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes
- * as `dst` has room for.
+ * what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes as
+ * `dst` has room for, and of going back to the base for each frame that holds any.
  */
 gptz_status gptz_decompress(gptz *handle,
                             const void *src,
@@ -436,6 +444,8 @@ gptz_status gptz_reset(gptz *handle);
  * What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
  * what gptz_compress spends on it but for headers and rounding. 0 for no data.
  *
+ * Where gptz_compress stores noise and skips it, this goes on learning from it: there the two differ.
+ *
  * The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
  * GPTZ_ERROR_ARGUMENT.
  */
@@ -459,7 +469,7 @@ gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **ou
 /**
  * What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and
  * layout do not count where the values are equal). Equal fingerprints, equal predictions. Frames carry the first 8
- * bytes. On failure `out`, unless NULL, is all 0.
+ * bytes. `out` has room for 32 bytes; on failure it, unless NULL, is all 0.
  */
 gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
 

@@ -67,6 +67,7 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
         gptz_snapshot_free(ptr::null_mut());
     }
     assert_eq!((n, size, bits, value, print), (0, 0, 0.0, 0, [0; 32]));
+    assert_eq!(probs, [0.0; 256]);
     assert!(handle.is_null() && model.is_null() && snapshot.is_null());
 }
 
@@ -297,6 +298,20 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
         assert_eq!(other.decompress(&bare), text);
         assert_eq!(Handle::for_frame(&based).err(), Some(GPTZ_ERROR_MISMATCH), "{}", message());
     }
+    // The live state starts at the base as it was when the handle was made or reset, whenever it is first asked for.
+    let h = Handle::new(LEARNING);
+    let (fresh, fed) = (Handle::new(LEARNING), Handle::new(LEARNING));
+    fed.feed(b"something else");
+    let snapshot = fed.snapshot();
+    assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
+    assert_eq!(h.predict(), fresh.predict());
+    h.reset();
+    assert_eq!(h.set_base(None), GPTZ_OK);
+    let lazy = h.snapshot();
+    assert_eq!(h.predict(), fed.predict());
+    assert_eq!(fresh.restore(&lazy), GPTZ_OK);
+    assert_eq!(fresh.predict(), fed.predict());
+
     // A snapshot of another method fits nowhere.
     let (a, b) = (Handle::new(LEARNING), Handle::new(FROZEN));
     let snapshot = a.snapshot();
@@ -493,6 +508,18 @@ fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
         (h.compress(&ALICE[..3000]), h.predict(), h.cross_entropy(&ALICE[..500]))
     };
     let expected = run();
+    // A callback that leaves another environment behind (a plugin built with -ffast-math sets FTZ) changes nothing.
+    unsafe extern "C" fn careless(_: *mut c_void, _: u64, _: u64) -> i32 {
+        let odd = 0x1f80u32 | 0x6000 | 0x8000 | 0x40;
+        // SAFETY: a legal value of MXCSR.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const odd) };
+        0
+    }
+    let h = Handle::new(LEARNING);
+    h.set_progress(Some(careless), ptr::null_mut());
+    h.feed(&ALICE[..100]);
+    let found = (h.compress(&ALICE[..3000]), h.predict(), h.cross_entropy(&ALICE[..500]));
+    assert!(found == expected && mxcsr(None) == 0x1f80);
     // Towards zero with FTZ and DAZ; upwards.
     for odd in [0x1f80 | 0x6000 | 0x8000 | 0x40, 0x1f80 | 0x4000] {
         let before = mxcsr(Some(odd));

@@ -50,6 +50,28 @@ fn more_than_one_block_of_rans_comes_back() {
 }
 
 #[test]
+fn content_that_costs_next_to_nothing_comes_back() {
+    // Byte 0 lies at the bottom of the range coder's interval: its code is zeros, however long.
+    let h = Handle::new(&LEARNING.replace("layers=2", "layers=1"));
+    let image = [&b"P5\n500 400\n255\n"[..], &vec![0; 200_000]].concat();
+    for (content, format, coder, block_log) in [
+        (&image, 3, 0, 24),
+        (&image, 2, 0, 17),
+        (&vec![0; 200_000], 3, 0, 24),
+        (&vec![0; 20_000], 3, 0, 12),
+        (&vec![255; 200_000], 2, 1, 17),
+        (&ALICE[..1].repeat(20_000), 3, 1, 12),
+    ] {
+        h.set(GPTZ_PARAM_FORMAT, format);
+        h.set(GPTZ_PARAM_CODER, coder);
+        h.set(GPTZ_PARAM_BLOCK_LOG, block_log);
+        let frame = h.compress(content);
+        assert!(frame.len() < 2000, "{} bytes", frame.len());
+        assert!(h.decompress(&frame) == *content, "version {format}, coder {coder}");
+    }
+}
+
+#[test]
 fn the_default_reaches_what_the_readme_says() {
     let h = Handle::default();
     let frame = h.compress(ALICE);
@@ -253,6 +275,7 @@ fn stored_methods_are_bounded_and_name_no_path() {
         (huge.to_owned(), GPTZ_ERROR_MEMORY),
         (large, GPTZ_ERROR_MEMORY),
         ("/etc/passwd".into(), GPTZ_ERROR_CORRUPT),
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors").into(), GPTZ_ERROR_CORRUPT),
         ("file:/etc/passwd".into(), GPTZ_ERROR_CORRUPT),
         ("file:".into(), GPTZ_ERROR_CORRUPT),
         ("cfg:hidden=64".into(), GPTZ_ERROR_CORRUPT),

@@ -62,6 +62,17 @@ fn hostile_input_gets_an_answer_and_no_large_allocation() {
         assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL));
     }
 
+    // Headers that would unfold to many times their size.
+    let zeros = "0,".repeat(1 << 20);
+    for header in [
+        format!("{{\"x\":{{\"dtype\":\"F32\",\"shape\":[{zeros}0],\"data_offsets\":[0,0]}}}}"),
+        format!("{{\"__metadata__\":{{\"a\":[{zeros}0]}},\"x\":[{zeros}0]}}"),
+        format!("{{\"x\":{{\"dtype\":[{zeros}0]}}}}"),
+    ] {
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL), "{}", message());
+    }
+
     // And the handle goes on working.
     assert_eq!(h.decompress(&frame), &ALICE[..150]);
     let large = Handle::create("cfg:hidden=1024,layers=2,intermediate=1024").unwrap();

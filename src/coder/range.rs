@@ -8,6 +8,9 @@ use crate::error::{Result, fail};
 /// The range is renormalised to be above this.
 const BOTTOM: u64 = 1 << 56;
 
+/// Bytes that end a block, less trailing zeros.
+const FLUSH: usize = 8;
+
 /// Writes to memory that it owns until [`Encoder::finish`].
 #[derive(Debug)]
 pub struct RangeEncoder {
@@ -70,10 +73,12 @@ impl Encoder for RangeEncoder {
         if value < self.low {
             self.carry();
         }
-        self.lost |= !append(&mut self.out, &value.to_be_bytes());
-        // The decoder takes bytes past the end for zeros.
-        let len = self.out.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-        self.lost |= !append(out, &self.out[..len]);
+        self.lost |= !append(out, &self.out);
+        // The decoder takes bytes past the end for zeros. Of those that were written before all stay, zeros too: so a
+        // block is as long as its symbols are costly, and a length can be held against it.
+        let value = value.to_be_bytes();
+        let len = value.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+        self.lost |= !append(out, &value[..len]);
         self.out.clear();
         (self.low, self.range) = (0, u64::MAX);
         if std::mem::take(&mut self.lost) { Err(no_room()) } else { Ok(()) }
@@ -97,7 +102,7 @@ impl<'a> RangeDecoder<'a> {
     /// Starts on a block.
     pub fn new(input: &'a [u8]) -> Self {
         let mut decoder = Self { low: 0, range: u64::MAX, offset: 0, input, at: 0, damaged: false };
-        for _ in 0..8 {
+        for _ in 0..FLUSH {
             decoder.offset = decoder.offset << 8 | decoder.next();
         }
         decoder
@@ -136,11 +141,12 @@ impl Decoder for RangeDecoder<'_> {
     }
 
     fn finish(self) -> Result<()> {
+        // How many of the last eight bytes are there.
+        let tail = (self.input.len() + FLUSH).checked_sub(self.at);
         let ends_well = !self.damaged
             && self.low.wrapping_add(self.offset) == last_value(self.low, self.range)
             && self.offset < self.range
-            && self.at >= self.input.len()
-            && self.input.last() != Some(&0);
+            && tail.is_some_and(|tail| tail <= FLUSH && (tail == 0 || self.input.last() != Some(&0)));
         if !ends_well {
             fail!(Corrupt, "the range coder's {} bytes do not end where their symbols do", self.input.len());
         }

@@ -59,7 +59,7 @@ pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc:
 
 /// Whether so many bytes of payload can hold so many symbols.
 pub(super) fn plausible(symbols: u64, payload: u64) -> bool {
-    // The last few symbols may fit into what the coder need not write.
+    // Less than a byte's worth of symbols may fit into what the coder need not write.
     symbols / Frequencies::MAX_SYMBOLS_A_BYTE <= payload + 1
 }
 

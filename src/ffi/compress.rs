@@ -75,7 +75,8 @@ pub unsafe extern "C" fn gptz_compress(
 }
 
 /// How many bytes the frames of `src` hold together. All of `src` must be there: the structure of every frame is checked
-/// from end to end, nothing is decoded, no memory is taken.
+/// from end to end, nothing is decoded, no memory is taken for what it promises. No input at all is
+/// GPTZ_ERROR_TRUNCATED.
 ///
 /// The size is what the input promises. It comes from whoever made the input: hold it against what you are ready to take
 /// before you allocate it. On failure `*size` is 0: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
@@ -89,17 +90,18 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 }
 
 /// Decompresses all frames of `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes;
-/// `*dst_len` is the length of all content. `src` must end where a frame does.
+/// `*dst_len` is the length of all content. `src` must end where a frame does; no input at all is GPTZ_ERROR_TRUNCATED.
+/// Nothing can follow a version 2 frame with the range coder, which takes all that is there.
 ///
 /// Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
 /// base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
-/// (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed). A version 2 frame names no method: the wrong one shows
+/// (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame names no method: the wrong one shows
 /// as GPTZ_ERROR_CORRUPT.
 ///
 /// GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
 /// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and
-/// what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes
-/// as `dst` has room for.
+/// what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes as
+/// `dst` has room for, and of going back to the base for each frame that holds any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_decompress(
     handle: *mut gptz,

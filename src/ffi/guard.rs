@@ -25,15 +25,19 @@ pub(super) fn last_error() -> *const c_char {
     LAST_ERROR.try_with(|m| m.get().cast::<c_char>().cast_const()).unwrap_or(c"".as_ptr())
 }
 
-/// Keeps a message for [`last_error`], cut to what there is room for, at a character's end.
+/// Keeps a message for [`last_error`], cut to what there is room for, at a character's end. What an input has put into it
+/// cannot steer a terminal: control characters become spaces.
 pub(super) fn set_last_error(text: &str) {
-    let end = (0..MESSAGE.min(text.len() + 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let _ = LAST_ERROR.try_with(|m| {
         // SAFETY: the cell is this thread's own, no reference into it outlives this closure, and nothing in here calls
         // back; callers of gptz_last_error are told that the string changes with the next failure.
         let buffer = unsafe { &mut *m.get() };
-        for (to, byte) in buffer.iter_mut().zip(text[..end].bytes()) {
-            *to = if byte == 0 { b' ' } else { byte };
+        let mut end = 0;
+        for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+            if end + c.len_utf8() >= MESSAGE {
+                break;
+            }
+            end += c.encode_utf8(&mut buffer[end..]).len();
         }
         buffer[end] = 0;
     });
@@ -66,6 +70,16 @@ pub(super) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+/// Runs code of the caller's within a call: panics there are not the library's, and whatever that code does to the
+/// floating-point environment is undone.
+pub(super) fn outside<T>(f: impl FnOnce() -> T) -> T {
+    let _ = IN_CALL.try_with(|c| c.set(false));
+    let result = f();
+    let _ = IN_CALL.try_with(|c| c.set(true));
+    float_env::set_default();
+    result
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
@@ -77,6 +91,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// A panic inside a call prints nothing; elsewhere the hook that was there before goes on.
 fn silence_panics() {
     static ONCE: Once = Once::new();
+    if std::thread::panicking() {
+        // The hook cannot be changed now; a later call will do it.
+        return;
+    }
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -250,8 +268,10 @@ mod tests {
     fn long_messages_are_cut_at_a_character() {
         set_last_error(&"ä".repeat(600));
         assert_eq!(message().len(), 510);
-        set_last_error("a\0b");
-        assert_eq!(message(), "a b");
+        set_last_error("a\0b\x1b[2J\u{9b}c");
+        assert_eq!(message(), "a b [2J c");
+        set_last_error(&"x".repeat(511));
+        assert_eq!(message().len(), 511);
     }
 
     #[test]

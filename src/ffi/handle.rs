@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::guard::{Opaque, call, caught, hand_out, input, object, release, with_out};
+use super::guard::{Opaque, call, caught, hand_out, input, object, outside, release, with_out};
 use super::model::gptz_model;
 use super::status::gptz_status;
 use crate::container::Coder;
@@ -52,13 +52,14 @@ impl Opaque for gptz {
 ///
 /// It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
 /// but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
-/// the library's floating-point environment, which is C's default one.
+/// C's default floating-point environment; changes to that end with it.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// Option: how symbols are coded, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
 pub const GPTZ_PARAM_CODER: c_int = 1;
-/// Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 20 to 150
-/// bytes, names no method and stores nothing: worse than random content may grow). Both are always read.
+/// Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 12 bytes and
+/// more, names no method, stores nothing: content that the method predicts worse than chance grows; with the range coder
+/// it has no end of its own, so that nothing can follow it). Both are always read.
 pub const GPTZ_PARAM_FORMAT: c_int = 2;
 /// Option: 1 (default) puts CRC-32s of blocks and content into version 3 frames, 0 leaves them out.
 pub const GPTZ_PARAM_CHECKSUM: c_int = 3;
@@ -72,12 +73,13 @@ pub const GPTZ_PARAM_BLOCK_LOG: c_int = 6;
 /// Option: binary logarithm of the segment size. This version allows 0, one segment.
 pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// Option: how many bytes the network and all states of a handle may take, 1 GiB by default. Calls that would need
-/// more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted.
+/// more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted. gptz_create itself builds no network of
+/// more than 1 GiB, so there is use in lowering it only.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
 /// Range coder: the smallest.
 pub const GPTZ_CODER_AC: c_int = 0;
-/// rANS: at most 8 bytes more for each 128 KiB.
+/// rANS: some 6 bytes more a block.
 pub const GPTZ_CODER_RANS: c_int = 1;
 
 const _: () = assert!(
@@ -149,7 +151,7 @@ impl Inner {
         let (progress, userdata) = (self.progress, self.userdata);
         let Some(progress) = progress else { return f(&mut self.session, None) };
         // SAFETY: the callback's contract, with the userdata that was given with it.
-        let mut asked = move |done, total| unsafe { progress(userdata, done, total) } == 0;
+        let mut asked = move |done, total| outside(|| unsafe { progress(userdata, done, total) }) == 0;
         f(&mut self.session, Some(&mut asked))
     }
 }
@@ -161,7 +163,8 @@ impl Inner {
 /// learns as it goes and needs no file. README.md describes the strings. Both sides of a frame need the same method.
 ///
 /// On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
-/// GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY or GPTZ_ERROR_ARGUMENT.
+/// GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
+/// than 1 GiB) or GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz) -> gptz_status {
     let body = || {
@@ -192,7 +195,8 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
 ///
 /// For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
 /// GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD. No path that an input names is ever opened. A method that
-/// takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create.
+/// takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
+/// takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
 /// Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usize, out: *mut *mut gptz) -> gptz_status {

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn gptz_model_from_memory(
 
 /// What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and
 /// layout do not count where the values are equal). Equal fingerprints, equal predictions. Frames carry the first 8
-/// bytes. On failure `out`, unless NULL, is all 0.
+/// bytes. `out` has room for 32 bytes; on failure it, unless NULL, is all 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_fingerprint(model: *const gptz_model, out: *mut u8) -> gptz_status {
     // SAFETY: a model or NULL, as the header asks.

@@ -14,21 +14,16 @@ use crate::model::VOCAB;
 /// The live state stays as it is. GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY; `probs` is then all 0 (if `n` is 256).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usize) -> gptz_status {
+    if n != VOCAB {
+        return call(|| fail!(Argument, "n = {n}, there are {VOCAB} bytes"));
+    }
     let body = |h: &mut Inner| {
-        if n != VOCAB {
-            fail!(Argument, "n = {n}, there are {VOCAB} bytes");
-        }
-        if probs.is_null() {
-            fail!(Argument, "probs is NULL");
-        }
         let mut found = [0f32; VOCAB];
-        let result = h.session.predict(&mut found);
-        // SAFETY: `probs` has room for 256 floats, as the header asks; it may be misaligned for all we know.
-        unsafe { probs.cast::<[f32; VOCAB]>().write_unaligned(found) };
-        result
+        h.session.predict(&mut found)?;
+        Ok(found)
     };
-    // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    // SAFETY: a handle or NULL, and `probs` NULL or room for 256 floats, as the header asks.
+    unsafe { with_out(probs.cast::<[f32; VOCAB]>(), [0.0; VOCAB], "probs", || on_handle(handle, body)) }
 }
 
 /// Shows the live state `len` bytes: later predictions follow from them, and a method that learns learns from them.
@@ -60,6 +55,8 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
 
 /// What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
 /// what gptz_compress spends on it but for headers and rounding. 0 for no data.
+///
+/// Where gptz_compress stores noise and skips it, this goes on learning from it: there the two differ.
 ///
 /// The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
 /// GPTZ_ERROR_ARGUMENT.

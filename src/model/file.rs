@@ -23,19 +23,23 @@ pub struct Model {
 /// Opens a file that must be a regular one: a pipe would block, a device never end.
 fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(io)?;
+    let mut options = File::options();
+    options.read(true);
+    // Opening a pipe without a writer would wait for one.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
         fail!(Io, "opening {}: not a regular file", path.display());
     }
-    Ok((File::open(path).map_err(io)?, metadata.len()))
+    Ok((file, metadata.len()))
 }
 
+/// The network's shape, from a header that names all its tensors and no others.
 fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
     let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec))?;
-    let known = config.tensors();
-    if let Some(extra) = file.specs().find(|spec| known.iter().all(|k| k.name != spec.name)) {
-        fail!(Model, "{}: of shape {:?}, RWKV-7 has no such tensor", extra.name, extra.shape);
-    }
+    file.check(&config.tensors())?;
     Ok(config)
 }
 
@@ -60,7 +64,7 @@ impl Model {
         let (mut file, len) = open_file(path)?;
         let within = |e: Error| e.within(path.display());
         // The header is checked before room for the rest is taken.
-        Safetensors::open(BufReader::new(&file), len).map_err(within)?;
+        Safetensors::open(BufReader::new(&file), len).and_then(|file| infer(&file)).map_err(within)?;
         let io = |e: std::io::Error| Error::new(Status::Io, format!("reading {}: {e}", path.display()));
         std::io::Seek::rewind(&mut file).map_err(io)?;
         let mut bytes = filled(usize::try_from(len).unwrap_or(usize::MAX), 0u8, "a weights file")?;

@@ -14,24 +14,28 @@ fn never_inlined<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// The caller's environment, put back when dropped.
+/// Sets the default environment anew, after code of the caller's has run within [`with_default`].
+pub fn set_default() {
+    let now = read();
+    if control(now) != DEFAULT {
+        write(DEFAULT);
+    }
+}
+
+/// The caller's environment with its sticky exception flags, put back when dropped.
 struct Restore(Register);
 
 impl Restore {
     fn set_default() -> Self {
         let saved = read();
-        if saved != DEFAULT {
-            write(DEFAULT);
-        }
+        set_default();
         Self(saved)
     }
 }
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        if self.0 != DEFAULT {
-            write(self.0);
-        }
+        write(self.0);
     }
 }
 
@@ -39,7 +43,7 @@ impl Drop for Restore {
 mod register {
     use std::arch::asm;
 
-    /// MXCSR, less the sticky exception flags.
+    /// MXCSR.
     pub(super) type Register = u32;
     /// All exceptions masked, to nearest, neither FTZ nor DAZ.
     pub(super) const DEFAULT: u32 = 0x1f80;
@@ -48,6 +52,11 @@ mod register {
         let mut v = 0u32;
         // SAFETY: stmxcsr stores 4 bytes at an address that is valid for them; targets of this family have SSE.
         unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut v, options(nostack, preserves_flags)) };
+        v
+    }
+
+    /// All but the sticky exception flags.
+    pub(super) fn control(v: u32) -> u32 {
         v & !0x3f
     }
 
@@ -61,21 +70,28 @@ mod register {
 mod register {
     use std::arch::asm;
 
-    /// FPCR.
-    pub(super) type Register = u64;
+    /// FPCR, and FPSR with its sticky exception flags.
+    pub(super) type Register = (u64, u64);
     /// To nearest, no flush to zero, no default NaN, no traps.
-    pub(super) const DEFAULT: u64 = 0;
+    pub(super) const DEFAULT: Register = (0, 0);
 
-    pub(super) fn read() -> u64 {
-        let v: u64;
-        // SAFETY: reading FPCR has no effect and is allowed at every exception level.
-        unsafe { asm!("mrs {}, fpcr", out(reg) v, options(nostack, preserves_flags)) };
-        v
+    pub(super) fn read() -> Register {
+        let (fpcr, fpsr): (u64, u64);
+        // SAFETY: reading the two has no effect and is allowed at every exception level.
+        unsafe {
+            asm!("mrs {}, fpcr", "mrs {}, fpsr", out(reg) fpcr, out(reg) fpsr, options(nostack, preserves_flags))
+        };
+        (fpcr, fpsr)
     }
 
-    pub(super) fn write(v: u64) {
-        // SAFETY: the value is zero or one that was read before.
-        unsafe { asm!("msr fpcr, {}", in(reg) v, options(nostack, preserves_flags)) };
+    /// All but the sticky exception flags.
+    pub(super) fn control(v: Register) -> Register {
+        (v.0, 0)
+    }
+
+    pub(super) fn write(v: Register) {
+        // SAFETY: the values are zero or were read before.
+        unsafe { asm!("msr fpcr, {}", "msr fpsr, {}", in(reg) v.0, in(reg) v.1, options(nostack, preserves_flags)) };
     }
 }
 
@@ -85,10 +101,15 @@ mod register {
     pub(super) type Register = ();
     pub(super) const DEFAULT: () = ();
     pub(super) fn read() {}
+    pub(super) fn control((): ()) {}
     pub(super) fn write((): ()) {}
 }
 
-use register::{DEFAULT, Register, read, write};
+use register::{DEFAULT, Register, control, read, write};
+
+// The x87 unit of older processors computes with more precision than binary32: other bits.
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!("gptz needs SSE2 on x86: build for i686, not i586");
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
@@ -96,13 +117,18 @@ mod tests {
 
     #[test]
     fn the_default_is_set_and_the_callers_comes_back() {
-        // Rounding towards zero, FTZ and DAZ.
-        let odd = DEFAULT | 0x6000 | 0x8000 | 0x0040;
+        // Rounding towards zero, FTZ and DAZ, with a division by zero that the caller has yet to ask about.
+        let odd = DEFAULT | 0x6000 | 0x8000 | 0x0040 | 0x0004;
         write(odd);
-        let inside = with_default(read);
+        let (inside, again) = with_default(|| {
+            let inside = read();
+            write(odd);
+            set_default();
+            (inside, read())
+        });
         let outside = read();
         write(DEFAULT);
-        assert_eq!(inside, DEFAULT);
+        assert_eq!((control(inside), control(again)), (DEFAULT, DEFAULT));
         assert_eq!(outside, odd);
     }
 }

@@ -59,7 +59,11 @@ impl Session {
             for frame in frames(src) {
                 let frame = frame?;
                 let (content, after) = rest.split_at_mut(frame.length as usize);
-                work.restore(session.base_learned());
+                // However many empty frames there are, each asks and none copies a state.
+                progress.advance(0)?;
+                if !content.is_empty() {
+                    work.restore(session.base_learned());
+                }
                 decode(work, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
                 rest = after;

@@ -32,8 +32,9 @@ use crate::model::rwkv7::{Init, Weights};
 /// work a byte.
 const STORED_METHOD_LIMIT: u64 = 256 << 20;
 
-/// Copies of the learned state that a handle may come to hold: as created, base, live, working and checkpoint.
-const COPIES: u64 = 5;
+/// Predictors or states that a handle may come to hold: as created, base, live, working, checkpoint, and what feed goes
+/// back to when it is cancelled.
+const COPIES: u64 = 6;
 
 /// A compressor. It may move between threads and serves one call at a time.
 #[derive(Debug)]
@@ -43,6 +44,9 @@ pub struct Session {
     params: Params,
     created: Learned,
     base: Option<Arc<Snapshot>>,
+    /// Where the live state starts: the base as it was when the handle was made or reset.
+    start: Option<Arc<Snapshot>>,
+    /// Made when it is first needed.
     live: Option<Predictor>,
     work: Option<Predictor>,
     /// What the working predictor had learned before the block under way.
@@ -76,8 +80,10 @@ impl Session {
         if let Some(id) = base {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));
         }
-        let method = match Method::parse(text) {
-            Ok(method) if matches!(method.base, Base::Config { .. }) && method.canonical() == text => method,
+        // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
+        let method = text.starts_with("cfg:").then(|| Method::parse(text));
+        let method = match method {
+            Some(Ok(method)) if method.canonical() == text => method,
             _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
         };
         Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
@@ -96,7 +102,9 @@ impl Session {
         let weights = match &method.base {
             Base::File(path) => file::load(path, method.packing())?,
             Base::Config { config, seed, rule } => {
-                let needed = Predictor::bytes(config, method.packing(), rule.train, COPIES);
+                let states = Predictor::bytes(config, rule.train).saturating_mul(COPIES);
+                let weights = config.weight_bytes(method.packing()).saturating_add(config.loading_bytes());
+                let needed = states.saturating_add(weights);
                 if needed > limit {
                     fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
                 }
@@ -116,7 +124,17 @@ impl Session {
         let first = Predictor::new(&blueprint)?;
         let created = first.learned().try_clone(&blueprint)?;
         let params = Params::default();
-        Ok(Self { identity, blueprint, params, created, base: None, live: None, work: Some(first), checkpoint: None })
+        Ok(Self {
+            identity,
+            blueprint,
+            params,
+            created,
+            base: None,
+            start: None,
+            live: None,
+            work: Some(first),
+            checkpoint: None,
+        })
     }
 
     /// The method and weights.
@@ -134,12 +152,16 @@ impl Session {
         &mut self.params
     }
 
-    fn base_learned(&self) -> &Learned {
-        match &self.base {
-            // It was checked when it was set.
+    /// What a snapshot holds, which was checked when it was set; as created, where there is none.
+    fn learned_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a Learned {
+        match snapshot {
             Some(snapshot) => snapshot.learned_for(&self.identity).unwrap_or(&self.created),
             None => &self.created,
         }
+    }
+
+    fn base_learned(&self) -> &Learned {
+        self.learned_of(&self.base)
     }
 
     /// Where every later compress, decompress and cross-entropy call starts; `None`: as created.
@@ -156,11 +178,14 @@ impl Session {
 
     /// Whether the memory that this handle's predictors take is within the limit.
     fn check_memory(&self) -> Result<()> {
-        let weights = &self.blueprint.weights;
-        let needed = Predictor::bytes(weights.config(), weights.packing(), self.blueprint.rule.train, COPIES);
+        let (config, packing) = (self.blueprint.weights.config(), self.blueprint.weights.packing());
+        let mut needed = Predictor::bytes(config, self.blueprint.rule.train).saturating_mul(COPIES);
+        // Weights that the caller opened are the caller's business.
+        if self.identity.fingerprint.is_none() {
+            needed = needed.saturating_add(config.weight_bytes(packing));
+        }
         let limit = self.params.get(Param::MemoryLimit) as u64;
-        // Weights that the caller opened are the caller's business; what a method string asks for is not.
-        if self.identity.fingerprint.is_none() && needed > limit {
+        if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
         }
         Ok(())
@@ -185,18 +210,19 @@ impl Session {
         result
     }
 
-    /// The live predictor, which starts at the base.
+    /// The live predictor.
     fn live(&mut self) -> Result<&mut Predictor> {
-        if self.live.is_none() {
-            self.check_memory()?;
-            let mut live = Predictor::new(&self.blueprint)?;
-            live.restore(self.base_learned());
-            self.live = Some(live);
-        }
-        match &mut self.live {
-            Some(live) => Ok(live),
-            None => fail!(Internal, "no live state"),
-        }
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => {
+                self.check_memory()?;
+                let mut live = Predictor::new(&self.blueprint)?;
+                live.restore(self.learned_of(&self.start));
+                live
+            }
+        };
+        live.use_current_level();
+        Ok(self.live.insert(live))
     }
 
     /// The mean cost of the bytes of `data` from the base, in bits a byte; 0 for none.
@@ -238,7 +264,7 @@ impl Session {
 
     /// Puts the live state back to the base.
     pub fn reset(&mut self) {
-        // It is made again, at the base, when it is next needed.
+        self.start = self.base.clone();
         self.live = None;
     }
 
@@ -249,7 +275,7 @@ impl Session {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let learned = match &self.live {
             Some(live) => live.learned(),
-            None => self.base_learned(),
+            None => self.learned_of(&self.start),
         };
         Ok(Snapshot::new(&self.identity, learned.try_clone(&self.blueprint)?))
     }
@@ -264,3 +290,12 @@ impl Session {
         Ok(())
     }
 }
+
+// What the C ABI lets threads do with them.
+const _: () = {
+    const fn moves<T: Send>() {}
+    const fn is_shared<T: Send + Sync>() {}
+    moves::<Session>();
+    is_shared::<Snapshot>();
+    is_shared::<Model>();
+};

@@ -8,7 +8,7 @@ use crate::adapt::{Head, Rule, Train};
 use crate::coder::{Distribution, Frequencies};
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::model::rwkv7::{Config, Packing, Scratch, State, Weights};
+use crate::model::rwkv7::{Config, Scratch, State, Weights};
 use crate::numeric::buffer::{Rows, Vec16, flat};
 use crate::numeric::level::Level;
 use crate::numeric::simd::WIDTH;
@@ -124,11 +124,14 @@ impl Predictor {
         Ok(predictor)
     }
 
-    /// How many bytes the network and `predictors` predictors take; saturates.
-    pub fn bytes(config: &Config, packing: Packing, train: Train, predictors: u64) -> u64 {
-        let each =
-            Learned::bytes(config, train).saturating_add(Scratch::bytes(config)).saturating_add(8 * VOCAB as u64);
-        config.weight_bytes(packing).saturating_add(each.saturating_mul(predictors))
+    /// How many bytes one takes, without the network; saturates.
+    pub fn bytes(config: &Config, train: Train) -> u64 {
+        Learned::bytes(config, train).saturating_add(Scratch::bytes(config)).saturating_add(8 * VOCAB as u64)
+    }
+
+    /// Goes on with the CPU level that is allowed now.
+    pub fn use_current_level(&mut self) {
+        self.level = Level::current();
     }
 
     /// What bytes have changed so far.
@@ -138,7 +141,7 @@ impl Predictor {
 
     /// Goes on from elsewhere, with the CPU level that is allowed now.
     pub fn restore(&mut self, learned: &Learned) {
-        self.level = Level::current();
+        self.use_current_level();
         self.learned.copy_from(learned);
         self.current = false;
     }

@@ -42,8 +42,8 @@ impl TensorSpec {
 pub type Fingerprint = [u8; 32];
 
 /// Passes tensors through, refuses values that are not finite, and computes the fingerprint: SHA-256 over, for each
-/// tensor in the order asked for, its name's length (u32 LE) and bytes, the number of its values (u64 LE), and the
-/// values as f32 LE. So the file's dtype, padding and metadata do not matter, the numbers do.
+/// tensor in the order asked for, its name's length (u32 LE) and bytes, the number of its dimensions (u32 LE) and these
+/// (u64 LE each, as the model needs them), and the values as f32 LE. So the file's dtype, padding and metadata do not matter, the numbers do.
 pub(crate) struct Checked<'a> {
     source: &'a mut dyn TensorSource,
     hash: Sha256,
@@ -67,7 +67,10 @@ impl TensorSource for Checked<'_> {
         }
         self.hash.update((name.len() as u32).to_le_bytes());
         self.hash.update(name);
-        self.hash.update((out.len() as u64).to_le_bytes());
+        self.hash.update((shape.len() as u32).to_le_bytes());
+        for dimension in shape {
+            self.hash.update((*dimension as u64).to_le_bytes());
+        }
         let mut bytes = [0u8; 4096];
         for values in out.chunks(bytes.len() / 4) {
             for (to, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {

@@ -4,18 +4,23 @@
 //! crate, which would read whole files; here lengths are checked against the file before memory is taken, and tensors
 //! are read one at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{TensorSource, TensorSpec};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::buffer::filled;
 
-/// Longer headers are refused, as the reference implementation does.
-const MAX_HEADER: u64 = 100_000_000;
+/// Longer headers are refused: the largest network's has 5 MB.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// Tensors of more dimensions are refused: the reference model's have three.
+const MAX_DIMENSIONS: usize = 8;
 
 /// A file's tensors, read when they are asked for.
 #[derive(Debug)]
@@ -47,25 +52,110 @@ impl<R: Read + Seek> Safetensors<R> {
         Ok(Self { input, data: 8 + size, tensors })
     }
 
-    /// Names and shapes, by name.
-    pub fn specs(&self) -> impl Iterator<Item = TensorSpec> + '_ {
-        self.tensors.iter().map(|(name, info)| TensorSpec { name: name.clone(), shape: info.shape.clone() })
-    }
-
     /// A tensor's shape, if there is one of this name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|info| &*info.shape)
     }
+
+    /// The entry of a tensor that must be there with this shape.
+    fn entry(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo> {
+        let Some(info) = self.tensors.get(name) else {
+            fail!(Model, "{name}: missing, a tensor of shape {shape:?} is needed");
+        };
+        if !same_shape(&info.shape, shape) {
+            fail!(Model, "{name}: its shape is {:?}, {shape:?} is needed", info.shape);
+        }
+        Ok(info)
+    }
+
+    /// Whether the header has these tensors and no others.
+    ///
+    /// # Errors
+    /// `Model`, naming the tensor that is missing, of another shape, or unknown.
+    pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
+        for spec in specs {
+            self.entry(&spec.name, &spec.shape)?;
+        }
+        let known: HashSet<&str> = specs.iter().map(|spec| &*spec.name).collect();
+        if let Some((name, info)) = self.tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
+            fail!(Model, "{name}: of shape {:?}, the model has no such tensor", info.shape);
+        }
+        Ok(())
+    }
 }
 
-/// Names and places of the tensors. Taken apart tensor by tensor, so that a mistake is told with the name.
+/// Names and places of the tensors, straight from the JSON: what the header says decides nothing about memory but that
+/// there is an entry a name.
 fn parse_header(json: &[u8]) -> Result<BTreeMap<String, TensorInfo>> {
-    let wrong = |place: &str, e: serde_json::Error| {
-        Error::new(Status::Model, format!("{place} in the header of the safetensors file: {e}"))
-    };
-    let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(json).map_err(|e| wrong("JSON", e))?;
-    let tensors = entries.into_iter().filter(|(name, _)| name != "__metadata__");
-    tensors.map(|(name, info)| Ok((name.clone(), serde_json::from_value(info).map_err(|e| wrong(&name, e))?))).collect()
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let entries = parser.deserialize_map(Entries);
+    entries
+        .and_then(|entries| parser.end().map(|()| entries))
+        .map_err(|e| Error::new(Status::Model, format!("the header of the safetensors file: {e}")))
+}
+
+/// Reads the header's object.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = BTreeMap<String, TensorInfo>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut tensors = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let entry: Entry = map.next_value().map_err(|e| A::Error::custom(format!("{name}: {e}")))?;
+            let info = TensorInfo { dtype: entry.dtype, shape: entry.shape.0, data_offsets: entry.data_offsets };
+            if tensors.insert(name.clone(), info).is_some() {
+                return Err(A::Error::custom(format!("{name} stands twice")));
+            }
+        }
+        Ok(tensors)
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    dtype: Dtype,
+    shape: Shape,
+    data_offsets: (usize, usize),
+}
+
+/// A tensor's dimensions, of which there are few.
+struct Shape(Vec<usize>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        d.deserialize_seq(Dimensions)
+    }
+}
+
+struct Dimensions;
+
+impl<'de> Visitor<'de> for Dimensions {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "at most {MAX_DIMENSIONS} dimensions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Shape, A::Error> {
+        let mut shape = Vec::new();
+        while let Some(n) = seq.next_element()? {
+            if shape.len() == MAX_DIMENSIONS {
+                return Err(A::Error::invalid_length(shape.len() + 1, &self));
+            }
+            shape.push(n);
+        }
+        Ok(Shape(shape))
+    }
 }
 
 fn read_error(e: &std::io::Error) -> Error {
@@ -106,21 +196,15 @@ fn same_shape(a: &[usize], b: &[usize]) -> bool {
 
 impl<R: Read + Seek> TensorSource for Safetensors<R> {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
-        let Some(info) = self.tensors.get(name) else {
-            fail!(Model, "{name}: missing, a tensor of shape {shape:?} is needed");
-        };
-        if !same_shape(&info.shape, shape) {
-            fail!(Model, "{name}: its shape is {:?}, {shape:?} is needed", info.shape);
-        }
-        let (from, to) = info.data_offsets;
+        let info = self.entry(name, shape)?;
+        let ((from, to), dtype, count) = (info.data_offsets, info.dtype, info.shape.iter().product());
         let mut bytes = filled(to - from, 0u8, name)?;
         self.input.seek(SeekFrom::Start(self.data + from as u64)).map_err(|e| read_error(&e).within(name))?;
         self.input.read_exact(&mut bytes).map_err(|e| read_error(&e).within(name))?;
         out.clear();
-        out.try_reserve_exact(info.shape.iter().product())
-            .map_err(|_| crate::error::out_of_memory(bytes.len(), name))?;
+        out.try_reserve_exact(count).map_err(|_| crate::error::out_of_memory(bytes.len(), name))?;
         let (pairs, _) = bytes.as_chunks::<2>();
-        match info.dtype {
+        match dtype {
             Dtype::F32 => out.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),
             Dtype::F16 => out.extend(pairs.iter().map(|b| half::f16::from_le_bytes(*b).to_f32())),
             Dtype::BF16 => out.extend(pairs.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32())),

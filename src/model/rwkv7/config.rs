@@ -141,6 +141,12 @@ impl Config {
             .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
     }
 
+    /// How many bytes more there are while weights are loaded: the largest tensor as f32; saturates.
+    pub fn loading_bytes(&self) -> u64 {
+        let widest = self.widths().map(|(_, n)| n as u64).into_iter().max().unwrap_or(0);
+        (self.hidden as u64).saturating_mul(widest.max(VOCAB as u64)).saturating_mul(4)
+    }
+
     /// How many bytes the state of a lane takes; saturates.
     pub fn state_bytes(&self) -> u64 {
         let per_layer = (self.hidden as u64).saturating_mul(self.head_size as u64 + 2).saturating_mul(4);

@@ -1,4 +1,4 @@
-//! Matrix times the activations of every lane: y[lane][row] = sum over k of W[row][k] * x[lane][k].
+//! Matrix times the activations of every lane: `y[lane][row] = sum over k of W[row][k] * x[lane][k]`.
 //!
 //! Weights are packed once, as panels of sixteen rows, so that a vector holds one column of a panel: the work is
 //! spread over outputs and lanes and never over k, and every output has one accumulator.
