@@ -4,8 +4,8 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_char;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::{Once, OnceLock};
 
 use super::status::{GPTZ_OK, gptz_status};
 use crate::error::{Error, Result, fail};
@@ -88,17 +88,24 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
 /// A panic inside a call prints nothing; elsewhere the hook that was there before goes on.
 fn silence_panics() {
     static ONCE: Once = Once::new();
+    static BEFORE: OnceLock<Hook> = OnceLock::new();
     if std::thread::panicking() {
         // The hook cannot be changed now; a later call will do it.
         return;
     }
     ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !IN_CALL.try_with(Cell::get).unwrap_or(false) {
+        // Set before the hook that reads it. In a static, so that the hook itself takes no memory: what is kept for ever
+        // is not to look like a leak.
+        let _ = BEFORE.set(std::panic::take_hook());
+        std::panic::set_hook(Box::new(|info| {
+            if !IN_CALL.try_with(Cell::get).unwrap_or(false)
+                && let Some(before) = BEFORE.get()
+            {
                 before(info);
             }
         }));

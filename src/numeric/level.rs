@@ -83,26 +83,29 @@ impl Level {
 
     /// Every level of this CPU, weakest first.
     pub fn available() -> Vec<Self> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
-        let mut levels = vec![Self::PORTABLE];
+        Self::of_this_cpu().into_iter().flatten().collect()
+    }
+
+    /// Weakest first, with gaps.
+    fn of_this_cpu() -> [Option<Self>; 3] {
         #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(Avx2::detect().map(|t| Self(Inner::Avx2(t))));
-            levels.extend(Avx512::detect().map(|t| Self(Inner::Avx512(t))));
-        }
-        levels
+        let vector = [Avx2::detect().map(|t| Self(Inner::Avx2(t))), Avx512::detect().map(|t| Self(Inner::Avx512(t)))];
+        #[cfg(not(target_arch = "x86_64"))]
+        let vector = [None, None];
+        [Some(Self::PORTABLE), vector[0], vector[1]]
     }
 
     /// The best level that the CPU has and the caps allow.
     pub fn current() -> Self {
-        static FOUND: OnceLock<(Vec<Level>, Cap)> = OnceLock::new();
+        // Fixed arrays: what is found once is not to look like a leak for ever.
+        static FOUND: OnceLock<([Option<Level>; 3], Cap)> = OnceLock::new();
         let (levels, env) = FOUND.get_or_init(|| {
             let named = std::env::var("GPTZ_CPU").ok();
-            (Self::available(), named.and_then(|n| Cap::from_name(&n)).unwrap_or(Cap::Auto))
+            (Self::of_this_cpu(), named.and_then(|n| Cap::from_name(&n)).unwrap_or(Cap::Auto))
         });
         let set = Cap::from_number(CAP.load(Ordering::Relaxed)).unwrap_or(Cap::Auto);
-        let allowed = |level: &&Self| [*env, set].iter().all(|cap| *cap == Cap::Auto || level.cap() <= *cap);
-        levels.iter().rev().find(allowed).copied().unwrap_or(Self::PORTABLE)
+        let allowed = |level: &Self| [*env, set].iter().all(|cap| *cap == Cap::Auto || level.cap() <= *cap);
+        levels.iter().rev().copied().flatten().find(allowed).unwrap_or(Self::PORTABLE)
     }
 
     fn cap(self) -> Cap {

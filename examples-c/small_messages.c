@@ -1,0 +1,146 @@
+/*
+ * small_messages.c: a base primed with samples makes small messages small.
+ *
+ *     small_messages
+ *
+ * Makes log records of about 100 bytes, feeds some of them to a writer and to a reader as samples, and compresses every
+ * other record alone: without and with the base, as version 2 and version 3 frames. Prints the mean sizes; fails if a
+ * record does not come back the same, if a reader with another base takes a frame, or if the base does not help.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ */
+#include <gptz.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLES = 28, MESSAGES = 14, RECORDS = SAMPLES + MESSAGES, ROOM = 200 };
+
+static char records[RECORDS][ROOM];
+
+static void die(const char *what)
+{
+    fprintf(stderr, "small_messages: %s\n", what);
+    exit(1);
+}
+
+static void check(gptz_status status, const char *what)
+{
+    if (status != GPTZ_OK) {
+        fprintf(stderr, "small_messages: %s: %s: %s\n", what, gptz_status_name(status), gptz_last_error());
+        exit(1);
+    }
+}
+
+/* A number below `n`: the same ones on every machine. */
+static unsigned draw(unsigned n)
+{
+    static uint32_t state = 2463534242u;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state % n;
+}
+
+static void make_records(void)
+{
+    static const char *const methods[] = {"GET", "GET", "GET", "POST", "PUT"};
+    static const char *const paths[] = {"/v1/items", "/v1/users", "/v1/orders", "/health"};
+    static const int statuses[] = {200, 200, 200, 201, 404, 500};
+    unsigned second = 0;
+    int i;
+    for (i = 0; i < RECORDS; i++) {
+        second += 1 + draw(20);
+        snprintf(records[i], ROOM,
+                 "{\"time\":\"2024-05-17T08:%02u:%02uZ\",\"host\":\"web-%u\",\"method\":\"%s\",\"path\":\"%s/%u\","
+                 "\"status\":%d,\"ms\":%u}\n",
+                 second / 60 % 60, second % 60, 1 + draw(3), methods[draw(5)], paths[draw(4)], draw(10000),
+                 statuses[draw(6)], 1 + draw(90));
+    }
+}
+
+/* Shows a handle the first `samples` records and makes what it learned its base. */
+static void prime(gptz *handle, int samples)
+{
+    gptz_snapshot *snapshot = NULL;
+    int i;
+    for (i = 0; i < samples; i++)
+        check(gptz_feed(handle, records[i], strlen(records[i])), "feeding a sample");
+    check(gptz_snapshot_take(handle, &snapshot), "taking a snapshot");
+    check(gptz_set_base(handle, snapshot), "setting the base");
+    gptz_snapshot_free(snapshot);
+}
+
+static gptz *make(int samples)
+{
+    gptz *handle = NULL;
+    /* The default method. Version 3 frames carry the string of any other, which is long for a small message. */
+    check(gptz_create(NULL, &handle), "making a handle");
+    if (samples > 0)
+        prime(handle, samples);
+    return handle;
+}
+
+/* The mean size of the messages' frames. Every one is read by `reader`; `stranger`, whose base is another one, must
+   refuse it. */
+static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
+{
+    /* gptz_compress_bound tells what is always enough; here a record that does not shrink to this is a failure anyway. */
+    unsigned char frame[2 * ROOM];
+    char back[ROOM];
+    size_t frame_len, len, total = 0;
+    int i;
+    check(gptz_set(writer, GPTZ_PARAM_FORMAT, format), "setting the format");
+    for (i = SAMPLES; i < RECORDS; i++) {
+        gptz_status status;
+        check(gptz_compress(writer, records[i], strlen(records[i]), frame, sizeof frame, &frame_len), "compressing");
+        check(gptz_decompress(reader, frame, frame_len, back, sizeof back, &len), "decompressing");
+        if (len != strlen(records[i]) || memcmp(back, records[i], len) != 0)
+            die("a record came back changed");
+        total += frame_len;
+
+        /* A version 3 frame names its base. A version 2 frame does not: another base decodes to something else, which
+           the CRC-32 tells. */
+        status = gptz_decompress(stranger, frame, frame_len, back, sizeof back, &len);
+        if (status != (format == 3 ? GPTZ_ERROR_MISMATCH : GPTZ_ERROR_CORRUPT)) {
+            fprintf(stderr, "small_messages: a reader with another base answers %s\n", gptz_status_name(status));
+            exit(1);
+        }
+        if (i == SAMPLES)
+            fprintf(stderr, "version %d, another base: %s\n", format, gptz_last_error());
+    }
+    return (double)total / MESSAGES;
+}
+
+int main(void)
+{
+    gptz *bare, *writer, *reader, *other;
+    double raw = 0, without, with;
+    int i, format;
+
+    make_records();
+    for (i = SAMPLES; i < RECORDS; i++)
+        raw += (double)strlen(records[i]) / MESSAGES;
+
+    bare = make(0);
+    writer = make(SAMPLES);
+    reader = make(SAMPLES); /* from the same samples, on another machine perhaps */
+    other = make(SAMPLES - 1);
+
+    printf("%d samples, %d messages; mean size in bytes\n", SAMPLES, MESSAGES);
+    printf("%-10s %8s %14s %12s\n", "frames", "raw", "without base", "with base");
+    for (format = 2; format <= 3; format++) {
+        without = mean_size(bare, bare, writer, format);
+        with = mean_size(writer, reader, other, format);
+        printf("version %d  %8.1f %14.1f %12.1f\n", format, raw, without, with);
+        if (with >= without || with >= raw)
+            die("the base does not help");
+    }
+
+    gptz_free(bare);
+    gptz_free(writer);
+    gptz_free(reader);
+    gptz_free(other);
+    return 0;
+}

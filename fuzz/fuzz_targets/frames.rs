@@ -1,0 +1,54 @@
+//! Hostile frames: read, sized, decoded. As they come, and with a sound header before them, so that what follows is
+//! reached.
+#![no_main]
+
+use std::cell::RefCell;
+
+use gptz::container::{Coder, Header, MethodRef, Streamed, Version};
+use gptz::numeric::NUMERICS_VERSION;
+use gptz::session::{Session, decompressed_size};
+use libfuzzer_sys::fuzz_target;
+
+const METHOD: &str = "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,\
+                      seed=1,train=adam,lr=0.004,stride=1";
+
+thread_local! {
+    static READER: RefCell<Session> = RefCell::new(Session::create(METHOD).expect("a method"));
+}
+
+/// The input behind a header that is sound and means what the input's first bytes say.
+fn behind_a_header(data: &[u8]) -> Option<Vec<u8>> {
+    let ([choice, block_log, length, rest @ ..], _) = (data, ()) else { return None };
+    let header = Header {
+        coder: if choice & 2 == 0 { Coder::Range } else { Coder::Rans },
+        length: if choice & 4 == 0 { Streamed::Header(u64::from(*length)) } else { Streamed::Trailer },
+        crc: if choice & 8 == 0 { Streamed::Absent } else { Streamed::Trailer },
+        version: Version::V3 {
+            numerics: NUMERICS_VERSION,
+            method: MethodRef::Text(METHOD.to_owned()),
+            fingerprint: None,
+            base: None,
+            block_log: 12 + block_log % 13,
+        },
+    };
+    let mut frame = Vec::new();
+    header.write(&mut frame);
+    frame.extend_from_slice(rest);
+    Some(frame)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let made = if data.first().is_some_and(|b| b & 1 == 0) { behind_a_header(data) } else { None };
+    let frame = made.as_deref().unwrap_or(data);
+    let size = decompressed_size(frame);
+    // A frame's own method may be as large as is allowed: asked for, but only small ones are built.
+    if frame.len() < 60 {
+        let _ = Session::create_for_frame(frame);
+    }
+    let mut dst = [0u8; 2048];
+    READER.with_borrow_mut(|reader| {
+        if let Ok(n) = reader.decompress(frame, &mut dst, None) {
+            assert_eq!(size, Ok(n as u64));
+        }
+    });
+});

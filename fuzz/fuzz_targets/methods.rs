@@ -1,0 +1,24 @@
+//! Method strings: whatever parses has a canonical form that parses to the same, and is as long as a frame may carry.
+#![no_main]
+
+use gptz::container::MAX_METHOD_LEN;
+use gptz::session::{Base, Method};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    // What is no prefix and no number is looked for among files: not what is tried here.
+    if !text.starts_with("cfg:") && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return;
+    }
+    if let Ok(method) = Method::parse(text) {
+        let canonical = method.canonical();
+        assert!(canonical.len() <= MAX_METHOD_LEN);
+        if let Base::Config { config, .. } = &method.base {
+            config.check().expect("a config that was parsed");
+            let again = Method::parse(&canonical).expect("a canonical form");
+            assert_eq!(again.canonical(), canonical);
+            assert_eq!(again, method);
+        }
+    }
+    let _ = Method::of_model(text);
+});

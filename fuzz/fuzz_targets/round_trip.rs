@@ -1,0 +1,53 @@
+//! Any content under any options comes back, and every level writes the same frame.
+#![no_main]
+
+use std::cell::RefCell;
+
+use arbitrary::Arbitrary;
+use gptz::numeric::level::{Cap, set_cap};
+use gptz::session::{Param, Session, compress_bound, decompressed_size};
+use libfuzzer_sys::fuzz_target;
+
+const METHOD: &str = "cfg:hidden=32,layers=2,intermediate=17,decay_rank=3,a_rank=5,v_rank=4,g_rank=7,head_size=32,\
+                      seed=3,train=adam,lr=0.01,stride=1";
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    rans: bool,
+    version_2: bool,
+    no_checksum: bool,
+    block_log: u8,
+    /// The content is repeated so often: what costs little to code has broken things before.
+    repeat: u8,
+    content: &'a [u8],
+}
+
+thread_local! {
+    static SESSIONS: RefCell<[Session; 2]> =
+        RefCell::new([0; 2].map(|_| Session::create(METHOD).expect("a method")));
+}
+
+fuzz_target!(|input: Input| {
+    let mut content = input.content.repeat(1 + usize::from(input.repeat));
+    content.truncate(6000);
+    SESSIONS.with_borrow_mut(|[writer, other]| {
+        let mut frames = Vec::new();
+        for (session, cap) in [(&mut *writer, Cap::Auto), (&mut *other, Cap::Portable)] {
+            set_cap(cap);
+            let params = session.params_mut();
+            params.set(Param::Coder, input.rans.into()).expect("a coder");
+            params.set(Param::Format, if input.version_2 { 2 } else { 3 }).expect("a version");
+            params.set(Param::Checksum, (!input.no_checksum).into()).expect("a choice");
+            params.set(Param::BlockLog, 12 + i64::from(input.block_log % 13)).expect("a size");
+            let mut frame = vec![0; compress_bound(content.len()).expect("a bound") + 4 * content.len()];
+            let n = session.compress(&content, &mut frame, None).expect("a frame");
+            frame.truncate(n);
+            frames.push(frame);
+        }
+        assert_eq!(frames[0], frames[1]);
+        assert_eq!(decompressed_size(&frames[0]), Ok(content.len() as u64));
+        let mut back = vec![0; content.len()];
+        other.decompress(&frames[0], &mut back, None).expect("the content");
+        assert_eq!(back, content);
+    });
+});

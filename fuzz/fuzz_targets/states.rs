@@ -1,0 +1,89 @@
+//! Any order of feed, predict, snapshot, restore, base, reset and cancelled calls: held to a model of what the live state
+//! and the base have seen, and a fresh handle that is brought there by feeding alone.
+#![no_main]
+
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use gptz::session::{Session, Snapshot};
+use libfuzzer_sys::fuzz_target;
+
+const METHOD: &str = "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,\
+                      seed=1,train=sgd,lr=0.02,stride=2";
+
+#[derive(Arbitrary, Debug)]
+enum Step {
+    Feed(Vec<u8>),
+    FeedCancelled(Vec<u8>),
+    Predict,
+    Take,
+    Restore(u8),
+    SetBase(Option<u8>),
+    Reset,
+    RoundTrip(Vec<u8>),
+}
+
+/// A snapshot and the bytes that lead to it.
+type Moment = (Arc<Snapshot>, Vec<u8>);
+
+fn after(history: &[u8]) -> Session {
+    let mut session = Session::create(METHOD).expect("a method");
+    session.feed(history, None).expect("fed");
+    session
+}
+
+fuzz_target!(|steps: Vec<Step>| {
+    let mut session = Session::create(METHOD).expect("a method");
+    let (mut live, mut base): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    let mut moments: Vec<Moment> = Vec::new();
+    for step in steps.into_iter().take(24) {
+        match step {
+            Step::Feed(mut data) => {
+                data.truncate(300);
+                session.feed(&data, None).expect("fed");
+                live.extend(data);
+            }
+            Step::FeedCancelled(data) => {
+                session.feed(&data, Some(&mut |_, _| false)).expect_err("cancelled");
+            }
+            Step::Predict => {
+                let (mut found, mut expected) = ([0.0; 256], [0.0; 256]);
+                session.predict(&mut found).expect("predicted");
+                after(&live).predict(&mut expected).expect("predicted");
+                assert_eq!(found, expected);
+            }
+            Step::Take => {
+                let snapshot = session.snapshot().expect("taken");
+                assert_eq!(snapshot.id(), after(&live).snapshot().expect("taken").id());
+                moments.push((Arc::new(snapshot), live.clone()));
+            }
+            Step::Restore(i) if !moments.is_empty() => {
+                let (snapshot, history) = &moments[usize::from(i) % moments.len()];
+                session.restore(snapshot).expect("restored");
+                live.clone_from(history);
+            }
+            Step::SetBase(Some(i)) if !moments.is_empty() => {
+                let (snapshot, history) = &moments[usize::from(i) % moments.len()];
+                session.set_base(Some(snapshot.clone())).expect("set");
+                base.clone_from(history);
+            }
+            Step::SetBase(None) => {
+                session.set_base(None).expect("set");
+                base.clear();
+            }
+            Step::Reset => {
+                session.reset();
+                live.clone_from(&base);
+            }
+            Step::RoundTrip(mut data) => {
+                data.truncate(300);
+                let mut frame = vec![0; 4096];
+                let n = session.compress(&data, &mut frame, None).expect("compressed");
+                let mut back = vec![0; data.len()];
+                session.decompress(&frame[..n], &mut back, None).expect("decompressed");
+                assert_eq!(back, data);
+            }
+            _ => {}
+        }
+    }
+});
