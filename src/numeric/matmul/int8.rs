@@ -156,6 +156,10 @@ impl Kernel for Mul<'_> {
 }
 
 impl Tiles for Mul<'_> {
+    fn registers<S: Simd>() -> usize {
+        S::ACC_REGISTERS
+    }
+
     #[inline(always)]
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
         let n = self.weights.per_panel;

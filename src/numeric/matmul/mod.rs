@@ -93,10 +93,12 @@ impl Matrix {
 
 /// Work that falls into tiles of P panels by B lanes.
 trait Tiles {
+    /// How many registers an accumulator takes.
+    fn registers<S: Simd>() -> usize;
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize);
 }
 
-/// Visits every (panel, lane) once, in tiles as large as the registers allow. A strip of panels stays in the cache
+/// Visits every (panel, lane) once, in tiles of as many accumulators as half of the registers hold. A strip of panels stays in the cache
 /// while all lanes pass over it. The order cannot be seen in the results: tiles share nothing.
 #[inline(always)]
 fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
@@ -108,10 +110,14 @@ fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
             lane = across::<S, T, 2, 8>(s, tiles, strip, lane, lanes);
             lane = across::<S, T, 4, 4>(s, tiles, strip, lane, lanes);
             across::<S, T, 8, 1>(s, tiles, strip, lane, lanes);
-        } else {
+        } else if T::registers::<S>() <= 2 {
             lane = across::<S, T, 1, 4>(s, tiles, strip, lane, lanes);
+            across::<S, T, 4, 1>(s, tiles, strip, lane, lanes);
+        } else if T::registers::<S>() <= 4 {
             lane = across::<S, T, 1, 2>(s, tiles, strip, lane, lanes);
             across::<S, T, 2, 1>(s, tiles, strip, lane, lanes);
+        } else {
+            across::<S, T, 1, 1>(s, tiles, strip, lane, lanes);
         }
     }
 }

@@ -35,6 +35,10 @@ pub(crate) trait Simd: Copy {
 
     /// Whether there are 32 vector registers, each as wide as [`Simd::F`]: kernels choose their tiles by it.
     const LARGE: bool;
+    /// How many registers a [`Simd::F`] takes.
+    const F_REGISTERS: usize;
+    /// How many registers a [`Simd::Acc`] takes.
+    const ACC_REGISTERS: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &Vec16) -> Self::F;

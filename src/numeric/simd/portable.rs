@@ -18,6 +18,9 @@ impl Simd for Portable {
     type Acc = [i32x8; 4];
 
     const LARGE: bool = false;
+    // Of 128 bits, as SSE2 and NEON have them.
+    const F_REGISTERS: usize = 4;
+    const ACC_REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {

@@ -88,6 +88,8 @@ impl Simd for Avx2 {
     type Acc = [__m256i; 4];
 
     const LARGE: bool = false;
+    const F_REGISTERS: usize = 2;
+    const ACC_REGISTERS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F256 {
@@ -218,6 +220,8 @@ impl Simd for Avx512 {
     type Acc = __m512i;
 
     const LARGE: bool = true;
+    const F_REGISTERS: usize = 1;
+    const ACC_REGISTERS: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F512 {
