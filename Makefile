@@ -3,12 +3,13 @@
 #   make            the libraries and gptz.pc, under build/
 #   make demo       builds everything and runs the first C example on a real text
 #   make check      all tests
-#   make install    PREFIX=/usr/local DESTDIR= LIBDIR= INCLUDEDIR=
+#   make install    PREFIX=/usr/local DESTDIR= LIBDIR= INCLUDEDIR= MANDIR=, and make uninstall with the same
 #   make header     include/gptz.h anew, after a change under src/ffi
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 CARGO ?= cargo
 INSTALL ?= install
 OBJCOPY ?= objcopy
@@ -24,7 +25,13 @@ SYSTEM_LIBS = -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 BUILD = build
 ARCHIVE = target/release/libgptz.a
 SHARED = libgptz.so.$(VERSION)
-EXAMPLES = simple predict
+EXAMPLES = $(patsubst examples-c/%.c,%,$(wildcard examples-c/*.c))
+CMAKEDIR = $(LIBDIR)/cmake/gptz
+# What stands for @NAME@ in the files under packaging/.
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+    -e 's|@VERSION@|$(VERSION)|; s|@VERSION_MINOR@|$(basename $(VERSION))|; s|@SOVERSION@|$(SOVERSION)|' \
+    -e 's|@SYSTEM_LIBS@|$(SYSTEM_LIBS)|; s|@CMAKE_TO_LIBDIR@|../..|' \
+    -e "s|@CMAKE_TO_INCLUDEDIR@|$$(realpath -m --relative-to=$(CMAKEDIR) $(INCLUDEDIR))|"
 
 all: $(BUILD)/$(SHARED) $(BUILD)/libgptz.a $(BUILD)/gptz.pc
 
@@ -33,31 +40,32 @@ $(ARCHIVE): FORCE
 	$(CARGO) build --release --locked
 FORCE:
 
-# The archive as cargo makes it has thousands of global symbols of Rust's own; these have gptz_* alone.
+# The archive as cargo makes it has thousands of global symbols of Rust's own; this one has gptz_* alone. What only
+# discarded sections referred to goes first: objcopy would make it an undefined global.
 $(BUILD)/libgptz.a: $(ARCHIVE)
 	@mkdir -p $(BUILD)
 	$(LD) -r --gc-sections $$(sed -n 's/.*[ *]\(gptz_[a-z_0-9]*\)(.*/-u \1/p' include/gptz.h) -o $(BUILD)/gptz.o $(ARCHIVE)
+	$(OBJCOPY) --strip-unneeded $(BUILD)/gptz.o
 	$(OBJCOPY) --wildcard --keep-global-symbol='gptz_*' -R .llvmbc -R .llvmcmd $(BUILD)/gptz.o
 	rm -f $@
 	$(AR) rcs $@ $(BUILD)/gptz.o
 
 # The same code as a shared library with a SONAME and versioned symbols. Not to be unloaded: its thread-local data and
 # panic hook would stay behind.
-$(BUILD)/$(SHARED): $(ARCHIVE) gptz.map
+$(BUILD)/$(SHARED): $(ARCHIVE) packaging/gptz.map
 	@mkdir -p $(BUILD)
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,--whole-archive $(ARCHIVE) -Wl,--no-whole-archive \
-	    -Wl,--version-script=gptz.map -Wl,-soname,libgptz.so.$(SOVERSION) -Wl,--gc-sections -Wl,-z,nodelete \
+	    -Wl,--version-script=packaging/gptz.map -Wl,-soname,libgptz.so.$(SOVERSION) -Wl,--gc-sections -Wl,-z,nodelete \
 	    -Wl,-z,relro,-z,now $(SYSTEM_LIBS)
 	ln -sf $(SHARED) $(BUILD)/libgptz.so.$(SOVERSION)
 	ln -sf libgptz.so.$(SOVERSION) $(BUILD)/libgptz.so
 
-$(BUILD)/gptz.pc: gptz.pc.in Makefile Cargo.toml
+$(BUILD)/gptz.pc: packaging/gptz.pc.in Makefile Cargo.toml
 	@mkdir -p $(BUILD)
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	    -e 's|@VERSION@|$(VERSION)|; s|@SYSTEM_LIBS@|$(SYSTEM_LIBS)|' gptz.pc.in > $@
+	$(FILL) $< > $@
 
 $(BUILD)/%: examples-c/%.c $(BUILD)/$(SHARED) include/gptz.h
-	$(CC) $(WARNINGS) $(CFLAGS) -Iinclude -o $@ $< -L$(BUILD) -lgptz -Wl,-rpath,'$$ORIGIN'
+	$(CC) $(WARNINGS) $(CFLAGS) -Iinclude -o $@ $< -L$(BUILD) -lgptz -Wl,-rpath,'$$ORIGIN' -lpthread -ldl
 
 examples: $(EXAMPLES:%=$(BUILD)/%)
 
@@ -70,21 +78,24 @@ check:
 header:
 	GPTZ_RENEW_HEADER=1 $(CARGO) test --test header
 
-# gptz.pc holds the folders, so it is made anew for these.
 install: all
-	rm -f $(BUILD)/gptz.pc
-	$(MAKE) $(BUILD)/gptz.pc
-	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(INSTALL) -m 644 include/gptz.h $(DESTDIR)$(INCLUDEDIR)/gptz.h
+	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 include/gptz.h include/gptz.hpp $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 755 $(BUILD)/$(SHARED) $(DESTDIR)$(LIBDIR)/$(SHARED)
 	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/libgptz.so.$(SOVERSION)
 	ln -sf libgptz.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgptz.so
 	$(INSTALL) -m 644 $(BUILD)/libgptz.a $(DESTDIR)$(LIBDIR)/libgptz.a
-	$(INSTALL) -m 644 $(BUILD)/gptz.pc $(DESTDIR)$(LIBDIR)/pkgconfig/gptz.pc
+	$(FILL) packaging/gptz.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/gptz.pc
+	$(FILL) packaging/gptzConfig.cmake.in > $(DESTDIR)$(CMAKEDIR)/gptzConfig.cmake
+	$(FILL) packaging/gptzConfigVersion.cmake.in > $(DESTDIR)$(CMAKEDIR)/gptzConfigVersion.cmake
+	$(INSTALL) -m 644 packaging/gptz.3 $(DESTDIR)$(MANDIR)/man3/gptz.3
 
 uninstall:
-	rm -f $(DESTDIR)$(INCLUDEDIR)/gptz.h $(DESTDIR)$(LIBDIR)/libgptz.a $(DESTDIR)$(LIBDIR)/libgptz.so \
-	    $(DESTDIR)$(LIBDIR)/libgptz.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/$(SHARED) $(DESTDIR)$(LIBDIR)/pkgconfig/gptz.pc
+	rm -f $(DESTDIR)$(INCLUDEDIR)/gptz.h $(DESTDIR)$(INCLUDEDIR)/gptz.hpp $(DESTDIR)$(MANDIR)/man3/gptz.3
+	rm -f $(DESTDIR)$(LIBDIR)/libgptz.a $(DESTDIR)$(LIBDIR)/libgptz.so $(DESTDIR)$(LIBDIR)/libgptz.so.$(SOVERSION)
+	rm -f $(DESTDIR)$(LIBDIR)/$(SHARED) $(DESTDIR)$(LIBDIR)/pkgconfig/gptz.pc
+	rm -f $(DESTDIR)$(CMAKEDIR)/gptzConfig.cmake $(DESTDIR)$(CMAKEDIR)/gptzConfigVersion.cmake
+	-rmdir $(DESTDIR)$(CMAKEDIR)
 
 clean:
 	rm -rf $(BUILD)

@@ -61,7 +61,7 @@ static void check(gptz_status status, const char *what)
     }
 }
 
-/* Stores the call's address. ISO C has no cast from void * to a function pointer; POSIX says that they look the same. */
+/* Stores the call's address. ISO C has no cast from void * to a function pointer; POSIX has them look the same. */
 static void resolve(void *library, size_t i)
 {
     void *address = dlsym(library, calls[i].symbol);
@@ -85,8 +85,8 @@ static void check_version(uint32_t library)
 
 int main(int argc, char **argv)
 {
-    static const char text[] = "what is said three times is true: what is said three times, what is said three times";
-    char back[sizeof text];
+    static const char line[] = "What I tell you three times is true. ";
+    char text[3000], back[sizeof text];
     size_t i, cap, frame_len, len;
     gptz *handle = NULL;
     void *library, *frame;
@@ -103,6 +103,8 @@ int main(int argc, char **argv)
     for (i = 1; i < sizeof calls / sizeof calls[0]; i++)
         resolve(library, i);
 
+    for (i = 0; i < sizeof text; i++)
+        text[i] = line[i % (sizeof line - 1)];
     check(api.create(NULL, &handle), "making a handle");
     cap = api.compress_bound(sizeof text);
     frame = malloc(cap);

@@ -86,7 +86,7 @@ static gptz *make(int samples)
    refuse it. */
 static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
 {
-    /* gptz_compress_bound tells what is always enough; here a record that does not shrink to this is a failure anyway. */
+    /* gptz_compress_bound tells what is always enough; here a record that grows past this is a failure anyway. */
     unsigned char frame[2 * ROOM];
     char back[ROOM];
     size_t frame_len, len, total = 0;

@@ -3,9 +3,9 @@
  *
  *     threads FILE [N [WEIGHTS.safetensors]]
  *
- * N threads (4 if not said) compress FILE at the same time, every one with a handle of its own, and must come to the same
- * frame. They share what may be shared: a snapshot of what was learned from the file's first bytes, which is the base of
- * all, and with WEIGHTS a model, which is held in memory once. Link with -lpthread.
+ * N threads (4 if not said) compress FILE at the same time, every one with a handle of its own, and must come to the
+ * same frame. They share what may be shared: a snapshot of what was learned from the file's first bytes, which is the
+ * base of all, and with WEIGHTS a model, which is held in memory once. Link with -lpthread.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

@@ -282,7 +282,8 @@ const char *gptz_version_string(void);
 /**
  * Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
  * cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
- * variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap holds.
+ * variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap
+ * holds. Other values of the variable count for nothing: gptz_cpu_level tells.
  *
  * A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.
  */
@@ -403,8 +404,8 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  *
  * Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
  * base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
- * (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame names no method: the wrong one shows
- * as GPTZ_ERROR_CORRUPT.
+ * (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame
+ * names no method: the wrong one shows as GPTZ_ERROR_CORRUPT.
  *
  * GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
  * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and

@@ -47,7 +47,7 @@ fn build(source: &str, link: Link, folder: &Path) -> PathBuf {
     match link {
         Link::Shared => {
             cc.arg("-L").arg(&libraries).arg("-lgptz").arg(format!("-Wl,-rpath,{}", libraries.display()));
-            cc.arg("-lpthread");
+            cc.args(["-lpthread", "-ldl"]);
         }
         Link::Static => {
             cc.arg(libraries.join("libgptz.a")).args(SYSTEM);
@@ -114,4 +114,52 @@ fn predict_tells_what_comes_next() {
         assert!(likeliest.contains(next) && percent > 90.0, "{printed}");
         assert_eq!(printed.lines().count(), 11);
     }
+}
+
+/// The text that examples work on, as a file.
+fn text_file(folder: &Path, n: usize) -> PathBuf {
+    let path = folder.join("text.txt");
+    let text = &std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap()[..n];
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn small_messages_are_smaller_with_a_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = run(&mut Command::new(build("examples-c/small_messages.c", Link::Shared, folder.path()))).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let row = printed.lines().find(|l| l.starts_with("version 2")).unwrap();
+    let means: Vec<f64> = row.split_whitespace().skip(2).map(|n| n.parse().unwrap()).collect();
+    assert!(means[2] < 0.5 * means[0] && means[2] < 0.5 * means[1], "{printed}");
+}
+
+#[test]
+fn progress_is_drawn_and_cancels() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, program) = (text_file(folder.path(), 8000), build("examples-c/progress.c", Link::Shared, folder.path()));
+    let whole = run(Command::new(&program).arg(&text));
+    assert!(String::from_utf8_lossy(&whole.stderr).contains("100"), "{whole:?}");
+    let cancelled = run(Command::new(&program).args(["-c", "40"]).arg(&text));
+    assert!(String::from_utf8_lossy(&cancelled.stdout).to_lowercase().contains("cancel"), "{cancelled:?}");
+}
+
+#[test]
+fn threads_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, program) = (text_file(folder.path(), 4000), build("examples-c/threads.c", Link::Shared, folder.path()));
+    run(Command::new(&program).arg(&text));
+    run(Command::new(&program).arg(&text).arg("3").arg(Path::new(ROOT).join("tests/data/rwkv7-tiny.safetensors")));
+}
+
+#[test]
+fn a_plugin_opens_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("plugin");
+    let mut cc = compiler();
+    cc.args(WARNINGS).arg("-I").arg(Path::new(ROOT).join("include"));
+    run(cc.arg(Path::new(ROOT).join("examples-c/plugin.c")).arg("-o").arg(&program).arg("-ldl"));
+    run(Command::new(&program).arg(libraries().join("libgptz.so")));
+    let failed = Command::new(&program).arg("/nonexistent/libgptz.so").output().unwrap();
+    assert!(!failed.status.success());
 }

@@ -242,6 +242,7 @@ fn a_frame_of_another_method_is_told_before_it_is_decoded() {
     a.set(GPTZ_PARAM_FORMAT, 2);
     let (status, ..) = b.decompress_into(&a.compress(&ALICE[..5000]), 5000);
     assert_eq!(status, GPTZ_ERROR_CORRUPT);
+    assert!(message().contains("or another method"), "{}", message());
     assert_eq!(Handle::for_frame(&a.compress(b"x")).err(), Some(GPTZ_ERROR_METHOD));
 }
 

@@ -1,7 +1,7 @@
 //! Whole frames, one after the other, checked without decoding them.
 
 use super::block::{Block, plausible};
-use super::header::{COMMON_LEN, Coder, Header, Streamed, Version};
+use super::header::{Coder, Header, Streamed, Version};
 use super::read::Reader;
 use crate::coder::RANS_BLOCK;
 use crate::error::{Result, fail};
@@ -188,6 +188,3 @@ impl<'a> Frame<'a> {
         }
     }
 }
-
-/// The smallest frame: the common bytes alone.
-const _: () = assert!(COMMON_LEN == 4 + 1 + 1 + 8 + 4);

@@ -95,8 +95,8 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 ///
 /// Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
 /// base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
-/// (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame names no method: the wrong one shows
-/// as GPTZ_ERROR_CORRUPT.
+/// (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame
+/// names no method: the wrong one shows as GPTZ_ERROR_CORRUPT.
 ///
 /// GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
 /// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and

@@ -57,7 +57,8 @@ pub extern "C" fn gptz_version_string() -> *const c_char {
 
 /// Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
 /// cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
-/// variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap holds.
+/// variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap
+/// holds. Other values of the variable count for nothing: gptz_cpu_level tells.
 ///
 /// A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.
 #[unsafe(no_mangle)]

@@ -103,6 +103,18 @@ impl Session {
 
 /// Decodes a frame whose structure was checked into as many bytes as it holds.
 fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+    let decoded = decode_body(work, frame, content, progress);
+    let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
+    checked.map_err(|e| match (&frame.header.version, e.status()) {
+        // Another method and damage look the same there.
+        (Version::V2, Status::Corrupt) => {
+            Error::new(Status::Corrupt, format!("{e} (version 2: or another method or base made it)"))
+        }
+        _ => e,
+    })
+}
+
+fn decode_body(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
     match &frame.body {
         Body::Whole(payload) => symbols(work, frame.header.coder, payload, content, progress)?,
         Body::Parts(parts) => {
@@ -120,11 +132,7 @@ fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mu
             }
         }
     }
-    check_crc(frame.crc, crc32fast::hash(content)).map_err(|e| match frame.header.version {
-        // Another method and damage look the same there.
-        Version::V2 => Error::new(Status::Corrupt, format!("{e} (version 2: or another method or base made it)")),
-        _ => e,
-    })
+    Ok(())
 }
 
 fn decode_block(

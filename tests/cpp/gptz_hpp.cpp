@@ -1,0 +1,484 @@
+/*
+ * Every call of gptz.hpp. Prints "ok" or says what went wrong.
+ *
+ *     gptz_hpp WEIGHTS.safetensors
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ */
+#include <gptz.hpp>
+#include <gptz.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string_view>
+#include <thread>
+#if __has_include(<span>)
+#include <span>
+#endif
+
+namespace {
+
+using gptz_cpp::bytes_view;
+using gptz_cpp::compressor;
+using gptz_cpp::error;
+using gptz_cpp::model;
+using gptz_cpp::snapshot;
+using bytes = std::vector<std::byte>;
+
+#define CHECK(what) \
+    do { \
+        if (!(what)) { \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what); \
+            std::exit(1); \
+        } \
+    } while (0)
+
+/* Of a small network, for speed. */
+const std::string shape = "cfg:hidden=32,layers=1,intermediate=32,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4";
+const std::string method = shape + ",train=adam,lr=0.005";
+
+std::string make_text(std::size_t len)
+{
+    std::string text(len, ' ');
+    for (std::size_t i = 0; i < len; i++)
+        text[i] = "the quick brown fox "[(i + i / 700) % 20];
+    return text;
+}
+
+std::string make_noise(std::size_t len)
+{
+    std::string noise(len, ' ');
+    std::uint32_t state = 1;
+    for (char &c : noise) {
+        state = state * 1664525u + 1013904223u;
+        c = static_cast<char>(static_cast<unsigned char>(state >> 24));
+    }
+    return noise;
+}
+
+const std::string text = make_text(3000);
+
+bool same(bytes_view a, bytes_view b)
+{
+    return a.size() == b.size() && (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
+/* That `f` throws an error of this status, whose text names it and holds `part`; returns the size that it says. */
+template <class F>
+std::size_t fails(gptz_status status, const char *part, F f)
+{
+    try {
+        f();
+    } catch (const error &e) {
+        const std::string what = e.what();
+        if (e.status() != status || what.find(gptz_status_name(status)) != 0 || what.find(part) == std::string::npos) {
+            std::fprintf(stderr, "%s and \"%s\" expected: %s\n", gptz_status_name(status), part, e.what());
+            std::exit(1);
+        }
+        return e.needed();
+    }
+    std::fprintf(stderr, "%s expected, nothing was thrown\n", gptz_status_name(status));
+    std::exit(1);
+}
+
+// What compiles and what does not.
+static_assert(!std::is_copy_constructible_v<compressor> && !std::is_copy_assignable_v<compressor>);
+static_assert(std::is_nothrow_move_constructible_v<compressor> && std::is_nothrow_move_assignable_v<compressor>);
+static_assert(!std::is_copy_constructible_v<model> && std::is_nothrow_move_constructible_v<model>);
+static_assert(!std::is_copy_constructible_v<snapshot> && std::is_nothrow_move_constructible_v<snapshot>);
+static_assert(!std::is_constructible_v<compressor, std::nullptr_t>);
+static_assert(!std::is_convertible_v<std::string, compressor>);
+static_assert(std::is_base_of_v<std::runtime_error, error> && std::is_nothrow_copy_constructible_v<error>);
+static_assert(std::is_convertible_v<std::string, bytes_view> && std::is_convertible_v<std::string_view, bytes_view>);
+static_assert(std::is_convertible_v<std::vector<std::byte>, bytes_view>);
+static_assert(std::is_convertible_v<std::vector<unsigned char>, bytes_view>);
+static_assert(std::is_convertible_v<std::vector<signed char>, bytes_view>);
+static_assert(std::is_convertible_v<std::vector<char>, bytes_view>);
+static_assert(std::is_convertible_v<std::array<std::byte, 3>, bytes_view>);
+static_assert(std::is_convertible_v<unsigned char (&)[3], bytes_view>);
+static_assert(std::is_convertible_v<const std::byte (&)[3], bytes_view>);
+static_assert(std::is_convertible_v<char (&)[3], bytes_view>);
+static_assert(!std::is_constructible_v<bytes_view, const char (&)[3]>, "a literal, whose zero is no content");
+static_assert(!std::is_constructible_v<bytes_view, std::vector<int>>);
+static_assert(!std::is_constructible_v<bytes_view, std::vector<bool>>);
+static_assert(!std::is_constructible_v<bytes_view, std::wstring>);
+static_assert(!std::is_constructible_v<bytes_view, int (&)[3]>);
+static_assert(!std::is_convertible_v<const char *, bytes_view>);
+static_assert(bytes_view(std::string_view("abc")).size() == 3);
+
+void views()
+{
+    const std::string string = "abc";
+    const std::vector<std::byte> vector = {std::byte{'a'}, std::byte{'b'}, std::byte{'c'}};
+    const std::vector<unsigned char> unsigned_vector = {'a', 'b', 'c'};
+    const std::vector<char> char_vector = {'a', 'b', 'c'};
+    const std::array<unsigned char, 3> array = {'a', 'b', 'c'};
+    const unsigned char c_array[3] = {'a', 'b', 'c'};
+    char char_array[3] = {'a', 'b', 'c'};
+    std::byte byte_array[3] = {std::byte{'a'}, std::byte{'b'}, std::byte{'c'}};
+    const bytes_view all[] = {
+        string,     std::string_view("abc"), vector,       unsigned_vector, char_vector, array, c_array,
+        char_array, byte_array,              {"abc", 3},
+#ifdef __cpp_lib_span
+        std::span(vector), std::as_bytes(std::span(char_vector)), std::span<char>(char_array),
+        std::span<const unsigned char, 3>(c_array),
+#endif
+#ifdef __cpp_char8_t
+        std::u8string_view(u8"abc"),
+#endif
+    };
+    for (const bytes_view &view : all)
+        CHECK(view.size() == 3 && std::memcmp(view.data(), "abc", 3) == 0);
+    CHECK(bytes_view(string).data() == string.data() && bytes_view(c_array).data() == c_array);
+    CHECK(bytes_view().size() == 0 && bytes_view().data() == nullptr);
+    CHECK(bytes_view(std::string()).size() == 0 && bytes_view(bytes()).size() == 0);
+}
+
+void round_trips()
+{
+    compressor z(method);
+    for (int coder : {GPTZ_CODER_AC, GPTZ_CODER_RANS})
+        for (int format : {2, 3}) {
+            z.set(GPTZ_PARAM_CODER, coder);
+            z.set(GPTZ_PARAM_FORMAT, format);
+            CHECK(z.get(GPTZ_PARAM_CODER) == coder && z.get(GPTZ_PARAM_FORMAT) == format);
+            const bytes frame = z.compress(text);
+            CHECK(frame.size() < text.size() / 2);
+            CHECK(same(z.decompress(frame), text));
+            CHECK(z.compress(text) == frame);
+            CHECK(same(z.decompress(z.compress({})), bytes_view()));
+
+            // To memory of one's own, and with too little of it.
+            bytes room(gptz_compress_bound(text.size()));
+            CHECK(z.compress(text, room.data(), room.size()) == frame.size());
+            CHECK(std::equal(frame.begin(), frame.end(), room.begin()));
+            CHECK(fails(GPTZ_ERROR_BUFFER_TOO_SMALL, "", [&] { z.compress(text, room.data(), 40); }) == frame.size());
+            bytes back(text.size());
+            CHECK(z.decompress(frame, back.data(), back.size()) == text.size() && same(back, text));
+            CHECK(fails(GPTZ_ERROR_BUFFER_TOO_SMALL, "", [&] { z.decompress(frame, back.data(), 2999); }) == 3000);
+        }
+
+    // By default, of the frame alone, and two frames one after the other.
+    compressor standard;
+    CHECK(standard.method().find("cfg:hidden=128,") == 0);
+    bytes frame = standard.compress(std::string_view("as it was, as it is"));
+    CHECK(same(standard.decompress(frame), std::string_view("as it was, as it is")));
+    z.set(GPTZ_PARAM_CODER, GPTZ_CODER_AC);
+    frame = z.compress(text);
+    compressor reader = compressor::for_frame(frame);
+    CHECK(reader.method() == z.method());
+    bytes twice = frame;
+    twice.insert(twice.end(), frame.begin(), frame.end());
+    CHECK(same(reader.decompress(twice), text + text));
+
+    // The limit is on all content.
+    CHECK(same(reader.decompress(twice, 6000), text + text));
+    CHECK(fails(GPTZ_ERROR_MEMORY, "the limit is 5999", [&] { (void)reader.decompress(twice, 5999); }) == 6000);
+    CHECK(fails(GPTZ_ERROR_MEMORY, "the limit is 0", [&] { (void)reader.decompress(frame, 0); }) == 3000);
+    CHECK(reader.decompress(z.compress({}), 0).empty());
+
+    // Version 2 has no stored blocks: a head that learns too fast makes noise grow past the bound.
+    compressor wild(shape + ",train=adam,lr=0.5");
+    wild.set(GPTZ_PARAM_FORMAT, 2);
+    const std::string noise = make_noise(2000);
+    frame = wild.compress(noise);
+    CHECK(frame.size() > gptz_compress_bound(noise.size()));
+    CHECK(same(wild.decompress(frame), noise));
+}
+
+void errors()
+{
+    fails(GPTZ_ERROR_METHOD, "hidden=33", [] { compressor z("cfg:hidden=33"); });
+    fails(GPTZ_ERROR_ARGUMENT, "zero byte", [] { compressor z(std::string("cfg:\0hidden=64", 14)); });
+    fails(GPTZ_ERROR_ARGUMENT, "zero byte", [] { (void)model::open(std::string("a\0b", 3)); });
+    fails(GPTZ_ERROR_IO, "nonexistent", [] { (void)model::open("/nonexistent/model.safetensors"); });
+    fails(GPTZ_ERROR_MODEL, "", [] { (void)model::from_memory(std::string_view("nonsense")); });
+    fails(GPTZ_ERROR_FORMAT, "", [] { (void)compressor::for_frame(std::string_view("no frame, and long enough")); });
+    fails(GPTZ_ERROR_TRUNCATED, "", [] { (void)compressor::for_frame({}); });
+
+    compressor z(method), standard;
+    fails(GPTZ_ERROR_ARGUMENT, "99", [&] { z.set(99, 0); });
+    fails(GPTZ_ERROR_ARGUMENT, "99", [&] { (void)z.get(99); });
+    fails(GPTZ_ERROR_ARGUMENT, "", [&] { z.set(GPTZ_PARAM_FORMAT, 1); });
+    bytes frame = z.compress(text);
+    // Another method is told before memory is asked for.
+    fails(GPTZ_ERROR_MISMATCH, "hidden=32", [&] { (void)standard.decompress(frame, 1); });
+    fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress(bytes_view(frame.data(), frame.size() - 1)); });
+    fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress({}); });
+    frame[frame.size() / 2] ^= std::byte{1};
+    fails(GPTZ_ERROR_CORRUPT, "", [&] { (void)z.decompress(frame); });
+    fails(GPTZ_ERROR_ARGUMENT, "overlap", [&] { z.compress(frame, frame.data(), frame.size()); });
+
+    // An error is a std::exception, and may be copied.
+    try {
+        z.set(99, 0);
+        CHECK(!"thrown");
+    } catch (const std::exception &e) {
+        CHECK(std::strstr(e.what(), "GPTZ_ERROR_ARGUMENT: ") == e.what());
+    }
+    const error first(GPTZ_ERROR_IO, "text", 7), second = first;
+    CHECK(second.status() == GPTZ_ERROR_IO && second.needed() == 7);
+    CHECK(std::strcmp(second.what(), "GPTZ_ERROR_IO: text") == 0);
+}
+
+struct stop {
+    int code;
+};
+
+void callbacks()
+{
+    compressor z(method);
+    const bytes frame = z.compress(text);
+    bytes room(gptz_compress_bound(text.size()));
+    const auto before = z.predict();
+    std::uint64_t calls = 0, last = 0, total = 0;
+    z.set_progress([&](std::uint64_t done, std::uint64_t of) {
+        calls++;
+        last = done;
+        total = of;
+        return true;
+    });
+    CHECK(z.compress(text) == frame && calls > 2 && last == text.size() && total == text.size());
+    CHECK(same(z.decompress(frame), text) && z.cross_entropy(text) > 0);
+
+    // Every call that reports: to be stopped, and what the callback throws comes out as it is.
+    bool throws = false;
+    z.set_progress([&](std::uint64_t done, std::uint64_t) {
+        if (done < 1000)
+            return true;
+        if (throws)
+            throw stop{17};
+        return false;
+    });
+    const std::function<void()> all[] = {
+        [&] { (void)z.compress(text); },
+        [&] { z.compress(text, room.data(), room.size()); },
+        [&] { (void)z.decompress(frame); },
+        [&] { z.decompress(frame, room.data(), room.size()); },
+        [&] { z.feed(text); },
+        [&] { (void)z.cross_entropy(text); },
+    };
+    for (const auto &call : all) {
+        throws = false;
+        fails(GPTZ_ERROR_CANCELLED, "1024", call);
+        throws = true;
+        int code = 0;
+        try {
+            call();
+        } catch (const stop &s) {
+            code = s.code;
+        }
+        CHECK(code == 17);
+        throws = false;
+        fails(GPTZ_ERROR_CANCELLED, "1024", call); // not the exception of before
+    }
+    CHECK(z.predict() == before);
+
+    // A call on the same compressor from its callback; what it throws comes out, unless it is caught there.
+    int busy = 0;
+    z.set_progress([&](std::uint64_t, std::uint64_t) {
+        busy += fails(GPTZ_ERROR_BUSY, "", [&] { (void)z.predict(); }) == 0;
+        fails(GPTZ_ERROR_BUSY, "", [&] { z.set_progress({}); });
+        fails(GPTZ_ERROR_BUSY, "", [&] { (void)z.compress(text); });
+        return true;
+    });
+    CHECK(z.compress(text) == frame && busy > 2);
+    z.set_progress([&](std::uint64_t, std::uint64_t) { return z.predict()[0] >= 0; });
+    fails(GPTZ_ERROR_BUSY, "", [&] { (void)z.compress(text); });
+
+    // Another compressor may be used from it.
+    compressor other(method);
+    z.set_progress([&](std::uint64_t, std::uint64_t) { return same(other.decompress(frame), text); });
+    CHECK(z.compress(bytes_view(text.data(), 300)).size() > 0);
+
+    // None, and what a callback holds is let go.
+    const auto held = std::make_shared<int>(0);
+    z.set_progress([held](std::uint64_t, std::uint64_t) { return false; });
+    CHECK(held.use_count() == 2);
+    fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)z.compress({}); });
+    fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)z.decompress(other.compress({})); });
+    z.set_progress(nullptr);
+    CHECK(held.use_count() == 1 && z.compress(text) == frame);
+}
+
+void moves()
+{
+    const auto held = std::make_shared<int>(0);
+    {
+        compressor a(method);
+        a.set_progress([held](std::uint64_t done, std::uint64_t) {
+            *held += 1;
+            return done < 2000;
+        });
+        a.feed(bytes_view(text.data(), 500));
+        const auto learned = a.predict();
+        compressor b = std::move(a);
+        CHECK(b.predict() == learned);
+        *held = 0;
+        fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)b.compress(text); });
+        CHECK(*held > 2);
+
+        // What was moved from answers.
+        CHECK(a.handle() == nullptr && b.handle() != nullptr);
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.compress(text); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.decompress(text); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.method(); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.snapshot(); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { a.set_progress([](std::uint64_t, std::uint64_t) { return true; }); });
+
+        // By assignment, onto one that has a callback too, and by a vector that grows.
+        const auto other = std::make_shared<int>(0);
+        compressor c;
+        c.set_progress([other](std::uint64_t, std::uint64_t) { return true; });
+        c = std::move(b);
+        CHECK(other.use_count() == 1 && c.predict() == learned);
+        std::vector<compressor> many;
+        many.push_back(std::move(c));
+        for (int i = 0; i < 4; i++)
+            many.emplace_back(method);
+        *held = 0;
+        fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)many[0].compress(text); });
+        CHECK(*held > 2 && held.use_count() == 2);
+        std::swap(many[0], many[1]);
+        CHECK(!many[0].compress(text).empty());
+        fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)many[1].compress(text); });
+        a = compressor(method);
+        CHECK(same(a.decompress(many[0].compress(text)), text));
+    }
+    CHECK(held.use_count() == 1);
+}
+
+void states()
+{
+    compressor z(method);
+    const auto before = z.predict();
+    float sum = 0;
+    for (float p : before) {
+        CHECK(p > 0);
+        sum += p;
+    }
+    CHECK(std::fabs(sum - 1) < 1e-3f);
+
+    z.feed(text);
+    const auto after = z.predict();
+    CHECK(after != before);
+    snapshot learned = z.snapshot();
+    z.reset();
+    CHECK(z.predict() == before);
+    z.restore(learned);
+    CHECK(z.predict() == after);
+
+    // As a base; the snapshot may go.
+    const bytes_view message(text.data(), 100);
+    const bytes bare_frame = z.compress(message);
+    const double bare = z.cross_entropy(message);
+    z.set_base(learned);
+    const bytes frame = z.compress(message);
+    CHECK(frame.size() < bare_frame.size() && z.cross_entropy(message) < bare / 2);
+    compressor reader(method);
+    fails(GPTZ_ERROR_MISMATCH, "base", [&] { (void)reader.decompress(frame); });
+    fails(GPTZ_ERROR_MISMATCH, "base", [&] { (void)compressor::for_frame(frame); });
+    {
+        const snapshot moved = std::move(learned);
+        reader.set_base(moved);
+    }
+    CHECK(same(reader.decompress(frame), message));
+    reader.reset();
+    CHECK(reader.predict() == after);
+    reader.clear_base();
+    CHECK(reader.compress(message) == bare_frame);
+
+    // What was moved from is no base, and does not mean "as created" either.
+    fails(GPTZ_ERROR_ARGUMENT, "moved from", [&] { reader.set_base(learned); });
+    fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { reader.restore(learned); });
+
+    // Of another method.
+    const snapshot foreign = compressor().snapshot();
+    CHECK(foreign.handle() != nullptr);
+    fails(GPTZ_ERROR_MISMATCH, "", [&] { z.set_base(foreign); });
+    fails(GPTZ_ERROR_MISMATCH, "", [&] { z.restore(foreign); });
+    CHECK(z.compress(message) == frame);
+}
+
+void models(const char *path)
+{
+    std::ifstream in(path, std::ios::binary);
+    const std::string file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    CHECK(in.good() && !file.empty());
+    const bytes_view message(text.data(), 300);
+    bytes frame;
+    compressor outlives = [&] {
+        model weights = model::from_memory(file);
+        CHECK(weights.fingerprint() == model::open(path).fingerprint());
+        CHECK(weights.fingerprint() != (std::array<std::uint8_t, 32>{}));
+        compressor z = compressor::from_model(weights);
+        CHECK(z.method().find("file:") == 0);
+        frame = z.compress(message);
+        compressor f32 = compressor::from_model(weights, "weights=f32");
+        CHECK(f32.method() != z.method());
+        fails(GPTZ_ERROR_MISMATCH, "weights=f32", [&] { (void)f32.decompress(frame); });
+        fails(GPTZ_ERROR_METHOD, "", [&] { (void)compressor::from_model(weights, "weights=f31"); });
+        fails(GPTZ_ERROR_ARGUMENT, "zero byte", [&] { (void)compressor::from_model(weights, std::string("\0", 1)); });
+        fails(GPTZ_ERROR_MODEL, "", [&] { (void)compressor::for_frame(frame); });
+        const model moved = std::move(weights);
+        CHECK(moved.handle() != nullptr && weights.handle() == nullptr);
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)weights.fingerprint(); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)compressor::from_model(weights); });
+        return z;
+    }();
+    CHECK(same(outlives.decompress(frame), message));
+    CHECK(same(compressor(std::string("file:") + path).decompress(frame), message));
+}
+
+/* A snapshot for all, a compressor each; a compressor that moves to a thread and back. */
+void threads()
+{
+    compressor z(method);
+    z.feed(text);
+    const snapshot base = z.snapshot();
+    std::array<bytes, 3> frames;
+    std::vector<std::thread> running;
+    for (bytes &frame : frames)
+        running.emplace_back([&frame, &base] {
+            compressor own(method);
+            own.set_base(base);
+            frame = own.compress(text);
+        });
+    for (std::thread &thread : running)
+        thread.join();
+    CHECK(frames[0] == frames[1] && frames[0] == frames[2]);
+    z.set_base(base);
+    bytes back;
+    std::thread([&back, &frames, mine = std::move(z)]() mutable { back = mine.decompress(frames[0]); }).join();
+    CHECK(same(back, text));
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: gptz_hpp WEIGHTS.safetensors\n");
+        return 2;
+    }
+    try {
+        views();
+        round_trips();
+        errors();
+        callbacks();
+        moves();
+        states();
+        models(argv[1]);
+        threads();
+    } catch (const std::exception &e) {
+        std::fprintf(stderr, "not expected: %s\n", e.what());
+        return 1;
+    }
+    std::puts("ok");
+    return 0;
+}
