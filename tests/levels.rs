@@ -6,8 +6,11 @@ use common::*;
 
 #[test]
 fn every_level_writes_the_same_frames_and_reads_the_others() {
-    let levels = [GPTZ_CPU_PORTABLE, GPTZ_CPU_AVX2, GPTZ_CPU_AVX512];
-    let levels = if cfg!(target_arch = "x86_64") { &levels[..] } else { &levels[..1] };
+    let levels = match std::env::consts::ARCH {
+        "x86_64" => &[GPTZ_CPU_PORTABLE, GPTZ_CPU_AVX2, GPTZ_CPU_AVX512][..],
+        "aarch64" => &[GPTZ_CPU_PORTABLE, GPTZ_CPU_NEON],
+        _ => &[GPTZ_CPU_PORTABLE],
+    };
     let text = &ALICE[..20_000];
     let content = [text, &noise(6000, 2)].concat();
     let path = concat!("file:", env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors");

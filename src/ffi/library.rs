@@ -15,7 +15,7 @@ pub const GPTZ_CPU_PORTABLE: c_int = 1;
 pub const GPTZ_CPU_AVX2: c_int = 2;
 /// Level, x86-64: AVX-512 (F, BW, DQ, VL) with VNNI.
 pub const GPTZ_CPU_AVX512: c_int = 3;
-/// Level, AArch64.
+/// Level, AArch64: NEON, with the dot product instructions where the CPU has them.
 pub const GPTZ_CPU_NEON: c_int = 4;
 
 const _: () = assert!(
@@ -57,7 +57,7 @@ pub extern "C" fn gptz_version_string() -> *const c_char {
 
 /// Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
 /// cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
-/// variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap
+/// variable GPTZ_CPU=portable|avx2|avx512|neon caps as well, from the first call on; the lower cap
 /// holds. Other values of the variable count for nothing: gptz_cpu_level tells.
 ///
 /// A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.

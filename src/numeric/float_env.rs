@@ -17,7 +17,7 @@ fn never_inlined<T>(f: impl FnOnce() -> T) -> T {
 /// Sets the default environment anew, after code of the caller's has run within [`with_default`].
 pub fn set_default() {
     let now = read();
-    if control(now) != DEFAULT {
+    if control(now) != control(DEFAULT) {
         write(DEFAULT);
     }
 }
@@ -95,7 +95,47 @@ mod register {
     }
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+#[cfg(target_arch = "powerpc64")]
+mod register {
+    use std::arch::asm;
+
+    /// FPSCR; VSCR, whose bit 16 flushes AltiVec's subnormals to zero. Linux sets that bit for every new big-endian
+    /// program, and without VSX the compiler vectorises with AltiVec.
+    pub(super) type Register = (f64, u32);
+    /// To nearest, IEEE mode, no traps, no flush to zero.
+    pub(super) const DEFAULT: Register = (0.0, 0);
+
+    /// A vector in memory; VSCR is the least significant word.
+    #[repr(align(16))]
+    struct Vector(u128);
+
+    pub(super) fn read() -> Register {
+        let mut vscr = Vector(0);
+        let fpscr: f64;
+        // SAFETY: stvx stores 16 bytes at an address that is valid and aligned for them; the target has AltiVec.
+        unsafe {
+            asm!("mffs {}", "mfvscr 0", "stvx 0, 0, {}", out(freg) fpscr, in(reg_nonzero) &raw mut vscr, out("v0") _,
+                options(nostack, preserves_flags));
+        }
+        (fpscr, vscr.0 as u32)
+    }
+
+    /// All but the sticky exception flags: traps, non-IEEE mode and rounding; non-Java mode.
+    pub(super) fn control(v: Register) -> (u64, u32) {
+        (v.0.to_bits() & 0xff, v.1 & 0x1_0000)
+    }
+
+    pub(super) fn write(v: Register) {
+        let vscr = Vector(u128::from(v.1));
+        // SAFETY: the values are zero or were read before; lvx loads 16 bytes that are valid and aligned.
+        unsafe {
+            asm!("mtfsf 255, {}", "lvx 0, 0, {}", "mtvscr 0", in(freg) v.0, in(reg_nonzero) &raw const vscr, out("v0") _,
+                options(nostack, preserves_flags));
+        }
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64", target_arch = "powerpc64")))]
 mod register {
     // No stable way to the register here: the caller's environment is used as it is. README says so.
     pub(super) type Register = ();

@@ -4,6 +4,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+#[cfg(target_arch = "aarch64")]
+use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
@@ -20,7 +22,7 @@ pub enum Cap {
     Avx2 = 2,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512 = 3,
-    /// AArch64. It runs the portable kernels, which the compiler builds for NEON there.
+    /// AArch64: NEON, and the dot product instructions where the CPU has them.
     Neon = 4,
 }
 
@@ -68,6 +70,10 @@ enum Inner {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon<false>),
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(Neon<true>),
 }
 
 static CAP: AtomicI32 = AtomicI32::new(Cap::Auto as i32);
@@ -90,7 +96,12 @@ impl Level {
     fn of_this_cpu() -> [Option<Self>; 3] {
         #[cfg(target_arch = "x86_64")]
         let vector = [Avx2::detect().map(|t| Self(Inner::Avx2(t))), Avx512::detect().map(|t| Self(Inner::Avx512(t)))];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let vector = [
+            Neon::<false>::detect().map(|t| Self(Inner::Neon(t))),
+            Neon::<true>::detect().map(|t| Self(Inner::NeonDot(t))),
+        ];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vector = [None, None];
         [Some(Self::PORTABLE), vector[0], vector[1]]
     }
@@ -115,6 +126,8 @@ impl Level {
             Inner::Avx2(_) => Cap::Avx2,
             #[cfg(target_arch = "x86_64")]
             Inner::Avx512(_) => Cap::Avx512,
+            #[cfg(target_arch = "aarch64")]
+            Inner::Neon(_) | Inner::NeonDot(_) => Cap::Neon,
         }
     }
 
@@ -126,6 +139,8 @@ impl Level {
             Inner::Avx2(_) => c"avx2",
             #[cfg(target_arch = "x86_64")]
             Inner::Avx512(_) => c"avx512",
+            #[cfg(target_arch = "aarch64")]
+            Inner::Neon(_) | Inner::NeonDot(_) => c"neon",
         }
     }
 
@@ -140,6 +155,12 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Inner::Avx512(token) => unsafe { with_avx512(token, kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Inner::Neon(token) => unsafe { with_neon(token, kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Inner::NeonDot(token) => unsafe { with_neon_dot(token, kernel) },
         }
     }
 }
@@ -162,6 +183,18 @@ fn with_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn with_avx512<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn with_neon<K: Kernel>(token: Neon<false>, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+fn with_neon_dot<K: Kernel>(token: Neon<true>, kernel: K) -> K::Output {
     kernel.run(token)
 }
 

@@ -260,6 +260,7 @@ mod tests {
 
     #[test]
     fn every_level_gives_the_bits_of_the_naive_definition() {
+        super::super::float_env::set_default();
         let x = inputs();
         for f in ALL {
             for level in Level::available() {

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: [Kind; 3] = [Kind::Even, Kind::Wide, Kind::Wild];
 
 pub(crate) fn values(random: &mut Random, n: usize, kind: Kind) -> Vec<f32> {
+    // As at the ABI's edge: kernels do not set it themselves.
+    super::float_env::set_default();
     let special = [0.0, -0.0, 1e-45, -1e-40, 1e-30, 1e15, -1e15, 0.5];
     let wild = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN];
     (0..n)

@@ -35,8 +35,9 @@ impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // Both sizes are whole multiples of two vectors; with 32 wide registers four go at a time.
-        match (self.y.len(), S::LARGE) {
+        // Both sizes are whole multiples of two vectors. Each vector under way takes three: what is removed, v and y.
+        let four_fit = 3 * 4 * S::F_REGISTERS <= S::REGISTERS / 2;
+        match (self.y.len(), four_fit) {
             (4, true) => step::<S, 4, 4>(s, self),
             (4, false) => step::<S, 4, 2>(s, self),
             (2, _) => step::<S, 2, 2>(s, self),

@@ -98,26 +98,31 @@ trait Tiles {
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize);
 }
 
-/// Visits every (panel, lane) once, in tiles of as many accumulators as half of the registers hold. A strip of panels stays in the cache
-/// while all lanes pass over it. The order cannot be seen in the results: tiles share nothing.
+/// Visits every (panel, lane) once, in tiles of as many accumulators as half of the registers hold. A strip of panels
+/// stays in the cache while all lanes pass over it. The order cannot be seen in the results: tiles share nothing.
 #[inline(always)]
 fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
     const STRIP: usize = 8;
     for first in (0..panels).step_by(STRIP) {
         let strip = (first, (first + STRIP).min(panels));
         let mut lane = 0;
-        if S::LARGE {
-            lane = across::<S, T, 2, 8>(s, tiles, strip, lane, lanes);
-            lane = across::<S, T, 4, 4>(s, tiles, strip, lane, lanes);
-            across::<S, T, 8, 1>(s, tiles, strip, lane, lanes);
-        } else if T::registers::<S>() <= 2 {
-            lane = across::<S, T, 1, 4>(s, tiles, strip, lane, lanes);
-            across::<S, T, 4, 1>(s, tiles, strip, lane, lanes);
-        } else if T::registers::<S>() <= 4 {
-            lane = across::<S, T, 1, 2>(s, tiles, strip, lane, lanes);
-            across::<S, T, 2, 1>(s, tiles, strip, lane, lanes);
-        } else {
-            across::<S, T, 1, 1>(s, tiles, strip, lane, lanes);
+        match S::REGISTERS / 2 / T::registers::<S>() {
+            16.. => {
+                lane = across::<S, T, 2, 8>(s, tiles, strip, lane, lanes);
+                lane = across::<S, T, 4, 4>(s, tiles, strip, lane, lanes);
+                across::<S, T, 8, 1>(s, tiles, strip, lane, lanes);
+            }
+            4.. => {
+                lane = across::<S, T, 1, 4>(s, tiles, strip, lane, lanes);
+                across::<S, T, 4, 1>(s, tiles, strip, lane, lanes);
+            }
+            2.. => {
+                lane = across::<S, T, 1, 2>(s, tiles, strip, lane, lanes);
+                across::<S, T, 2, 1>(s, tiles, strip, lane, lanes);
+            }
+            _ => {
+                across::<S, T, 1, 1>(s, tiles, strip, lane, lanes);
+            }
         }
     }
 }

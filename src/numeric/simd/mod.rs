@@ -5,12 +5,16 @@
 //! selects and integer operations: nothing whose result depends on how wide the hardware's registers are. There is
 //! deliberately no multiply-add, no horizontal sum and no approximate reciprocal (docs/NUMERICS.md).
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Sub};
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -33,8 +37,8 @@ pub(crate) trait Simd: Copy {
     /// Sixteen integer dot products under way.
     type Acc: Copy;
 
-    /// Whether there are 32 vector registers, each as wide as [`Simd::F`]: kernels choose their tiles by it.
-    const LARGE: bool;
+    /// How many vector registers there are: kernels choose their tiles by it.
+    const REGISTERS: usize;
     /// How many registers a [`Simd::F`] takes.
     const F_REGISTERS: usize;
     /// How many registers a [`Simd::Acc`] takes.

@@ -17,8 +17,8 @@ impl Simd for Portable {
     // Rows 4i..4i+4, two partial sums each.
     type Acc = [i32x8; 4];
 
-    const LARGE: bool = false;
-    // Of 128 bits, as SSE2 and NEON have them.
+    // Of 128 bits, as SSE2 has them.
+    const REGISTERS: usize = 16;
     const F_REGISTERS: usize = 4;
     const ACC_REGISTERS: usize = 8;
 

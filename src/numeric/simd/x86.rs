@@ -79,6 +79,22 @@ operators!(F512 { 0 } Add add _mm512_add_ps, Sub sub _mm512_sub_ps, Mul mul _mm5
 operators!(I512 { 0 } Add add _mm512_add_epi32, Sub sub _mm512_sub_epi32, BitAnd bitand _mm512_and_si512,
     BitOr bitor _mm512_or_si512);
 
+macro_rules! rest_of_the_tree {
+    ($name:ident, $op:ident) => {
+        /// [`super::tree`]'s last three steps, without leaving the registers: the lower half is the first operand.
+        #[inline]
+        #[target_feature(enable = "avx")]
+        fn $name(v: __m256) -> f32 {
+            let v = $op(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = $op(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32($op(v, _mm_shuffle_ps::<1>(v, v)))
+        }
+    };
+}
+
+rest_of_the_tree!(sum_of_eight, _mm_add_ps);
+rest_of_the_tree!(max_of_eight, _mm_max_ps);
+
 impl Simd for Avx2 {
     type F = F256;
     type I = I256;
@@ -87,7 +103,7 @@ impl Simd for Avx2 {
     type W = [__m256i; 4];
     type Acc = [__m256i; 4];
 
-    const LARGE: bool = false;
+    const REGISTERS: usize = 16;
     const F_REGISTERS: usize = 2;
     const ACC_REGISTERS: usize = 4;
 
@@ -202,6 +218,14 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn tree_sum(self, v: F256) -> f32 {
+        unsafe { sum_of_eight(_mm256_add_ps(v.0, v.1)) }
+    }
+    #[inline(always)]
+    fn tree_max(self, v: F256) -> f32 {
+        unsafe { max_of_eight(_mm256_max_ps(v.0, v.1)) }
+    }
+    #[inline(always)]
     fn finish(self, acc: Self::Acc, _row_sums: &[i32; WIDTH]) -> I256 {
         unsafe {
             // hadd works within 128-bit halves: rows 0 1 4 5 | 2 3 6 7.
@@ -219,7 +243,7 @@ impl Simd for Avx512 {
     type W = __m512i;
     type Acc = __m512i;
 
-    const LARGE: bool = true;
+    const REGISTERS: usize = 32;
     const F_REGISTERS: usize = 1;
     const ACC_REGISTERS: usize = 1;
 
@@ -307,6 +331,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot(self, acc: __m512i, w: __m512i, group: u64) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(group as u32 as i32), w) }
+    }
+    #[inline(always)]
+    fn tree_sum(self, v: F512) -> f32 {
+        unsafe { sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(v.0), _mm512_extractf32x8_ps::<1>(v.0))) }
+    }
+    #[inline(always)]
+    fn tree_max(self, v: F512) -> f32 {
+        unsafe { max_of_eight(_mm256_max_ps(_mm512_castps512_ps256(v.0), _mm512_extractf32x8_ps::<1>(v.0))) }
     }
     #[inline(always)]
     fn finish(self, acc: __m512i, row_sums: &[i32; WIDTH]) -> I512 {

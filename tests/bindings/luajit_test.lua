@@ -1,0 +1,94 @@
+-- The library from LuaJIT's ffi, found at run time; its declarations are the installed header itself, preprocessed.
+--
+--     cc -E -P gptz.h | luajit luajit_test.lua LIBRARY
+
+local ffi = require("ffi")
+ffi.cdef(io.read("*a"))
+local gptz = ffi.load(arg[1])
+-- ffi calls that call back into Lua must not be compiled (LuaJIT's manual, ffi semantics, callbacks).
+jit.off()
+
+local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG = 0, 2, 9, 10, 12, 6
+local text = string.rep("The cat sat on the mat; the dog sat on the log. ", 40)
+
+local function check(status)
+    if status ~= OK then
+        error({ status = status, text = ffi.string(gptz.gptz_status_name(status)) .. ": " .. ffi.string(gptz.gptz_last_error()) })
+    end
+end
+
+local function fails(expected, what, f, ...)
+    local ok, failure = pcall(f, ...)
+    assert(not ok, what .. " did not fail")
+    assert(type(failure) == "table", failure)
+    assert(failure.status == expected, what .. ": " .. failure.text)
+    return failure.text
+end
+
+local function create(method)
+    local out = ffi.new("gptz *[1]")
+    check(gptz.gptz_create(method, out))
+    return ffi.gc(out[0], gptz.gptz_free)
+end
+
+local function compress(handle, data)
+    local cap, size = gptz.gptz_compress_bound(#data), ffi.new("size_t[1]")
+    local out = ffi.new("uint8_t[?]", cap)
+    check(gptz.gptz_compress(handle, data, #data, out, cap, size))
+    return ffi.string(out, size[0])
+end
+
+local function decompress(handle, frame)
+    local content, size = ffi.new("uint64_t[1]"), ffi.new("size_t[1]")
+    check(gptz.gptz_decompressed_size(frame, #frame, content))
+    local out = ffi.new("uint8_t[?]", content[0] + 1)
+    check(gptz.gptz_decompress(handle, frame, #frame, out, content[0], size))
+    return ffi.string(out, size[0])
+end
+
+-- Round trips.
+local handle = create(nil)
+for _, data in ipairs({ "", "x", text, string.rep("\0", 1000) }) do
+    assert(decompress(handle, compress(handle, data)) == data)
+end
+local frame = compress(handle, text)
+assert(#frame < #text / 2)
+
+-- Errors.
+assert(fails(METHOD, "a method that does not exist", create, "cfg:hidden=33"):find("33"))
+local changed = frame:sub(1, -21) .. string.char(bit.bxor(frame:byte(-20), 1)) .. frame:sub(-19)
+fails(CORRUPT, "a changed frame", decompress, handle, changed)
+assert(decompress(handle, frame) == text)
+
+-- Progress, and cancelling by it.
+local told, cancel, last = 0, false, -1
+local callback = ffi.cast("gptz_progress_fn", function(_, done, total)
+    assert(tonumber(done) >= last)
+    told, last = told + 1, tonumber(done)
+    return (cancel and done * 2 >= total) and 1 or 0
+end)
+local data = string.rep(text, 10)
+check(gptz.gptz_set(handle, BLOCK_LOG, 12))
+check(gptz.gptz_set_progress(handle, callback, nil))
+local whole = compress(handle, data)
+assert(told > 1 and last == #data)
+cancel, last = true, -1
+fails(CANCELLED, "a cancelled call", compress, handle, data)
+cancel, last = false, -1
+assert(compress(handle, data) == whole)
+check(gptz.gptz_set_progress(handle, nil, nil))
+callback:free()
+
+-- A snapshot as base.
+local based, message = create(nil), text:sub(1, 100)
+check(gptz.gptz_feed(based, text, #text))
+local snapshot = ffi.new("gptz_snapshot *[1]")
+check(gptz.gptz_snapshot_take(based, snapshot))
+check(gptz.gptz_set_base(based, snapshot[0]))
+gptz.gptz_snapshot_free(snapshot[0])
+local small = compress(based, message)
+assert(#small < #compress(handle, message) / 2)
+assert(decompress(based, small) == message)
+fails(MISMATCH, "a frame whose base is not set", decompress, handle, small)
+
+print("ok")
