@@ -37,6 +37,7 @@ pub mod coder;
 pub mod container;
 pub mod error;
 pub mod ffi;
+pub mod mix;
 pub mod model;
 pub mod numeric;
 pub mod session;

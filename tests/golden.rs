@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 use common::*;
 
+/// The registered method 1.
+const NETWORK: &str = "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
+                       seed=0,train=adam,lr=0.001,stride=1";
+
 /// Name, method, options, content.
 type Case = (&'static str, Handle, Vec<(i32, i64)>, Vec<u8>);
 
@@ -20,10 +24,18 @@ fn cases() -> Vec<Case> {
     based.feed(&ALICE[6000..9000]);
     let snapshot = based.snapshot();
     assert_eq!(based.set_base(Some(&snapshot)), GPTZ_OK);
+    let mix_based = Handle::new("mix:mem=64K");
+    mix_based.feed(&ALICE[6000..9000]);
+    let snapshot = mix_based.snapshot();
+    assert_eq!(mix_based.set_base(Some(&snapshot)), GPTZ_OK);
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=4");
     let head64 = "cfg:hidden=64,layers=2,intermediate=33,decay_rank=5,a_rank=3,v_rank=7,g_rank=9;weights=f32";
     vec![
         ("default", Handle::default(), vec![], text.to_vec()),
+        ("mix-blocks", Handle::new("level:1"), vec![(GPTZ_PARAM_BLOCK_LOG, 12), (GPTZ_PARAM_CODER, 1)], mixed.clone()),
+        ("mix-neural", Handle::new(&mixed_with(LEARNING)), vec![], text.to_vec()),
+        ("mix-base", mix_based, vec![], text[..500].to_vec()),
+        ("network", Handle::new(NETWORK), vec![], text.to_vec()),
         ("adam-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_CODER, 1)], text.to_vec()),
         ("adam-blocks", Handle::new(LEARNING), vec![(GPTZ_PARAM_BLOCK_LOG, 12)], mixed),
         ("adam-base", based, vec![], text[..500].to_vec()),
@@ -32,6 +44,7 @@ fn cases() -> Vec<Case> {
         ("frozen-f32-64", Handle::new(head64), vec![], text[..1000].to_vec()),
         ("weights", Handle::from_model(&weights, None).unwrap(), vec![], text[..1000].to_vec()),
         ("weights-f32", Handle::from_model(&weights, Some("weights=f32")).unwrap(), vec![], text[..1000].to_vec()),
+        ("v2-mix", Handle::new("mix:orders=0-3,mem=64K"), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-range", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
         ("empty", Handle::default(), vec![], vec![]),

@@ -44,6 +44,38 @@ pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>>
     Ok(v)
 }
 
+/// What may be made of zero bytes.
+///
+/// # Safety
+/// All bytes zero must be a value of the type.
+pub(crate) unsafe trait Zero: Copy {}
+// SAFETY: integers, and arrays of them.
+unsafe impl Zero for u8 {}
+// SAFETY: as above.
+unsafe impl Zero for u16 {}
+// SAFETY: as above.
+unsafe impl Zero for u32 {}
+// SAFETY: as above.
+unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
+
+/// `n` zeros, or an error that names `what` was to be held. Large tables take their memory from the system page by page, as
+/// it is touched: what most calls leave alone costs nothing.
+pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
+    let no_memory = || crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what);
+    let layout = std::alloc::Layout::array::<T>(n).map_err(|_| no_memory())?;
+    if layout.size() == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout is not of size 0.
+    let p = unsafe { std::alloc::alloc_zeroed(layout) };
+    if p.is_null() {
+        return Err(no_memory());
+    }
+    // SAFETY: the global allocator gave `n` times T's size at T's alignment, which is what a Vec gives back; all of them
+    // are values, for T: Zero.
+    Ok(unsafe { Vec::from_raw_parts(p.cast(), n, n) })
+}
+
 /// A copy of `v`, or an error that names `what` was to be held.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
     let mut out = Vec::new();

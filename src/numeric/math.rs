@@ -94,7 +94,7 @@ fn log_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     const SQRT_HALF: i32 = 0x3f35_04f3;
     let c = |v: f32| s.splat(v);
     let b = s.as_int(x) - s.splat_i(SQRT_HALF);
-    let e = s.to_float(s.shr23(b));
+    let e = s.to_float(s.shr::<23>(b));
     let m = s.as_float((b & s.splat_i(0x007f_ffff)) + s.splat_i(SQRT_HALF)) - c(1.0);
     let p = horner(s, m, &LOG);
     (e, m, p * m * (m * m))

@@ -112,19 +112,20 @@ impl Session {
     ) -> Result<()> {
         let mut encoder = E::default();
         let (mut payload, mut bytes) = (Vec::new(), Vec::new());
-        for raw in src.chunks(size) {
+        for (index, raw) in src.chunks(size).enumerate() {
+            // Before the first block lies the base.
             match &mut self.checkpoint {
-                Some(checkpoint) => checkpoint.copy_from(work.learned()),
-                None => self.checkpoint = Some(work.learned().try_clone(&self.blueprint)?),
+                _ if index == 0 => {}
+                Some(checkpoint) => work.save_to(checkpoint),
+                None => self.checkpoint = Some(work.save(&self.blueprint)?),
             }
             payload.clear();
             drive(work, &mut Send::new(raw, &mut encoder), progress)?;
             encoder.finish(&mut payload)?;
             let kind = kind_of(raw.len(), payload.len());
-            if kind == BlockKind::StoredSkipped
-                && let Some(checkpoint) = &self.checkpoint
-            {
-                work.restore(checkpoint);
+            if kind == BlockKind::StoredSkipped {
+                let before = self.checkpoint.as_ref().filter(|_| index > 0);
+                work.restore(before.unwrap_or_else(|| self.base_learned()))?;
             }
             let crc = checksums.then(|| block_crc(kind, raw));
             bytes.clear();

@@ -62,7 +62,7 @@ impl Session {
                 // However many empty frames there are, each asks and none copies a state.
                 progress.advance(0)?;
                 if !content.is_empty() {
-                    work.restore(session.base_learned());
+                    work.restore(session.base_learned())?;
                 }
                 decode(work, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;

@@ -47,10 +47,16 @@ impl<'a> Progress<'a> {
 
 /// Where bytes come from and go to: told or asked, the predictor sees the same.
 pub trait Port {
+    /// Whether symbols need their distributions: where not, they may be left unasked.
+    const ASKS: bool;
     /// How many bytes are to go.
     fn left(&self) -> usize;
-    /// The next byte; the predictor has not seen it yet.
-    fn exchange(&mut self, predictor: &mut Predictor) -> u8;
+    /// The next byte, where it is known; anything where it is asked for.
+    fn known(&mut self) -> u8;
+    /// One symbol, known or not: a byte, or one of its bits, highest first.
+    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32;
+    /// The byte that the symbols made.
+    fn done(&mut self, byte: u8);
 }
 
 /// Runs a port to its end.
@@ -61,8 +67,7 @@ pub fn drive(predictor: &mut Predictor, port: &mut impl Port, progress: &mut Pro
     while port.left() > 0 {
         let n = port.left().min(TICK);
         for _ in 0..n {
-            let byte = port.exchange(predictor);
-            predictor.observe(byte);
+            predictor.exchange(port);
         }
         progress.advance(n as u64)?;
     }
@@ -83,15 +88,22 @@ impl<'a, E: Encoder> Send<'a, E> {
 }
 
 impl<E: Encoder> Port for Send<'_, E> {
+    const ASKS: bool = true;
+
     fn left(&self) -> usize {
         self.src.len()
     }
 
-    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
-        let byte = self.src.next().copied().unwrap_or_default();
-        self.encoder.encode(predictor.frequencies(), u32::from(byte));
-        byte
+    fn known(&mut self) -> u8 {
+        self.src.next().copied().unwrap_or_default()
     }
+
+    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+        self.encoder.encode(distribution, known);
+        known
+    }
+
+    fn done(&mut self, _byte: u8) {}
 }
 
 /// Asks a decoder for the bytes of `dst`.
@@ -116,23 +128,31 @@ impl<'a, D: Decoder> Receive<'a, D> {
 }
 
 impl<D: Decoder> Port for Receive<'_, D> {
+    const ASKS: bool = true;
+
     fn left(&self) -> usize {
         self.dst.len()
     }
 
-    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
-        let byte = self.decoder.decode(predictor.frequencies()) as u8;
+    fn known(&mut self) -> u8 {
+        0
+    }
+
+    fn symbol(&mut self, distribution: &impl Distribution, _known: u32) -> u32 {
+        self.decoder.decode(distribution)
+    }
+
+    fn done(&mut self, byte: u8) {
         if let Some(to) = self.dst.next() {
             *to = byte;
         }
-        byte
     }
 }
 
 /// Sums what the bytes of `src` would cost.
 pub struct Measure<'a> {
     src: std::slice::Iter<'a, u8>,
-    /// Bits so far: log2(total / frequency) of each byte in f32, summed in f64.
+    /// Bits so far: log2(total / frequency) of each symbol in f32, summed in f64.
     pub bits: f64,
 }
 
@@ -144,17 +164,23 @@ impl<'a> Measure<'a> {
 }
 
 impl Port for Measure<'_> {
+    const ASKS: bool = true;
+
     fn left(&self) -> usize {
         self.src.len()
     }
 
-    fn exchange(&mut self, predictor: &mut Predictor) -> u8 {
-        let byte = self.src.next().copied().unwrap_or_default();
-        let frequencies = predictor.frequencies();
-        let ratio = frequencies.total() as f32 / frequencies.weight(byte) as f32;
-        self.bits += f64::from(scalar(Function::Log2, ratio));
-        byte
+    fn known(&mut self) -> u8 {
+        self.src.next().copied().unwrap_or_default()
     }
+
+    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+        let ratio = distribution.total() as f32 / distribution.interval(known).frequency as f32;
+        self.bits += f64::from(scalar(Function::Log2, ratio));
+        known
+    }
+
+    fn done(&mut self, _byte: u8) {}
 }
 
 /// Shows the predictor the bytes of `src`, and codes nothing.
@@ -168,11 +194,19 @@ impl<'a> Show<'a> {
 }
 
 impl Port for Show<'_> {
+    const ASKS: bool = false;
+
     fn left(&self) -> usize {
         self.0.len()
     }
 
-    fn exchange(&mut self, _predictor: &mut Predictor) -> u8 {
+    fn known(&mut self) -> u8 {
         self.0.next().copied().unwrap_or_default()
     }
+
+    fn symbol(&mut self, _distribution: &impl Distribution, known: u32) -> u32 {
+        known
+    }
+
+    fn done(&mut self, _byte: u8) {}
 }

@@ -5,22 +5,41 @@ use std::path::PathBuf;
 use crate::adapt::{Rule, Train};
 use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::{Result, fail};
+use crate::mix::Options;
 use crate::model::rwkv7::{Config, Packing};
 use crate::numeric::matmul::Precision;
 
 /// Methods that frames name by a number. A released number and its string never change (until 1.0: provisional).
-const REGISTERED: [(u8, &str); 1] = [(
-    1,
-    "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
-     seed=0,train=adam,lr=0.001,stride=1",
-)];
+const REGISTERED: [(u8, &str); 2] = [
+    (
+        1,
+        "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
+         seed=0,train=adam,lr=0.001,stride=1",
+    ),
+    (2, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
+];
 
-/// What `NULL` stands for: the registered method 1.
-pub const DEFAULT: &str = REGISTERED[0].1;
+/// What `NULL` stands for: the registered method 2.
+pub const DEFAULT: &str = REGISTERED[1].1;
+
+/// What `level:1` to `level:9` stand for. Frames hold the method itself, so that these may change.
+const LEVELS: [&str; 9] = [
+    "mix:sparse=0,orders=0-5",
+    "mix:sparse=0",
+    "mix:",
+    "mix:neural=(cfg:hidden=64,layers=1,intermediate=64,decay_rank=8,a_rank=8,v_rank=8,g_rank=8,head_size=32,train=adam)",
+    "mix:neural=(cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
+    "mix:neural=(cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
+    "mix:neural=(cfg:hidden=256,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
+    "mix:neural=(cfg:hidden=256,layers=2,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
+    "mix:neural=(cfg:hidden=512,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
+];
 
 /// Where the network comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
+    /// None: the mix has no network among its inputs.
+    None,
     /// `cfg:`: random weights of this shape and seed; the head may learn.
     Config {
         /// The shape.
@@ -41,6 +60,8 @@ pub struct Method {
     pub base: Base,
     /// How frozen matrices are held.
     pub weights: Precision,
+    /// What is mixed, where anything is.
+    pub mix: Option<Options>,
 }
 
 const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1 };
@@ -51,9 +72,20 @@ impl Method {
     /// # Errors
     /// `Method`, quoting the part that is wrong.
     pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if let Some(level) = text.strip_prefix("level:") {
+            let level = level.parse::<usize>().ok().filter(|_| is_number(level)).and_then(|n| n.checked_sub(1));
+            return match level.and_then(|n| LEVELS.get(n)) {
+                Some(method) => Self::parse(method),
+                None => fail!(Method, "\"{text}\": level:1 to level:{} are known", LEVELS.len()),
+            };
+        }
+        if let Some(keys) = text.strip_prefix("mix:") {
+            return parse_mix(keys);
+        }
         let mut parts = text.split(';');
         let base = parse_base(parts.next().unwrap_or_default().trim())?;
-        let mut method = Self { base, weights: Precision::I8 };
+        let mut method = Self { base, weights: Precision::I8, mix: None };
         method.parse_segments(parts)?;
         Ok(method)
     }
@@ -63,7 +95,7 @@ impl Method {
     /// # Errors
     /// As [`Method::parse`].
     pub fn of_model(segments: &str) -> Result<Self> {
-        let mut method = Self { base: Base::File(PathBuf::new()), weights: Precision::I8 };
+        let mut method = Self { base: Base::File(PathBuf::new()), weights: Precision::I8, mix: None };
         if !segments.trim().is_empty() {
             method.parse_segments(segments.split(';'))?;
         }
@@ -93,9 +125,28 @@ impl Method {
     }
 
     /// The canonical form: what frames store and sides compare. Every key of a `cfg:` base in its order, `head_size`
-    /// and `weights` only where they are not the default; a file's path is left out.
+    /// and `weights` only where they are not the default; a file's path is left out. Every key of a `mix:`.
     pub fn canonical(&self) -> String {
+        let network = self.canonical_network();
+        let text = match self.mix {
+            Some(o) => {
+                let network = if network == "none" { network } else { format!("({network})") };
+                let [words, matches, sparse] = [o.words, o.matches, o.sparse].map(u8::from);
+                format!(
+                    "mix:neural={network},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
+                    o.highest_order,
+                    memory_text(o.log)
+                )
+            }
+            None => network,
+        };
+        debug_assert!(text.len() <= MAX_METHOD_LEN);
+        text
+    }
+
+    fn canonical_network(&self) -> String {
         let mut text = match &self.base {
+            Base::None => "none".to_owned(),
             Base::File(_) => "file:".to_owned(),
             Base::Config { config: c, seed, rule } => {
                 let train = match rule.train {
@@ -124,7 +175,6 @@ impl Method {
         if self.weights == Precision::F32 {
             text.push_str(";weights=f32");
         }
-        debug_assert!(text.len() <= MAX_METHOD_LEN);
         text
     }
 
@@ -132,7 +182,7 @@ impl Method {
     pub fn rule(&self) -> Rule {
         match &self.base {
             Base::Config { rule, .. } => *rule,
-            Base::File(_) => FROZEN,
+            Base::None | Base::File(_) => FROZEN,
         }
     }
 
@@ -283,6 +333,100 @@ fn parse_keys(text: &str) -> Result<Base> {
     draft.finish()
 }
 
+/// Sizes as they are written: 64K, 16M, 1G.
+fn memory_text(log: u8) -> String {
+    let unit = ["K", "M", "G"][usize::from(log / 10) - 1];
+    format!("{}{unit}", 1 << (log % 10))
+}
+
+/// 2^16 to 2^30 bytes, powers of two.
+fn memory(value: &str) -> Result<u8> {
+    match (16..=30).find(|log| memory_text(*log) == value) {
+        Some(log) => Ok(log),
+        None => fail!(Method, "mem={value}: a power of two from 64K to 1G is needed"),
+    }
+}
+
+fn switch(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => fail!(Method, "{key}={value}: 0 and 1 are allowed"),
+    }
+}
+
+/// `0-6`.
+fn orders(value: &str) -> Result<u8> {
+    match value.strip_prefix("0-").filter(|n| is_number(n)).and_then(|n| n.parse::<u8>().ok()) {
+        Some(n) if (2..=8).contains(&n) => Ok(n),
+        _ => fail!(Method, "orders={value}: 0-2 to 0-8 are allowed"),
+    }
+}
+
+/// A network inside a mix: `none`, or a method of its own in parentheses. Not a bare path: what a frame names must not be
+/// looked for among files.
+fn parse_neural(value: &str) -> Result<Option<Method>> {
+    if value == "none" {
+        return Ok(None);
+    }
+    let inner = value.strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
+    match inner {
+        Some(inner) if inner.starts_with("cfg:") || inner.starts_with("file:") => Method::parse(inner).map(Some),
+        _ => fail!(Method, "neural={value}: none, (cfg:...) and (file:PATH) are allowed"),
+    }
+}
+
+/// What stands between commas that are outside of parentheses.
+fn split_outside(text: &str) -> Result<Vec<&str>> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0u32);
+    for (i, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 0 => fail!(Method, "\"{text}\": a parenthesis is closed that is not open"),
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&text[start..i]);
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    if depth > 0 {
+        fail!(Method, "\"{text}\": a parenthesis is not closed");
+    }
+    parts.push(&text[start..]);
+    Ok(parts)
+}
+
+/// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
+fn parse_mix(text: &str) -> Result<Method> {
+    let mut options = Options { neural: false, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+    let mut network = None;
+    let mut seen: Vec<&str> = Vec::new();
+    for part in split_outside(text)?.into_iter().filter(|_| !text.trim().is_empty()) {
+        let Some((key, value)) = part.trim().split_once('=') else {
+            fail!(Method, "\"{part}\": key=value is needed");
+        };
+        let (key, value) = (key.trim(), value.trim());
+        if seen.contains(&key) {
+            fail!(Method, "\"{part}\": {key} stands twice");
+        }
+        seen.push(key);
+        match key {
+            "neural" => network = parse_neural(value)?,
+            "orders" => options.highest_order = orders(value)?,
+            "word" => options.words = switch(key, value)?,
+            "match" => options.matches = switch(key, value)?,
+            "sparse" => options.sparse = switch(key, value)?,
+            "mem" => options.log = memory(value)?,
+            _ => fail!(Method, "\"{part}\": an unknown key; neural, orders, word, match, sparse and mem are known"),
+        }
+    }
+    options.neural = network.is_some();
+    let method = network.unwrap_or(Method { base: Base::None, weights: Precision::I8, mix: None });
+    Ok(Method { mix: Some(options), ..method })
+}
+
 /// `hidden,intermediate,layers,train,seed,lr[,stride]`.
 fn parse_positional(text: &str) -> Result<Base> {
     const KEYS: [&str; 7] = ["hidden", "intermediate", "layers", "train", "seed", "lr", "stride"];
@@ -324,6 +468,19 @@ mod tests {
         );
         assert!(canonical("cfg:head_size=32,hidden=32;weights=f32").ends_with(",stride=1;weights=f32"));
         assert!(canonical("cfg:head_size=32,hidden=32").contains("g_rank=64,head_size=32,seed=0"));
+        let mix = "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M";
+        for same in ["mix:", mix, " mix: sparse=1 , mem=16M,neural=none", "level:3", DEFAULT] {
+            assert_eq!(canonical(same), mix);
+        }
+        assert_eq!(
+            canonical("mix:orders=0-2,mem=64K,match=0"),
+            "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
+        );
+        let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=1G,word=0");
+        let network = canonical("cfg:train=adam;weights=f32");
+        assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=1G"));
+        assert_eq!(canonical(&with_network), with_network);
+        assert!(canonical("mix:neural=(file:x)").starts_with("mix:neural=(file:),orders"));
         assert_eq!(canonical("file:/no/such/thing"), "file:");
         assert_eq!(canonical(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), "file:");
         assert_eq!(canonical("file:x;weights=f32"), "file:;weights=f32");
@@ -373,6 +530,25 @@ mod tests {
             ("cfg:;", "\"\""),
             ("cfg:;policy:schedule=0..5:train", "policy:schedule"),
             ("cfg:;threads=4", "threads=4"),
+            ("mix:orders=0-9", "orders=0-9"),
+            ("mix:orders=1-6", "orders=1-6"),
+            ("mix:mem=3M", "mem=3M"),
+            ("mix:mem=32K", "mem=32K"),
+            ("mix:mem=2G", "mem=2G"),
+            ("mix:word=2", "word=2"),
+            ("mix:word=1,word=1", "word"),
+            ("mix:words=1", "words"),
+            ("mix:neural=cfg:hidden=64", "neural=cfg"),
+            ("mix:neural=(mix:)", "(mix:)"),
+            ("mix:neural=(Cargo.toml)", "Cargo.toml"),
+            ("mix:neural=(cfg:hidden=65)", "hidden=65"),
+            ("mix:neural=(cfg:hidden=64", "not closed"),
+            ("mix:neural=none),", "not open"),
+            ("mix:;weights=f32", "weights"),
+            ("level:0", "level:0"),
+            ("level:10", "level:10"),
+            ("level:", "level:"),
+            ("level:+3", "level:+3"),
         ];
         for (text, quoted) in cases {
             let e = Method::parse(text).expect_err(text);

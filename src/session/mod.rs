@@ -7,6 +7,7 @@ mod compress;
 mod decompress;
 mod driver;
 mod method;
+mod network;
 mod params;
 mod predictor;
 mod snapshot;
@@ -81,7 +82,7 @@ impl Session {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));
         }
         // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
-        let method = text.starts_with("cfg:").then(|| Method::parse(text));
+        let method = (text.starts_with("cfg:") || text.starts_with("mix:")).then(|| Method::parse(text));
         let method = match method {
             Some(Ok(method)) if method.canonical() == text => method,
             _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
@@ -95,34 +96,41 @@ impl Session {
     /// `Method`, `Memory`.
     pub fn create_from_model(model: &Model, segments: &str) -> Result<Self> {
         let method = Method::of_model(segments)?;
-        Self::with_weights(&method, model.weights(method.packing())?)
+        Self::with_weights(&method, Some(model.weights(method.packing())?))
     }
 
     fn build(method: &Method, limit: u64) -> Result<Self> {
+        let mut needed = method.mix.map_or(0, |options| options.bytes());
+        if let Base::Config { config, rule, .. } = &method.base {
+            needed = needed.saturating_add(network::Predictor::bytes(config, rule.train)).saturating_mul(COPIES);
+            needed = needed.saturating_add(config.weight_bytes(method.packing()));
+            needed = needed.saturating_add(config.loading_bytes());
+        } else {
+            needed = needed.saturating_mul(COPIES);
+        }
+        if needed > limit {
+            fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
+        }
         let weights = match &method.base {
-            Base::File(path) => file::load(path, method.packing())?,
-            Base::Config { config, seed, rule } => {
-                let states = Predictor::bytes(config, rule.train).saturating_mul(COPIES);
-                let weights = config.weight_bytes(method.packing()).saturating_add(config.loading_bytes());
-                let needed = states.saturating_add(weights);
-                if needed > limit {
-                    fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
-                }
-                Weights::load(config, method.packing(), &mut Init::new(*config, *seed))?
+            Base::None => None,
+            Base::File(path) => Some(Arc::new(file::load(path, method.packing())?)),
+            Base::Config { config, seed, .. } => {
+                Some(Arc::new(Weights::load(config, method.packing(), &mut Init::new(*config, *seed))?))
             }
         };
-        Self::with_weights(method, Arc::new(weights))
+        Self::with_weights(method, weights)
     }
 
-    fn with_weights(method: &Method, weights: Arc<Weights>) -> Result<Self> {
-        let fingerprint = match method.base {
-            Base::File(_) => Some(*weights.fingerprint()),
-            Base::Config { .. } => None,
+    fn with_weights(method: &Method, weights: Option<Arc<Weights>>) -> Result<Self> {
+        let fingerprint = match (&method.base, &weights) {
+            (Base::File(_), Some(weights)) => Some(*weights.fingerprint()),
+            _ => None,
         };
         let identity = Identity { canonical: method.canonical(), fingerprint };
-        let blueprint = Blueprint { weights, rule: method.rule() };
-        let first = Predictor::new(&blueprint)?;
-        let created = first.learned().try_clone(&blueprint)?;
+        let network = weights.map(|weights| network::Blueprint { weights, rule: method.rule() });
+        let blueprint = Blueprint { network, mix: method.mix };
+        let mut first = Predictor::new(&blueprint)?;
+        let created = first.created(&blueprint)?;
         let params = Params::default();
         Ok(Self {
             identity,
@@ -178,11 +186,10 @@ impl Session {
 
     /// Whether the memory that this handle's predictors take is within the limit.
     fn check_memory(&self) -> Result<()> {
-        let (config, packing) = (self.blueprint.weights.config(), self.blueprint.weights.packing());
-        let mut needed = Predictor::bytes(config, self.blueprint.rule.train).saturating_mul(COPIES);
+        let mut needed = self.blueprint.bytes().saturating_mul(COPIES);
         // Weights that the caller opened are the caller's business.
-        if self.identity.fingerprint.is_none() {
-            needed = needed.saturating_add(config.weight_bytes(packing));
+        if let (Some(network), None) = (&self.blueprint.network, &self.identity.fingerprint) {
+            needed = needed.saturating_add(network.weights.config().weight_bytes(network.weights.packing()));
         }
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
@@ -198,7 +205,7 @@ impl Session {
             Some(work) => work,
             None => Predictor::new(&self.blueprint)?,
         };
-        work.restore(self.base_learned());
+        work.restore(self.base_learned())?;
         Ok(work)
     }
 
@@ -217,7 +224,7 @@ impl Session {
             None => {
                 self.check_memory()?;
                 let mut live = Predictor::new(&self.blueprint)?;
-                live.restore(self.learned_of(&self.start));
+                live.restore(self.learned_of(&self.start))?;
                 live
             }
         };
@@ -253,11 +260,11 @@ impl Session {
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
         let blueprint = self.blueprint.clone();
         let live = self.live()?;
-        let before = if progress.is_some() { Some(live.learned().try_clone(&blueprint)?) } else { None };
+        let before = if progress.is_some() { Some(live.save(&blueprint)?) } else { None };
         let fed = Progress::start(progress, data.len() as u64)
             .and_then(|mut progress| drive(live, &mut Show::new(data), &mut progress));
         if let (Err(_), Some(before)) = (&fed, &before) {
-            live.restore(before);
+            live.restore(before)?;
         }
         fed
     }
@@ -274,10 +281,14 @@ impl Session {
     /// `Memory`.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let learned = match &self.live {
-            Some(live) => live.learned(),
-            None => self.learned_of(&self.start),
+            Some(live) => live.save(&self.blueprint)?,
+            None => {
+                let mut at_start = Predictor::new(&self.blueprint)?;
+                at_start.restore(self.learned_of(&self.start))?;
+                at_start.save(&self.blueprint)?
+            }
         };
-        Ok(Snapshot::new(&self.identity, learned.try_clone(&self.blueprint)?))
+        Ok(Snapshot::new(&self.identity, learned))
     }
 
     /// Makes the live state what the snapshot holds.
@@ -286,8 +297,7 @@ impl Session {
     /// `Mismatch`, `Memory`.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let learned = snapshot.learned_for(&self.identity)?;
-        self.live()?.restore(learned);
-        Ok(())
+        self.live()?.restore(learned)
     }
 }
 

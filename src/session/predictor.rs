@@ -1,208 +1,208 @@
-//! A network, its state and its learning head: what the next byte will be, and what to make of it.
+//! What predicts: a network, a mix, or a mix with a network among its inputs. A byte goes through it as one symbol or as
+//! eight bits; whoever codes, measures or only shows bytes sees the same.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::adapt::{Head, Rule, Train};
-use crate::coder::{Distribution, Frequencies};
+use super::driver::Port;
+use super::network;
+use crate::coder::Bit;
 use crate::error::Result;
+use crate::mix::{BitView, Mix, Options};
 use crate::model::VOCAB;
-use crate::model::rwkv7::{Config, Scratch, State, Weights};
-use crate::numeric::buffer::{Rows, Vec16, flat};
-use crate::numeric::level::Level;
-use crate::numeric::simd::WIDTH;
 
-/// The byte that an empty stream is taken to follow.
-const PRIMING: u8 = 0;
+/// What a bit's probability is of.
+const BIT_TOTAL: u32 = 1 << 16;
 
-/// A network and how its head learns: immutable, shared.
+/// What is at work: one of them at least.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    /// The network.
-    pub weights: Arc<Weights>,
-    /// How the head learns.
-    pub rule: Rule,
+    /// A network and how its head learns.
+    pub network: Option<network::Blueprint>,
+    /// What is mixed, where anything is; without it bytes are coded as the network says.
+    pub mix: Option<Options>,
+}
+
+impl Blueprint {
+    /// How many bytes a predictor of this takes, without the network's weights; saturates.
+    pub fn bytes(&self) -> u64 {
+        let network = self.network.as_ref().map_or(0, |n| network::Predictor::bytes(n.weights.config(), n.rule.train));
+        network.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+    }
 }
 
 /// Everything that bytes have changed: two equal ones predict the same for ever.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Learned {
-    state: State,
-    /// What the head takes in for the next byte.
-    features: Rows,
-    head: Option<Head>,
+    /// No other has it, and it changes when the content does: who holds it has the same content.
+    number: u64,
+    network: Option<network::Learned>,
+    /// `None` before any byte, and where nothing is mixed: a fresh mix is cheaper made than copied.
+    mix: Option<Mix>,
+}
+
+/// A number that was not there before.
+fn new_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Learned {
-    /// The state before any byte.
-    ///
-    /// # Errors
-    /// `Memory`.
-    fn fresh(blueprint: &Blueprint) -> Result<Self> {
-        let config = blueprint.weights.config();
-        let head = match (blueprint.rule.train, blueprint.weights.head_panels()) {
-            (Train::None, _) => None,
-            (train, panels) => Some(Head::new(panels.expect("a head that is trained is held as f32"), train)?),
-        };
-        Ok(Self { state: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
-    }
-
-    /// A copy, where there is memory for it.
-    ///
-    /// # Errors
-    /// `Memory`.
-    pub fn try_clone(&self, blueprint: &Blueprint) -> Result<Self> {
-        let mut copy = Self::fresh(blueprint)?;
-        copy.copy_from(self);
-        Ok(copy)
-    }
-
-    /// Takes over another one of the same blueprint, without taking memory.
-    pub fn copy_from(&mut self, other: &Self) {
-        self.state.copy_from(&other.state);
-        self.features.row_mut(0).copy_from_slice(other.features.row(0));
-        if let (Some(to), Some(from)) = (&mut self.head, &other.head) {
-            to.copy_from(from);
-        }
-    }
-
-    /// Hashes all of it. A NaN counts as the same whatever its payload, which is the CPU's choice.
+    /// Shows all of it to a hash.
     pub fn hash(&self, hash: &mut Sha256) {
-        let mut add = |vectors: &[Vec16]| {
-            for v in vectors {
-                let bytes = v.0.map(|x| if x.is_nan() { f32::NAN } else { x }.to_le_bytes());
-                hash.update(bytes.as_flattened());
-            }
-        };
-        self.state.parts().into_iter().for_each(&mut add);
-        add(self.features.row(0));
-        if let Some(head) = &self.head {
-            let (parts, powers, wait) = head.parts();
-            parts.into_iter().for_each(&mut add);
-            hash.update(powers.map(f32::to_le_bytes).as_flattened());
-            hash.update(wait.to_le_bytes());
+        if let Some(network) = &self.network {
+            network.hash(hash);
         }
-    }
-
-    /// How many bytes it takes; saturates.
-    pub fn bytes(config: &Config, train: Train) -> u64 {
-        let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
-        config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)
+        if let Some(mix) = &self.mix {
+            // Small pieces: gathered, for a hash has its cost by call.
+            let mut gathered = Vec::with_capacity(1 << 12);
+            mix.visit(&mut |bytes| {
+                gathered.extend_from_slice(bytes);
+                if gathered.len() >= 1 << 12 {
+                    hash.update(&gathered);
+                    gathered.clear();
+                }
+            });
+            hash.update(&gathered);
+        }
     }
 }
 
 /// A predictor at work: it holds all the memory that it will need.
 #[derive(Debug)]
 pub struct Predictor {
-    blueprint: Blueprint,
-    level: Level,
-    learned: Learned,
-    scratch: Scratch,
-    logits: Rows,
-    frequencies: Frequencies,
-    /// Whether `frequencies` are those of `learned`.
-    current: bool,
+    network: Option<network::Predictor>,
+    mix: Option<Mix>,
+    /// What the mix started from, by its number.
+    origin: Option<u64>,
 }
 
 impl Predictor {
-    /// A predictor before any byte: primed.
+    /// A predictor before any byte.
     ///
     /// # Errors
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
-        let mut predictor = Self {
-            blueprint: blueprint.clone(),
-            level: Level::current(),
-            learned: Learned::fresh(blueprint)?,
-            scratch: Scratch::new(blueprint.weights.config(), 1)?,
-            logits: Rows::new(1, VOCAB)?,
-            frequencies: Frequencies::default(),
-            current: false,
-        };
-        predictor.step(PRIMING);
-        Ok(predictor)
+        Ok(Self {
+            network: blueprint.network.as_ref().map(network::Predictor::new).transpose()?,
+            mix: blueprint.mix.map(Mix::new).transpose()?,
+            origin: None,
+        })
     }
 
-    /// How many bytes one takes, without the network; saturates.
-    pub fn bytes(config: &Config, train: Train) -> u64 {
-        Learned::bytes(config, train).saturating_add(Scratch::bytes(config)).saturating_add(8 * VOCAB as u64)
+    /// What a predictor before any byte has learned.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn created(&mut self, blueprint: &Blueprint) -> Result<Learned> {
+        let number = new_number();
+        self.origin = Some(number);
+        Ok(Learned { number, network: self.saved_network(blueprint)?, mix: None })
     }
 
     /// Goes on with the CPU level that is allowed now.
     pub fn use_current_level(&mut self) {
-        self.level = Level::current();
+        if let Some(network) = &mut self.network {
+            network.use_current_level();
+        }
+        if let Some(mix) = &mut self.mix {
+            mix.use_current_level();
+        }
     }
 
-    /// What bytes have changed so far.
-    pub fn learned(&self) -> &Learned {
-        &self.learned
+    /// A copy of what bytes have changed so far.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn save(&self, blueprint: &Blueprint) -> Result<Learned> {
+        let mix = match &self.mix {
+            Some(mix) => {
+                let mut copy = Mix::new(*mix.options())?;
+                copy.copy_from(mix);
+                Some(copy)
+            }
+            None => None,
+        };
+        Ok(Learned { number: new_number(), network: self.saved_network(blueprint)?, mix })
+    }
+
+    fn saved_network(&self, blueprint: &Blueprint) -> Result<Option<network::Learned>> {
+        match (&self.network, &blueprint.network) {
+            (Some(network), Some(blueprint)) => network.learned().try_clone(blueprint).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same to where [`Predictor::save`] put one before, without taking memory.
+    pub fn save_to(&self, learned: &mut Learned) {
+        learned.number = new_number();
+        if let (Some(to), Some(from)) = (&mut learned.network, &self.network) {
+            to.copy_from(from.learned());
+        }
+        if let (Some(to), Some(from)) = (&mut learned.mix, &self.mix) {
+            to.copy_from(from);
+        }
     }
 
     /// Goes on from elsewhere, with the CPU level that is allowed now.
-    pub fn restore(&mut self, learned: &Learned) {
+    ///
+    /// # Errors
+    /// `Memory`: then the predictor is of no use until this succeeds.
+    pub fn restore(&mut self, learned: &Learned) -> Result<()> {
         self.use_current_level();
-        self.learned.copy_from(learned);
-        self.current = false;
-    }
-
-    /// The distribution of the next byte, as the coders use it.
-    pub fn frequencies(&mut self) -> &Frequencies {
-        if !self.current {
-            let Learned { features, head, .. } = &self.learned;
-            match head {
-                Some(head) => head.logits(self.level, features, &mut self.logits),
-                None => self.blueprint.weights.logits(self.level, features, &mut self.logits, &mut self.scratch),
+        if let (Some(to), Some(from)) = (&mut self.network, &learned.network) {
+            to.restore(from);
+        }
+        if let Some(mix) = &mut self.mix {
+            // After little text it is cheaper to go back.
+            if self.origin != Some(learned.number) || !mix.roll_back() {
+                self.origin = None;
+                match &learned.mix {
+                    Some(from) => mix.copy_from(from),
+                    None => *mix = Mix::new(*mix.options())?,
+                }
             }
-            self.frequencies.set(self.level, self.logits.row(0));
-            self.current = true;
         }
-        &self.frequencies
+        self.origin = Some(learned.number);
+        Ok(())
     }
 
-    /// Takes in a byte: learns from it where the rule says so, then steps.
-    pub fn observe(&mut self, byte: u8) {
-        if self.learned.head.as_ref().is_some_and(Head::learns_next) {
-            let error = error_of(self.frequencies(), byte);
-            self.learn(&error);
-        } else if self.learned.head.is_some() {
-            self.learn(&[Vec16::ZERO; VOCAB / WIDTH]);
+    /// Has a port's next byte coded, and learns from it.
+    pub fn exchange<P: Port>(&mut self, port: &mut P) {
+        let known = port.known();
+        let byte = match (&mut self.mix, &mut self.network) {
+            (Some(mix), network) => {
+                let view = network.as_mut().map(|n| BitView::new(n.frequencies()));
+                // The bits so far, with a leading 1.
+                let mut partial = 1u32;
+                while partial < 1 << 8 {
+                    let bit = Bit { ones: mix.predict(view.as_ref()), total: BIT_TOTAL };
+                    let left = 7 - partial.ilog2();
+                    let bit = port.symbol(&bit, u32::from(known) >> left & 1);
+                    mix.update(bit);
+                    partial = partial << 1 | bit;
+                }
+                partial as u8
+            }
+            (None, Some(network)) if P::ASKS => port.symbol(network.frequencies(), known.into()) as u8,
+            (None, _) => known,
+        };
+        port.done(byte);
+        if let Some(network) = &mut self.network {
+            network.observe(byte);
         }
-        self.step(byte);
     }
 
-    fn learn(&mut self, error: &[Vec16; VOCAB / WIDTH]) {
-        let Learned { features, head, .. } = &mut self.learned;
-        if let Some(head) = head {
-            head.learn(self.level, &self.blueprint.rule, error, features.row(0));
-        }
-    }
-
-    fn step(&mut self, byte: u8) {
-        self.blueprint.weights.step(self.level, &[byte], &mut self.learned.state, &mut self.scratch);
-        self.learned.features.row_mut(0).copy_from_slice(self.scratch.features().row(0));
-        self.current = false;
-    }
-
-    /// The probabilities of all bytes, as the coders use them.
+    /// The probabilities of all bytes, as the coders would use them.
     pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
-        let frequencies = self.frequencies();
-        out.copy_from_slice(flat(&probabilities(frequencies)));
+        match (&mut self.mix, &mut self.network) {
+            (Some(mix), network) => {
+                let view = network.as_mut().map(|n| BitView::new(n.frequencies()));
+                mix.probabilities(view.as_ref(), out);
+            }
+            (None, Some(network)) => network.probabilities(out),
+            (None, None) => out.fill(1.0 / VOCAB as f32),
+        }
     }
-}
-
-/// Each byte's frequency over the total: `float(frequency) * (1 / float(total))`.
-fn probabilities(frequencies: &Frequencies) -> [Vec16; VOCAB / WIDTH] {
-    let scale = 1.0 / frequencies.total() as f32;
-    std::array::from_fn(|row| {
-        Vec16(std::array::from_fn(|i| frequencies.weight((row * WIDTH + i) as u8) as f32 * scale))
-    })
-}
-
-/// Target minus probability: the gradient of the byte's log-probability in the logits.
-fn error_of(frequencies: &Frequencies, byte: u8) -> [Vec16; VOCAB / WIDTH] {
-    let mut error = probabilities(frequencies).map(|v| Vec16(v.0.map(|p| 0.0 - p)));
-    let target = &mut error[usize::from(byte) / WIDTH].0[usize::from(byte) % WIDTH];
-    *target += 1.0;
-    error
 }

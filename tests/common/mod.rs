@@ -16,6 +16,11 @@ pub const FROZEN: &str = "cfg:hidden=64,layers=2,intermediate=48,head_size=32,de
 pub const ALICE: &[u8] = include_bytes!("../data/alice29.txt");
 pub const WEIGHTS: &[u8] = include_bytes!("../data/rwkv7-tiny.safetensors");
 
+/// A mix with this network among its inputs.
+pub fn mixed_with(network: &str) -> String {
+    format!("mix:neural=({network}),mem=1M")
+}
+
 /// Bytes that no method predicts.
 pub fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut random = ::gptz::numeric::random::Random::new(seed, "noise");

@@ -32,6 +32,10 @@ struct test {
 
 static const struct test tests[] = {
     {"default", NULL, NULL, 1000, 0, {0}},
+    {"level1-stored", "level:1", NULL, 1500, 5000, {GPTZ_PARAM_BLOCK_LOG, 12, 0}},
+    {"mix-neural", "mix:neural=(" SMALL "train=adam,lr=0.004),mem=1M", NULL, 1000, 0, {0}},
+    {"network", "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam",
+     NULL, 1000, 0, {0}},
     {"default-rans", NULL, NULL, 700, 0, {GPTZ_PARAM_CODER, GPTZ_CODER_RANS, 0}},
     {"adam-stored", SMALL "train=adam,lr=0.004", NULL, 1500, 5000, {GPTZ_PARAM_BLOCK_LOG, 12, 0}},
     {"adam-v2", SMALL "train=adam,lr=0.01,stride=2", NULL, 1500, 0, {GPTZ_PARAM_FORMAT, 2, 0}},

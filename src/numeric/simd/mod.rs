@@ -58,10 +58,13 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
 
     fn splat_i(self, x: i32) -> Self::I;
+    fn load_i(self, x: &[i32; WIDTH]) -> Self::I;
     fn store_i(self, v: Self::I, to: &mut [i32; WIDTH]);
+    /// The low 32 bits of the products.
+    fn mul_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl23(self, v: Self::I) -> Self::I;
-    /// Arithmetic: the sign is kept.
-    fn shr23(self, v: Self::I) -> Self::I;
+    /// Arithmetic, by N bits: the sign is kept.
+    fn shr<const N: u32>(self, v: Self::I) -> Self::I;
     /// IEEE conversion, to nearest even.
     fn to_float(self, v: Self::I) -> Self::F;
     fn as_int(self, v: Self::F) -> Self::I;
@@ -87,6 +90,14 @@ pub(crate) trait Simd: Copy {
         let mut out = Vec16::ZERO;
         self.store(v, &mut out);
         out.0
+    }
+
+    /// The sum of sixteen integers, wrapping.
+    #[inline(always)]
+    fn sum_i(self, v: Self::I) -> i32 {
+        let mut lanes = [0; WIDTH];
+        self.store_i(v, &mut lanes);
+        lanes.iter().fold(0i32, |a, b| a.wrapping_add(*b))
     }
 
     /// The sum of sixteen lanes by the contract's fixed tree: halves are added until one is left.

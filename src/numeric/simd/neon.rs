@@ -114,6 +114,15 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         unsafe { I128([vdupq_n_s32(x); 4]) }
     }
     #[inline(always)]
+    fn load_i(self, x: &[i32; WIDTH]) -> I128 {
+        let (quarters, _) = x.as_chunks::<4>();
+        unsafe { I128(from_fn(|i| vld1q_s32(quarters[i].as_ptr()))) }
+    }
+    #[inline(always)]
+    fn mul_i(self, a: I128, b: I128) -> I128 {
+        unsafe { I128(from_fn(|i| vmulq_s32(a.0[i], b.0[i]))) }
+    }
+    #[inline(always)]
     fn store_i(self, v: I128, to: &mut [i32; WIDTH]) {
         let (quarters, _) = to.as_chunks_mut::<4>();
         for (quarter, v) in quarters.iter_mut().zip(v.0) {
@@ -125,8 +134,8 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         unsafe { I128(v.0.map(|v| vshlq_n_s32::<23>(v))) }
     }
     #[inline(always)]
-    fn shr23(self, v: I128) -> I128 {
-        unsafe { I128(v.0.map(|v| vshrq_n_s32::<23>(v))) }
+    fn shr<const N: u32>(self, v: I128) -> I128 {
+        unsafe { I128(v.0.map(|v| vshlq_s32(v, vdupq_n_s32(-(N as i32))))) }
     }
     #[inline(always)]
     fn to_float(self, v: I128) -> F128 {
@@ -182,6 +191,10 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         unsafe { I128(from_fn(|i| if DOT { acc[i] } else { vpaddq_s32(acc[2 * i], acc[2 * i + 1]) })) }
     }
 
+    #[inline(always)]
+    fn sum_i(self, v: I128) -> i32 {
+        unsafe { vaddvq_s32(vaddq_s32(vaddq_s32(v.0[0], v.0[1]), vaddq_s32(v.0[2], v.0[3]))) }
+    }
     #[inline(always)]
     fn tree_sum(self, v: F128) -> f32 {
         unsafe { rest_of_the_tree(v.0, |a, b| vaddq_f32(a, b)) }

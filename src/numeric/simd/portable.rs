@@ -61,6 +61,14 @@ impl Simd for Portable {
         i32x16::splat(x)
     }
     #[inline(always)]
+    fn load_i(self, x: &[i32; WIDTH]) -> i32x16 {
+        i32x16::new(*x)
+    }
+    #[inline(always)]
+    fn mul_i(self, a: i32x16, b: i32x16) -> i32x16 {
+        a * b
+    }
+    #[inline(always)]
     fn store_i(self, v: i32x16, to: &mut [i32; WIDTH]) {
         *to = v.to_array();
     }
@@ -69,8 +77,8 @@ impl Simd for Portable {
         v << 23
     }
     #[inline(always)]
-    fn shr23(self, v: i32x16) -> i32x16 {
-        v >> 23
+    fn shr<const N: u32>(self, v: i32x16) -> i32x16 {
+        v >> N
     }
     #[inline(always)]
     fn to_float(self, v: i32x16) -> f32x16 {

@@ -92,6 +92,15 @@ macro_rules! rest_of_the_tree {
     };
 }
 
+/// The sum of eight integers, wrapping.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_of_eight_i(v: __m256i) -> i32 {
+    let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+    let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b11_10_11_10>(v));
+    _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b01>(v)))
+}
+
 rest_of_the_tree!(sum_of_eight, _mm_add_ps);
 rest_of_the_tree!(max_of_eight, _mm_max_ps);
 
@@ -150,6 +159,15 @@ impl Simd for Avx2 {
         unsafe { I256(_mm256_set1_epi32(x), _mm256_set1_epi32(x)) }
     }
     #[inline(always)]
+    fn load_i(self, x: &[i32; WIDTH]) -> I256 {
+        let p = x.as_ptr().cast::<__m256i>();
+        unsafe { I256(_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))) }
+    }
+    #[inline(always)]
+    fn mul_i(self, a: I256, b: I256) -> I256 {
+        unsafe { I256(_mm256_mullo_epi32(a.0, b.0), _mm256_mullo_epi32(a.1, b.1)) }
+    }
+    #[inline(always)]
     fn store_i(self, v: I256, to: &mut [i32; WIDTH]) {
         let p = to.as_mut_ptr().cast::<__m256i>();
         unsafe {
@@ -162,8 +180,11 @@ impl Simd for Avx2 {
         unsafe { I256(_mm256_slli_epi32::<23>(v.0), _mm256_slli_epi32::<23>(v.1)) }
     }
     #[inline(always)]
-    fn shr23(self, v: I256) -> I256 {
-        unsafe { I256(_mm256_srai_epi32::<23>(v.0), _mm256_srai_epi32::<23>(v.1)) }
+    fn shr<const N: u32>(self, v: I256) -> I256 {
+        unsafe {
+            let n = _mm256_set1_epi32(N as i32);
+            I256(_mm256_srav_epi32(v.0, n), _mm256_srav_epi32(v.1, n))
+        }
     }
     #[inline(always)]
     fn to_float(self, v: I256) -> F256 {
@@ -216,6 +237,10 @@ impl Simd for Avx2 {
                 _mm256_add_epi32(acc[3], _mm256_madd_epi16(w[3], x)),
             ]
         }
+    }
+    #[inline(always)]
+    fn sum_i(self, v: I256) -> i32 {
+        unsafe { sum_of_eight_i(_mm256_add_epi32(v.0, v.1)) }
     }
     #[inline(always)]
     fn tree_sum(self, v: F256) -> f32 {
@@ -285,6 +310,14 @@ impl Simd for Avx512 {
         unsafe { I512(_mm512_set1_epi32(x)) }
     }
     #[inline(always)]
+    fn load_i(self, x: &[i32; WIDTH]) -> I512 {
+        unsafe { I512(_mm512_loadu_si512(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn mul_i(self, a: I512, b: I512) -> I512 {
+        unsafe { I512(_mm512_mullo_epi32(a.0, b.0)) }
+    }
+    #[inline(always)]
     fn store_i(self, v: I512, to: &mut [i32; WIDTH]) {
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v.0) }
     }
@@ -293,8 +326,8 @@ impl Simd for Avx512 {
         unsafe { I512(_mm512_slli_epi32::<23>(v.0)) }
     }
     #[inline(always)]
-    fn shr23(self, v: I512) -> I512 {
-        unsafe { I512(_mm512_srai_epi32::<23>(v.0)) }
+    fn shr<const N: u32>(self, v: I512) -> I512 {
+        unsafe { I512(_mm512_srai_epi32::<N>(v.0)) }
     }
     #[inline(always)]
     fn to_float(self, v: I512) -> F512 {
@@ -331,6 +364,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot(self, acc: __m512i, w: __m512i, group: u64) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(group as u32 as i32), w) }
+    }
+    #[inline(always)]
+    fn sum_i(self, v: I512) -> i32 {
+        unsafe { sum_of_eight_i(_mm256_add_epi32(_mm512_castsi512_si256(v.0), _mm512_extracti64x4_epi64::<1>(v.0))) }
     }
     #[inline(always)]
     fn tree_sum(self, v: F512) -> f32 {

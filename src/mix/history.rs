@@ -1,0 +1,139 @@
+//! Bit histories in a byte: what followed a context so far, as two bounded counts and the last bit (the nonstationary
+//! states of PAQ, Mahoney 2005; ZPAQ's specification has the same idea with other bounds).
+//!
+//! A bit adds to its own count and, where the other count is above 2, takes from that one: what was seen lately counts
+//! for more. Pairs that are not among the 255 fall back to the nearest one that is.
+
+use std::sync::OnceLock;
+
+/// A history that saw nothing.
+pub(crate) const EMPTY: u8 = 0;
+
+/// For a smaller count of i, the largest that the other may be.
+const BOUND: [u8; 6] = [40, 40, 20, 10, 7, 5];
+
+/// What a count falls to when the other bit comes.
+const fn discounted(n: u8) -> u8 {
+    match n {
+        0..=2 => n,
+        3 => 2,
+        4..=5 => 3,
+        6..=8 => 4,
+        9..=14 => 5,
+        _ => 6,
+    }
+}
+
+/// One history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct History {
+    /// How often 0 and 1 came.
+    n: [u8; 2],
+    last: u8,
+}
+
+impl History {
+    /// The last bit is held where both bits were seen.
+    fn canonical(self) -> Self {
+        let last = match self.n {
+            [0, 0] => 0,
+            [_, 0] => 0,
+            [0, _] => 1,
+            _ => self.last,
+        };
+        Self { last, ..self }
+    }
+
+    fn allowed(self) -> bool {
+        let (small, large) = (self.n[0].min(self.n[1]), self.n[0].max(self.n[1]));
+        BOUND.get(usize::from(small)).is_some_and(|bound| large <= *bound)
+    }
+
+    fn then(self, bit: u8) -> Self {
+        let (own, other) = (usize::from(bit), usize::from(1 - bit));
+        let mut next = self;
+        next.last = bit;
+        next.n[other] = discounted(next.n[other]);
+        next.n[own] += 1;
+        while !next.allowed() {
+            let larger = usize::from(next.n[1] > next.n[0]);
+            next.n[larger] -= 1;
+        }
+        next.canonical()
+    }
+}
+
+/// All states and where bits lead from them.
+#[derive(Debug)]
+pub(crate) struct Histories {
+    next: Box<[[u8; 2]; 256]>,
+    states: Vec<History>,
+}
+
+impl Histories {
+    /// The table, made when it is first asked for.
+    pub(crate) fn get() -> &'static Self {
+        static TABLE: OnceLock<Histories> = OnceLock::new();
+        TABLE.get_or_init(Self::make)
+    }
+
+    fn make() -> Self {
+        let mut states = vec![History { n: [0, 0], last: 0 }];
+        let mut open = 0;
+        while let Some(state) = states.get(open).copied() {
+            for next in [state.then(0), state.then(1)] {
+                if !states.contains(&next) {
+                    states.push(next);
+                }
+            }
+            open += 1;
+        }
+        // By total, so that a larger number has seen more: what is replaced in a table goes by it.
+        states.sort_by_key(|s| (s.n[0] + s.n[1], s.n[1], s.last));
+        assert!(states.len() <= 256);
+        let number = |s: History| states.iter().position(|t| *t == s).expect("a state leads to a state") as u8;
+        let mut next = Box::new([[EMPTY; 2]; 256]);
+        for (from, state) in states.iter().enumerate() {
+            next[from] = [number(state.then(0)), number(state.then(1))];
+        }
+        Self { next, states }
+    }
+
+    /// The state after a bit.
+    #[inline(always)]
+    pub(crate) fn next(&self, state: u8, bit: u32) -> u8 {
+        self.next[usize::from(state)][bit as usize & 1]
+    }
+
+    /// A first guess of how likely 1 is after this history, of 65536.
+    pub(crate) fn guess(&self, state: u8) -> u32 {
+        let [zeros, ones] = self.states.get(usize::from(state)).map_or([0, 0], |s| s.n.map(u32::from));
+        // Deterministic histories are more so than counts say.
+        let (zeros, ones) = (zeros * 4 + 1, ones * 4 + 1);
+        (ones << 16) / (zeros + ones)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_holds_every_history_and_the_empty_one_is_first() {
+        let table = Histories::get();
+        assert_eq!(table.states[usize::from(EMPTY)].n, [0, 0]);
+        assert!((200..=256).contains(&table.states.len()), "{}", table.states.len());
+        assert!(table.states.iter().all(|s| s.allowed() && s.canonical() == *s));
+        let total = |s: &History| s.n[0] + s.n[1];
+        assert!(table.states.is_sorted_by_key(total));
+    }
+
+    #[test]
+    fn what_was_seen_lately_counts() {
+        let table = Histories::get();
+        let after = |bits: &str| bits.bytes().fold(EMPTY, |s, b| table.next(s, u32::from(b - b'0')));
+        assert_ne!(after("01"), after("10"));
+        assert!(table.guess(after("1111")) > 60_000 && table.guess(after("0000")) < 6_000);
+        assert!(table.guess(after("111111110000")) < 1 << 15, "four zeros outweigh eight ones before");
+    }
+}

@@ -1,0 +1,227 @@
+//! Logistic mixing (Mahoney 2005): stretched probabilities are weighted, summed and squashed; each weight moves by its
+//! input times the error. Several sets of weights, each chosen by a small context of its own, and a second, smaller mixer
+//! over what they answer. Fixed point throughout: sums are exact, so that no order of adding can be seen in them.
+
+use super::logistic::{LIMIT, Logistic, ONE};
+use super::undo::Undo;
+use crate::error::Result;
+use crate::numeric::buffer::filled;
+use crate::numeric::simd::Simd;
+
+/// How many sets of weights.
+pub(crate) const SETS: usize = 7;
+/// Inputs come in whole lines.
+const LINE: usize = 16;
+/// The most inputs. Sums and weights wrap where they grow out of bounds: that costs bits, on every CPU the same ones. With
+/// stretched values below 2^11.5 and weights below 6, cut to 11 bits behind the point, they do not.
+pub(crate) const MAX_INPUTS: usize = 64;
+
+const WEIGHT_ONE: i32 = 1 << 16;
+const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
+/// Weights lose these bits when they multiply.
+const CUT: u32 = 5;
+/// Of the second mixer's steps.
+const LAST_RATE: i32 = 100;
+
+/// Sixteen inputs, or their weights.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([i32; LINE]);
+
+/// Both layers.
+#[derive(Debug)]
+pub(crate) struct Mixer {
+    /// Lines in use.
+    width: usize,
+    weights: Vec<Line>,
+    /// Where each set's rows begin.
+    first: [usize; SETS],
+    last_weights: Vec<[i32; SETS]>,
+    now: Now,
+    /// Lines of rows before they were first trained.
+    undo: Undo<Line>,
+    last_undo: Undo<[i32; SETS]>,
+    /// Whether each line has been noted.
+    noted: Vec<bool>,
+}
+
+/// The bit at work.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    inputs: [Line; MAX_INPUTS / LINE],
+    /// Where each set's row begins.
+    chosen: [usize; SETS],
+    /// What each set answered.
+    stretched: [i32; SETS],
+    last_chosen: usize,
+    last_answer: i32,
+}
+
+/// All that a bit changes: to try one and go back.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    now: Now,
+    rows: [[Line; MAX_INPUTS / LINE]; SETS],
+    last: [i32; SETS],
+}
+
+/// Sixteen sums of products at a time.
+#[inline(always)]
+fn dot<S: Simd>(s: S, row: &[Line], inputs: &[Line]) -> i32 {
+    let mut sums = s.splat_i(0);
+    for (w, x) in row.iter().zip(inputs) {
+        sums = sums + s.mul_i(s.shr::<CUT>(s.load_i(&w.0)), s.load_i(&x.0));
+    }
+    s.sum_i(sums)
+}
+
+/// Each weight moves by its input times the error, of 2^14.
+#[inline(always)]
+fn train<S: Simd>(s: S, row: &mut [Line], inputs: &[Line], error: i32) {
+    let error = s.splat_i(error);
+    for (w, x) in row.iter_mut().zip(inputs) {
+        let step = s.shr::<14>(s.mul_i(s.load_i(&x.0), error) + s.splat_i(1 << 13));
+        s.store_i(s.load_i(&w.0) + step, &mut w.0);
+    }
+}
+
+impl Mixer {
+    /// Sets with so many `contexts` each; the second mixer has `last_contexts`. Weights of the first `used` inputs start
+    /// at `weight` of 65536.
+    pub(crate) fn new(contexts: [usize; SETS], last_contexts: usize, used: usize, weight: i32) -> Result<Self> {
+        assert!(used <= MAX_INPUTS);
+        let width = used.div_ceil(LINE);
+        let mut first = [0; SETS];
+        let mut total = 0;
+        for (first, n) in first.iter_mut().zip(contexts) {
+            *first = total;
+            total += n * width;
+        }
+        let mut weights = filled(total, Line([weight; LINE]), "mixer weights")?;
+        if !used.is_multiple_of(LINE) {
+            weights.iter_mut().skip(width - 1).step_by(width).for_each(|line| line.0[used % LINE..].fill(0));
+        }
+        Ok(Self {
+            undo: Undo::default(),
+            last_undo: Undo::default(),
+            noted: filled(total, false, "mixer weights")?,
+            width,
+            weights,
+            first,
+            last_weights: filled(last_contexts, [WEIGHT_ONE / SETS as i32; SETS], "mixer weights")?,
+            now: Now {
+                inputs: [Line([0; LINE]); MAX_INPUTS / LINE],
+                chosen: first,
+                stretched: [0; SETS],
+                last_chosen: 0,
+                last_answer: ONE / 2,
+            },
+        })
+    }
+
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.weights.copy_from_slice(&other.weights);
+        self.last_weights.copy_from_slice(&other.last_weights);
+    }
+
+    /// A log of changes begins.
+    pub(crate) fn begin(&mut self) {
+        self.undo.begin();
+        self.last_undo.begin();
+        self.noted.fill(false);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.undo.stop();
+        self.last_undo.stop();
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.undo.is_whole() && self.last_undo.is_whole()
+    }
+
+    /// Back to where the log began.
+    pub(crate) fn roll_back(&mut self) {
+        self.undo.go_back(|at, line| self.weights[at] = line);
+        self.last_undo.go_back(|at, weights| self.last_weights[at] = weights);
+        self.noted.fill(false);
+    }
+
+    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
+        let weights = self.weights.iter().flat_map(|line| &line.0);
+        weights.chain(self.last_weights.iter().flatten()).for_each(|w| add(&w.to_le_bytes()));
+    }
+
+    /// Before [`Mixer::update`].
+    pub(crate) fn save(&self) -> Saved {
+        let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
+        Saved { now: self.now, rows: self.now.chosen.map(row), last: self.last_weights[self.now.last_chosen] }
+    }
+
+    pub(crate) fn go_back(&mut self, saved: &Saved) {
+        self.now = saved.now;
+        for (at, row) in self.now.chosen.into_iter().zip(&saved.rows) {
+            self.weights[at..at + self.width].copy_from_slice(&row[..self.width]);
+        }
+        self.last_weights[self.now.last_chosen] = saved.last;
+    }
+
+    /// The stretched probability of 1, from the inputs, under these contexts.
+    #[inline(always)]
+    pub(crate) fn mix<S: Simd>(
+        &mut self,
+        s: S,
+        inputs: &[i32; MAX_INPUTS],
+        contexts: [usize; SETS],
+        last: usize,
+    ) -> i32 {
+        let now = &mut self.now;
+        for (line, x) in now.inputs.iter_mut().zip(inputs.as_chunks::<LINE>().0) {
+            line.0 = *x;
+        }
+        for ((chosen, first), context) in now.chosen.iter_mut().zip(self.first).zip(contexts) {
+            *chosen = first + context * self.width;
+        }
+        let inputs = &now.inputs[..self.width];
+        now.stretched = now.chosen.map(|at| {
+            let sum = dot(s, &self.weights[at..at + inputs.len()], inputs);
+            (sum >> (16 - CUT)).clamp(-LIMIT, LIMIT)
+        });
+        now.last_chosen = last;
+        let products = self.last_weights[last].iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
+        let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
+        now.last_answer = Logistic::get().squash(t);
+        t
+    }
+
+    /// Learns from the bit that came; `rate` is of the first layer's steps.
+    #[inline(always)]
+    pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
+        if self.undo.is_whole() {
+            self.note();
+        }
+        let (logistic, now) = (Logistic::get(), &self.now);
+        let target = if bit != 0 { ONE - 1 } else { 0 };
+        let inputs = &now.inputs[..self.width];
+        for (at, t) in now.chosen.into_iter().zip(now.stretched) {
+            let error = ((target - logistic.squash(t)) * rate) >> 12;
+            train(s, &mut self.weights[at..at + inputs.len()], inputs, error);
+        }
+        let error = ((target - now.last_answer) * LAST_RATE) >> 12;
+        for (w, t) in self.last_weights[now.last_chosen].iter_mut().zip(now.stretched) {
+            *w = (*w + ((t * error + (1 << 13)) >> 14)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
+        }
+    }
+
+    /// Notes the rows at work, where that was not done since the log began.
+    fn note(&mut self) {
+        for first in self.now.chosen {
+            for at in first..first + self.width {
+                if !std::mem::replace(&mut self.noted[at], true) {
+                    self.undo.note(at, self.weights[at]);
+                }
+            }
+        }
+        self.last_undo.note(self.now.last_chosen, self.last_weights[self.now.last_chosen]);
+    }
+}

@@ -1,0 +1,510 @@
+//! Cheap predictors that learn as they go, and the mixer that weighs them: bit by bit, in integers alone.
+//!
+//! The design is PAQ's (Mahoney 2005, "Adaptive Weighing of Context Models for Lossless Data Compression") in its later,
+//! lighter forms: bit histories in hashed slots, adaptive maps from a history to a probability, a match model, logistic
+//! mixing in two layers, adaptive probability maps at the end. What a network says of the next byte is one more input.
+
+mod bits;
+mod contexts;
+mod history;
+mod logistic;
+mod maps;
+mod matches;
+mod mixer;
+mod slots;
+mod undo;
+
+pub use self::bits::BitView;
+use self::contexts::{Kinds, MAX_CONTEXTS, Text, hash};
+use self::history::Histories;
+use self::logistic::{Logistic, ONE};
+use self::maps::{Adaptive, Apm, SavedPoint};
+use self::matches::{Follow, Match};
+use self::mixer::{MAX_INPUTS, Mixer, SETS, Saved as SavedMixer};
+use self::slots::{LINE, Slots};
+use self::undo::{MOST_BYTES, Undo};
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::numeric::buffer::{filled, zeroed};
+use crate::numeric::level::{Kernel, Level};
+use crate::numeric::simd::Simd;
+
+/// Orders 0 and 1, not hashed: each a fast and a slow probability of 16 bits.
+const DIRECT: usize = 2;
+/// Shifts of their steps.
+const DIRECT_RATES: [u32; 2] = [4, 6];
+/// Cells hold their probability with this bit changed, so that zeros are one half.
+const HALF: u16 = 1 << 15;
+/// A history's probability counts up to this.
+const HISTORY_LIMIT: u32 = 127;
+/// The minimum lengths of the two matches, and how many positions each keeps in mind, as logarithms.
+const MATCHES: [(u32, u32); 2] = [(20, 16), (6, 18)];
+/// Contexts of the last map, hashed, as a logarithm.
+const APM_LOG: u32 = 16;
+/// Shift of the maps' steps.
+const APM_RATE: u32 = 4;
+/// First weights, of 65536: inputs agree too much for more.
+const FIRST_WEIGHT: i32 = (1 << 16) / 17;
+/// Steps of how sure the network is.
+const SURE: usize = 12;
+
+/// What is mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether a network says something too.
+    pub neural: bool,
+    /// Orders go from 0 to this one, 2 to 8.
+    pub highest_order: u8,
+    /// Words as contexts.
+    pub words: bool,
+    /// A model of long repeats.
+    pub matches: bool,
+    /// Skips, columns, fields, and what followed before.
+    pub sparse: bool,
+    /// The tables of hashed contexts take 2^this bytes, 16 to 30.
+    pub log: u8,
+}
+
+impl Options {
+    /// The window of the text takes a quarter of the tables, at most 16 MiB.
+    fn window_log(&self) -> u32 {
+        u32::from(self.log - 2).min(24)
+    }
+
+    /// How many bytes a [`Mix`] takes; saturates.
+    pub fn bytes(&self) -> u64 {
+        // Measured, rounded up: mixers, maps, matches and direct tables together.
+        const REST: u64 = 13 << 20;
+        (1u64 << self.log) + (1u64 << self.window_log()) + REST
+    }
+}
+
+/// Predicts bits. A fresh one knows nothing.
+#[derive(Debug)]
+pub struct Mix {
+    options: Options,
+    level: Level,
+    text: Text,
+    slots: Slots,
+    /// How many contexts there are.
+    contexts: usize,
+    /// What follows a history, by context.
+    maps: Vec<[Adaptive; 256]>,
+    direct: [Vec<[u16; 2]>; DIRECT],
+    matches: Option<[Match; 2]>,
+    mixer: Mixer,
+    apms: [Apm; 3],
+    now: Now,
+    /// Bits so far, while they count for the rate.
+    seen: u32,
+    log: Log,
+}
+
+/// Where a log of changes began; the tables have their own.
+#[derive(Debug)]
+struct Log {
+    /// How many bytes more it covers.
+    left: u32,
+    maps: Vec<[Adaptive; 256]>,
+    direct: [Undo<[u16; 2]>; DIRECT],
+    now: Now,
+    seen: u32,
+}
+
+/// The bit at work.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    /// The bits of this byte so far, with a leading 1.
+    partial: u32,
+    /// How many.
+    bits: u32,
+    hashes: [u32; MAX_CONTEXTS],
+    /// Where each context's histories of this nibble lie.
+    at: [usize; MAX_CONTEXTS],
+    /// The histories of this bit.
+    states: [u8; MAX_CONTEXTS],
+    direct_at: [usize; DIRECT],
+}
+
+/// All that a bit changes: to try one and go back.
+struct Saved {
+    now: Now,
+    seen: u32,
+    maps: [Adaptive; MAX_CONTEXTS],
+    histories: [u8; MAX_CONTEXTS],
+    lines: Vec<(usize, [u8; LINE])>,
+    direct: [[u16; 2]; DIRECT],
+    matches: Option<[(Follow, Adaptive); 2]>,
+    mixer: SavedMixer,
+    apms: [SavedPoint; 3],
+}
+
+impl Mix {
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(options: Options) -> Result<Self> {
+        let kinds = Kinds { highest_order: options.highest_order.into(), words: options.words, sparse: options.sparse };
+        let text = Text::new(kinds, options.window_log())?;
+        let mut hashes = [0; MAX_CONTEXTS];
+        let contexts = text.contexts(&mut hashes);
+        let histories = Histories::get();
+        let fresh: [Adaptive; 256] = std::array::from_fn(|s| Adaptive::new(histories.guess(s as u8)));
+        let [long, short] = MATCHES;
+        let matches =
+            if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
+        let sets = [256, 256 * 8, 256, 2 * 16 * 8, 10 * 10, 256, if options.neural { SURE * 8 } else { 1 }];
+        let inputs = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches) + 2 * usize::from(options.neural) + 1;
+        let now = Now {
+            partial: 1,
+            bits: 0,
+            hashes,
+            at: [0; MAX_CONTEXTS],
+            states: [0; MAX_CONTEXTS],
+            direct_at: [0; DIRECT],
+        };
+        let maps = filled(contexts, fresh, "context maps")?;
+        let mut mix = Self {
+            log: Log {
+                left: 0,
+                maps: filled(contexts, fresh, "context maps")?,
+                direct: [Undo::default(), Undo::default()],
+                now,
+                seen: 0,
+            },
+            options,
+            level: Level::current(),
+            text,
+            slots: Slots::new(options.log.into())?,
+            contexts,
+            maps,
+            direct: [zeroed(1 << 8, "order 0")?, zeroed(1 << 16, "order 1")?],
+            matches,
+            mixer: Mixer::new(sets, 256, inputs, FIRST_WEIGHT)?,
+            apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
+            now,
+            seen: 0,
+        };
+        mix.find_slots(0);
+        mix.begin();
+        Ok(mix)
+    }
+
+    /// What is mixed.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Goes on with the CPU level that is allowed now.
+    pub fn use_current_level(&mut self) {
+        self.level = Level::current();
+    }
+
+    /// Takes over another one of the same options, at a byte's start, without taking memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        debug_assert!(self.options == other.options && other.now.bits == 0);
+        self.text.copy_from(&other.text);
+        self.slots.copy_from(&other.slots);
+        self.maps.copy_from_slice(&other.maps);
+        for (to, from) in self.direct.iter_mut().zip(&other.direct) {
+            to.copy_from_slice(from);
+        }
+        for (to, from) in self.matches.iter_mut().flatten().zip(other.matches.iter().flatten()) {
+            to.copy_from(from);
+        }
+        self.mixer.copy_from(&other.mixer);
+        for (to, from) in self.apms.iter_mut().zip(&other.apms) {
+            to.copy_from(from);
+        }
+        (self.now, self.seen) = (other.now, other.seen);
+        self.begin();
+    }
+
+    /// A log of changes begins, at a byte's start.
+    fn begin(&mut self) {
+        self.text.begin();
+        self.slots.begin(&self.now.at[..self.contexts]);
+        self.mixer.begin();
+        self.matches.iter_mut().flatten().for_each(Match::begin);
+        self.apms.iter_mut().for_each(|apm| apm.undo.begin());
+        let log = &mut self.log;
+        log.direct.iter_mut().for_each(Undo::begin);
+        log.maps.copy_from_slice(&self.maps);
+        (log.left, log.now, log.seen) = (MOST_BYTES, self.now, self.seen);
+    }
+
+    fn stop(&mut self) {
+        self.text.stop();
+        self.slots.stop();
+        self.mixer.stop();
+        self.matches.iter_mut().flatten().for_each(Match::stop);
+        self.apms.iter_mut().for_each(|apm| apm.undo.stop());
+        self.log.direct.iter_mut().for_each(Undo::stop);
+    }
+
+    /// Goes back to where it was when it was made or last copied, if it took in so little that it kept a log of it; tells
+    /// whether it did. At a cost in proportion to what it took in.
+    #[must_use]
+    pub fn roll_back(&mut self) -> bool {
+        let whole = self.text.is_whole()
+            && self.slots.is_whole()
+            && self.mixer.is_whole()
+            && self.matches.iter().flatten().all(Match::is_whole)
+            && self.apms.iter().all(|apm| apm.undo.is_whole())
+            && self.log.direct.iter().all(Undo::is_whole);
+        if whole {
+            self.text.roll_back();
+            self.slots.roll_back();
+            self.mixer.roll_back();
+            self.matches.iter_mut().flatten().for_each(Match::roll_back);
+            self.apms.iter_mut().for_each(Apm::roll_back);
+            let log = &mut self.log;
+            for (table, undo) in self.direct.iter_mut().zip(&mut log.direct) {
+                undo.go_back(|at, cell| table[at] = cell);
+            }
+            self.maps.copy_from_slice(&log.maps);
+            (self.now, self.seen) = (log.now, log.seen);
+            self.begin();
+        }
+        whole
+    }
+
+    /// Shows a hash all that bytes have changed, at a byte's start.
+    pub fn visit(&self, add: &mut dyn FnMut(&[u8])) {
+        self.text.visit(add);
+        self.slots.visit(add);
+        self.maps.iter().flatten().for_each(|p| add(&p.to_bytes()));
+        self.direct.iter().flatten().flatten().for_each(|p| add(&p.to_le_bytes()));
+        self.matches.iter().flatten().for_each(|m| m.visit(add));
+        self.mixer.visit(add);
+        self.apms.iter().for_each(|apm| apm.visit(add));
+        add(&self.seen.to_le_bytes());
+    }
+
+    /// How likely the next bit is 1, of 65536: never 0, never 65536. `neural` is what the network says of it, where there
+    /// is one. Each bit is first asked for, then [taken in](Self::update).
+    pub fn predict(&mut self, neural: Option<&BitView>) -> u32 {
+        let neural = neural.map(|view| view.p(self.now.partial) as i32);
+        self.level.run(Predict { mix: self, neural })
+    }
+
+    /// Takes in the bit that was asked for.
+    pub fn update(&mut self, bit: u32) {
+        self.level.run(Learn { mix: self, bit });
+        let now = &mut self.now;
+        now.partial = now.partial << 1 | bit;
+        now.bits += 1;
+        if now.bits == 4 {
+            self.find_slots(self.now.partial);
+        } else if now.bits == 8 {
+            self.text.push(now.partial as u8);
+            (now.partial, now.bits) = (1, 0);
+            match self.log.left.checked_sub(1) {
+                Some(left) => self.log.left = left,
+                None => self.stop(),
+            }
+            let now = &mut self.now;
+            for m in self.matches.iter_mut().flatten() {
+                m.byte(&self.text);
+            }
+            self.text.contexts(&mut now.hashes);
+            self.find_slots(0);
+        }
+    }
+
+    /// The probability of every byte: what its bits would cost, one after the other. Nothing is changed.
+    pub fn probabilities(&mut self, neural: Option<&BitView>, out: &mut [f32; VOCAB]) {
+        self.try_bits(neural, 1.0, out);
+    }
+
+    fn try_bits(&mut self, neural: Option<&BitView>, so_far: f32, out: &mut [f32; VOCAB]) {
+        let ones = self.predict(neural);
+        let first = self.now.partial << 1 & 0xff;
+        for (bit, share) in [ONE as u32 - ones, ones].into_iter().enumerate() {
+            let p = so_far * (share as f32 * (1.0 / ONE as f32));
+            if self.now.bits == 7 {
+                out[first as usize + bit] = p;
+            } else {
+                let saved = self.save();
+                self.update(bit as u32);
+                self.try_bits(neural, p, out);
+                self.go_back(&saved);
+            }
+        }
+    }
+
+    fn save(&self) -> Saved {
+        let (now, node) = (self.now, self.node());
+        let mut saved = Saved {
+            now,
+            seen: self.seen,
+            maps: [Adaptive::new(0); MAX_CONTEXTS],
+            histories: now.states,
+            lines: Vec::new(),
+            direct: std::array::from_fn(|i| self.direct[i][now.direct_at[i]]),
+            matches: self.matches.as_ref().map(|m| m.each_ref().map(Match::save)),
+            mixer: self.mixer.save(),
+            apms: self.apms.each_ref().map(Apm::save),
+        };
+        for (i, map) in self.maps.iter().enumerate() {
+            saved.maps[i] = map[usize::from(now.states[i])];
+            saved.histories[i] = self.slots.get(now.at[i] + node);
+        }
+        if now.bits == 3 {
+            let nibbles = [0, 1].map(|bit| now.partial << 1 | bit);
+            let hashes = &now.hashes[..self.contexts];
+            saved.lines = hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))).collect();
+        }
+        saved
+    }
+
+    fn go_back(&mut self, saved: &Saved) {
+        (self.now, self.seen) = (saved.now, saved.seen);
+        // Lines first: they were saved with the histories that are put back one by one.
+        saved.lines.iter().for_each(|line| self.slots.go_back(line));
+        let node = self.node();
+        for (i, map) in self.maps.iter_mut().enumerate() {
+            map[usize::from(self.now.states[i])] = saved.maps[i];
+            self.slots.set(self.now.at[i] + node, saved.histories[i]);
+        }
+        for (i, table) in self.direct.iter_mut().enumerate() {
+            table[self.now.direct_at[i]] = saved.direct[i];
+        }
+        for (m, saved) in self.matches.iter_mut().flatten().zip(saved.matches.iter().flatten()) {
+            m.go_back(*saved);
+        }
+        self.mixer.go_back(&saved.mixer);
+        for (apm, saved) in self.apms.iter_mut().zip(saved.apms) {
+            apm.go_back(saved);
+        }
+    }
+
+    /// At a nibble's start; nibbles have a leading 1, the first one is 0.
+    fn find_slots(&mut self, nibble: u32) {
+        let hashes = &self.now.hashes[..self.contexts];
+        // A miss of the cache each, and a branch on what comes: unless they are asked for before.
+        std::hint::black_box(hashes.iter().fold(0, |sum, h| sum ^ self.slots.touch(*h, nibble)));
+        for (at, hash) in self.now.at.iter_mut().zip(hashes) {
+            *at = self.slots.find(*hash, nibble);
+        }
+    }
+
+    /// Which of a nibble's histories is next.
+    fn node(&self) -> usize {
+        let mask = (1 << (self.now.bits % 4)) - 1;
+        mask + (self.now.partial as usize & mask)
+    }
+}
+
+/// A cell's probability.
+#[inline(always)]
+fn chance(cell: u16) -> i32 {
+    i32::from(cell ^ HALF)
+}
+
+/// Asks for a bit at a level.
+struct Predict<'a> {
+    mix: &'a mut Mix,
+    neural: Option<i32>,
+}
+
+impl Kernel for Predict<'_> {
+    type Output = u32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> u32 {
+        let node = self.mix.node();
+        let Mix { now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
+        let logistic = Logistic::get();
+        // Two inputs from each probability: stretched, and how far it is from one half.
+        let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> 7];
+        let mut x = [0; MAX_INPUTS];
+        let (pairs, _) = x.as_chunks_mut::<2>();
+        let mut free = pairs.iter_mut();
+        for ((at, state), map) in now.at.iter().zip(&mut now.states).zip(&*maps) {
+            *state = slots.get(at + node);
+            let p = map[usize::from(*state)].p();
+            *free.next().expect("room for all inputs") = both(p);
+        }
+        let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
+        now.direct_at = [now.partial as usize, (c1 << 8 | now.partial) as usize];
+        for (table, at) in direct.iter().zip(now.direct_at) {
+            *free.next().expect("room for all inputs") = table[at].map(|cell| logistic.stretch(chance(cell)));
+        }
+        let (mut expected, mut lengths) = (None, [0; 2]);
+        for (m, length) in matches.iter_mut().flatten().zip(&mut lengths) {
+            let p = m.predict(now.partial, now.bits).unwrap_or(ONE / 2);
+            *free.next().expect("room for all inputs") = both(p);
+            *length = m.state();
+            expected = expected.or(m.expected());
+        }
+        let bits = now.bits as usize;
+        let mut sure = 0;
+        if let Some(p) = self.neural {
+            *free.next().expect("room for all inputs") = both(p);
+            // The network's answer in steps of one half, from -2.5 to 2.5.
+            sure = (((logistic.stretch(p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits;
+        }
+        free.next().expect("room for all inputs")[0] = 256;
+        // How many of the orders from 2 on have come before.
+        let known = now.states[..6].iter().filter(|s| **s != 0).count();
+        let sets: [usize; SETS] = [
+            now.partial as usize,
+            (c1 << 3) as usize | bits,
+            expected.map_or(0, usize::from),
+            (usize::from(lengths[0] > 0) << 4 | known) << 3 | bits,
+            lengths[0] * 10 + lengths[1],
+            c2 as usize,
+            sure,
+        ];
+        let partial = now.partial;
+        let t = mixer.mix(s, &x, sets, partial as usize);
+        let order3 = hash(c1 | c2 << 8 | c3 << 16, partial) >> (32 - APM_LOG);
+        let refined = [
+            apms[0].refine(t, partial as usize),
+            apms[1].refine(t, (c1 << 8 | partial) as usize),
+            apms[2].refine(t, order3 as usize),
+        ];
+        ((logistic.squash(t) * 2 + refined[0] * 2 + refined[1] * 2 + refined[2] * 3) / 9) as u32
+    }
+}
+
+/// Takes in a bit at a level.
+struct Learn<'a> {
+    mix: &'a mut Mix,
+    bit: u32,
+}
+
+impl Kernel for Learn<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { mix, bit } = self;
+        let (histories, node) = (Histories::get(), mix.node());
+        // Steps grow small with experience.
+        let rate = 40 + (160 << 12) / (4096 + mix.seen as i32 / 16);
+        mix.seen = (mix.seen + 1).min(1 << 24);
+        mix.mixer.update(s, bit, rate);
+        for apm in &mut mix.apms {
+            apm.update(bit, APM_RATE);
+        }
+        for ((at, state), map) in mix.now.at.iter().zip(mix.now.states).zip(&mut mix.maps) {
+            map[usize::from(state)].update(bit, HISTORY_LIMIT);
+            mix.slots.set(at + node, histories.next(state, bit));
+        }
+        let target = if bit != 0 { ONE - 1 } else { 0 };
+        for ((table, at), undo) in mix.direct.iter_mut().zip(mix.now.direct_at).zip(&mut mix.log.direct) {
+            undo.note(at, table[at]);
+            for (cell, shift) in table[at].iter_mut().zip(DIRECT_RATES) {
+                let p = chance(*cell);
+                *cell = ((p + ((target - p) >> shift)).max(1) as u16) ^ HALF;
+            }
+        }
+        for m in mix.matches.iter_mut().flatten() {
+            m.update(bit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

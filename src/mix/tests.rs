@@ -1,0 +1,176 @@
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::coder::Frequencies;
+use crate::numeric::buffer::{Rows, flat_mut};
+use crate::numeric::random::Random;
+
+const SMALL: Options = Options { neural: false, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
+
+/// Lines with numbers that repeat and change, some noise between: every model has something to say.
+fn text(len: usize, seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed, "mix");
+    let mut out = Vec::new();
+    while out.len() < len {
+        let n = random.next_u64();
+        match n % 7 {
+            0 => out.extend(n.to_le_bytes()),
+            1 => out.extend_from_within(out.len() / 2..(out.len() / 2 + 300).min(out.len())),
+            _ => out.extend(format!("user={} path=/index/{}.html Status OK\n", n % 5, n >> 32 & 63).bytes()),
+        }
+    }
+    out.truncate(len);
+    out
+}
+
+fn feed(mix: &mut Mix, data: &[u8], view: Option<&BitView>) -> f64 {
+    let mut bits = 0.0;
+    for byte in data {
+        for i in (0..8).rev() {
+            let bit = u32::from(byte >> i & 1);
+            let ones = mix.predict(view);
+            assert!(0 < ones && ones < ONE as u32);
+            bits -= (f64::from(if bit == 1 { ones } else { ONE as u32 - ones }) / f64::from(ONE)).log2();
+            mix.update(bit);
+        }
+    }
+    bits
+}
+
+fn hash_of(mix: &Mix) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    mix.visit(&mut |bytes| hash.update(bytes));
+    hash.finalize().into()
+}
+
+fn view() -> BitView {
+    let mut logits = Rows::new(1, 256).unwrap();
+    let mut random = Random::new(9, "mix");
+    flat_mut(logits.row_mut(0)).iter_mut().for_each(|x| *x = random.symmetric() * 3.0);
+    let mut frequencies = Frequencies::default();
+    frequencies.set(Level::PORTABLE, logits.row(0));
+    BitView::new(&frequencies)
+}
+
+/// Each switch on and off, at small sizes.
+fn all_options() -> [Options; 4] {
+    let none = Options { words: false, matches: false, sparse: false, highest_order: 2, ..SMALL };
+    [
+        none,
+        Options { neural: true, words: true, log: 17, ..none },
+        Options { sparse: true, highest_order: 8, ..none },
+        SMALL,
+    ]
+}
+
+#[test]
+fn going_back_leaves_nothing_behind() {
+    let view = view();
+    for options in all_options() {
+        let view = options.neural.then_some(&view);
+        // More than the window of the smaller tables, so that it goes around.
+        let past = text(20_000, 1);
+        let mut base = Mix::new(options).unwrap();
+        feed(&mut base, &past, view);
+        let mut work = Mix::new(options).unwrap();
+        work.copy_from(&base);
+        let before = hash_of(&base);
+        assert_eq!(hash_of(&work), before);
+        let costs: Vec<f64> = [1, 100, MOST_BYTES as usize, 1]
+            .into_iter()
+            .map(|n| {
+                let cost = feed(&mut work, &text(n, 2), view);
+                assert_ne!(hash_of(&work), before);
+                assert!(work.roll_back());
+                assert_eq!(hash_of(&work), before, "{options:?} after {n} bytes");
+                cost
+            })
+            .collect();
+        assert_eq!(costs[0], costs[3], "what is predicted is the same too");
+        feed(&mut work, &text(MOST_BYTES as usize + 1, 2), view);
+        assert!(!work.roll_back(), "more than the log covers");
+        work.copy_from(&base);
+        assert_eq!(hash_of(&work), before);
+    }
+}
+
+#[test]
+fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothing() {
+    let view = view();
+    for options in all_options() {
+        let view = options.neural.then_some(&view);
+        let mut mix = Mix::new(options).unwrap();
+        feed(&mut mix, &text(3000, 3), view);
+        for next in text(4, 4) {
+            let before = hash_of(&mix);
+            let mut p = [0.0; VOCAB];
+            mix.probabilities(view, &mut p);
+            assert_eq!(hash_of(&mix), before, "{options:?}");
+            let sum: f64 = p.iter().map(|p| f64::from(*p)).sum();
+            assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+            let cost = feed(&mut mix, &[next], view);
+            let told = -f64::from(p[usize::from(next)]).log2();
+            assert!((cost - told).abs() < 1e-3, "{options:?}: {cost} {told}");
+        }
+    }
+}
+
+#[test]
+fn every_level_predicts_the_same() {
+    let view = view();
+    for options in all_options() {
+        let view = options.neural.then_some(&view);
+        let data = text(3000, 5);
+        let of_level = |level: Level| {
+            let mut mix = Mix::new(options).unwrap();
+            mix.level = level;
+            (feed(&mut mix, &data, view).to_bits(), hash_of(&mix))
+        };
+        let want = of_level(Level::PORTABLE);
+        for level in Level::available() {
+            assert_eq!(of_level(level), want, "{options:?} {level:?}");
+        }
+    }
+}
+
+#[test]
+fn what_repeats_is_cheap_and_noise_costs_little_more_than_itself() {
+    let mut random = Random::new(6, "mix");
+    let noise: Vec<u8> = (0..4000).map(|_| random.next_u64() as u8).collect();
+    let mut mix = Mix::new(SMALL).unwrap();
+    let first = feed(&mut mix, &noise, None) / 8.0;
+    assert!(first < noise.len() as f64 * 1.03, "{first}");
+    let again = feed(&mut mix, &noise, None) / 8.0;
+    assert!(again < 250.0, "the match model finds what was there before: {again}");
+    // A long match goes on beside a changed byte.
+    let mut changed = noise.clone();
+    changed[2000] ^= 0x55;
+    let with_change = feed(&mut mix, &changed, None) / 8.0;
+    assert!(with_change < 100.0, "{with_change}");
+}
+
+#[test]
+fn what_a_network_is_sure_of_counts() {
+    // A network that always knows the next byte of noise, against none.
+    let mut random = Random::new(7, "mix");
+    let noise: Vec<u8> = (0..2000).map(|_| random.next_u64() as u8).collect();
+    let mut mix = Mix::new(Options { neural: true, ..SMALL }).unwrap();
+    let mut bits = 0.0;
+    for byte in &noise {
+        let mut logits = Rows::new(1, 256).unwrap();
+        flat_mut(logits.row_mut(0))[usize::from(*byte)] = 9.0;
+        let mut frequencies = Frequencies::default();
+        frequencies.set(Level::PORTABLE, logits.row(0));
+        bits += feed(&mut mix, &[*byte], Some(&BitView::new(&frequencies)));
+    }
+    assert!(bits / 8.0 < noise.len() as f64 * 0.2, "{bits}");
+}
+
+#[test]
+fn a_position_may_go_around_and_the_far_past_is_not_asked() {
+    // Windows of 16 KiB: the second half repeats the first from outside of the window.
+    let half = text(40_000, 8);
+    let mut mix = Mix::new(SMALL).unwrap();
+    feed(&mut mix, &half, None);
+    feed(&mut mix, &half, None);
+}
