@@ -78,7 +78,7 @@ impl Slots {
     /// Where the line of a context begins, by 32 well mixed bits, and of its nibbles, 0 for the first: all on one page.
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
-        ((hash ^ nibble.wrapping_mul(0x35) % PAGE) as usize & self.mask) * LINE
+        ((hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask) * LINE
     }
 
     /// Asks for a line, so that several come at once; what it answers is of no use.

@@ -22,18 +22,8 @@ const REGISTERED: [(u8, &str); 2] = [
 /// What `NULL` stands for: the registered method 2.
 pub const DEFAULT: &str = REGISTERED[1].1;
 
-/// What `level:1` to `level:9` stand for. Frames hold the method itself, so that these may change.
-const LEVELS: [&str; 9] = [
-    "mix:sparse=0,orders=0-5",
-    "mix:sparse=0",
-    "mix:",
-    "mix:neural=(cfg:hidden=64,layers=1,intermediate=64,decay_rank=8,a_rank=8,v_rank=8,g_rank=8,head_size=32,train=adam)",
-    "mix:neural=(cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
-    "mix:neural=(cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
-    "mix:neural=(cfg:hidden=256,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
-    "mix:neural=(cfg:hidden=256,layers=2,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
-    "mix:neural=(cfg:hidden=512,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,train=adam)",
-];
+/// What `level:1`, `level:2` and so on stand for: faster to smaller. Frames hold the method itself, so that these may change.
+const LEVELS: [&str; 3] = ["mix:orders=0-5,sparse=0", "mix:sparse=0", "mix:"];
 
 /// Where the network comes from.
 #[derive(Clone, Debug, PartialEq)]
