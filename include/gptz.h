@@ -64,7 +64,7 @@
 #define GPTZ_CPU_AVX512 3
 
 /**
- * Level, AArch64.
+ * Level, AArch64: NEON, with the dot product instructions where the CPU has them.
  */
 #define GPTZ_CPU_NEON 4
 
@@ -282,7 +282,7 @@ const char *gptz_version_string(void);
 /**
  * Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
  * cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
- * variable GPTZ_CPU=portable|avx2|avx512 caps as well, from the first call on; the lower cap
+ * variable GPTZ_CPU=portable|avx2|avx512|neon caps as well, from the first call on; the lower cap
  * holds. Other values of the variable count for nothing: gptz_cpu_level tells.
  *
  * A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.
@@ -297,15 +297,17 @@ const char *gptz_cpu_level(void);
 /**
  * Makes a handle.
  *
- * `method` names the predictor: a string such as "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape
- * whose head learns), "file:model.safetensors" (weights, frozen), or NULL for the default method, a small network that
- * learns as it goes and needs no file. README.md describes the strings. Both sides of a frame need the same method.
+ * `method` names the predictor: a string such as "level:1" (fast) to "level:3" (small), "mix:mem=64M" (a mix of contexts,
+ * repeats and words), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
+ * "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
+ * describes the strings. Both sides of a frame need the same method.
  *
  * On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
  * GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
  * than 1 GiB) or GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
  */
-gptz_status gptz_create(const char *method, gptz **out);
+gptz_status gptz_create(const char *method,
+                        gptz **out);
 
 /**
  * Makes a handle for the method that the first frame of `src` names; only the frame's header needs to be there.

@@ -1,6 +1,6 @@
 //! gptz: a neural lossless compressor behind a C ABI.
 //!
-//! A model predicts the next byte, an entropy coder writes only the surprise. Bytes written on one machine decode on
+//! Models predict what comes next, an entropy coder writes only the surprise. Bytes written on one machine decode on
 //! every other: any CPU, any level of its instructions, any number of threads, any build.
 //!
 //! The library is made for C ([`ffi`], `include/gptz.h`); Rust programs use [`session::Session`]:
@@ -26,6 +26,7 @@
 //! - [`session`]: one compressor: predictor, coder and container at work; live state and base
 //! - [`container`]: GPTZ frames, bytes only (docs/FORMAT.md)
 //! - [`adapt`]: online learning
+//! - [`mix`]: cheap predictors of bits, and the mixer that weighs them and what a network says
 //! - [`model`]: networks: [`model::rwkv7`]
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies

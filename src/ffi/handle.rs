@@ -158,9 +158,10 @@ impl Inner {
 
 /// Makes a handle.
 ///
-/// `method` names the predictor: a string such as "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape
-/// whose head learns), "file:model.safetensors" (weights, frozen), or NULL for the default method, a small network that
-/// learns as it goes and needs no file. README.md describes the strings. Both sides of a frame need the same method.
+/// `method` names the predictor: a string such as "level:1" (fast) to "level:3" (small), "mix:mem=64M" (a mix of contexts,
+/// repeats and words), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
+/// "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
+/// describes the strings. Both sides of a frame need the same method.
 ///
 /// On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
 /// GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
