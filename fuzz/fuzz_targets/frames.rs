@@ -9,11 +9,18 @@ use gptz::numeric::NUMERICS_VERSION;
 use gptz::session::{Session, decompressed_size};
 use libfuzzer_sys::fuzz_target;
 
-const METHOD: &str = "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,\
-                      seed=1,train=adam,lr=0.004,stride=1";
+const METHODS: [&str; 2] = [
+    "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,seed=1,train=adam,lr=0.004,stride=1",
+    "mix:neural=none,orders=0-3,word=1,match=1,sparse=1,mem=64K",
+];
 
 thread_local! {
-    static READER: RefCell<Session> = RefCell::new(Session::create(METHOD).expect("a method"));
+    static READERS: RefCell<[Session; 2]> = RefCell::new(METHODS.map(|m| Session::create(m).expect("a method")));
+}
+
+/// Which method an input is for.
+fn method_of(data: &[u8]) -> usize {
+    usize::from(data.first().is_some_and(|b| b & 16 != 0))
 }
 
 /// The input behind a header that is sound and means what the input's first bytes say.
@@ -25,7 +32,7 @@ fn behind_a_header(data: &[u8]) -> Option<Vec<u8>> {
         crc: if choice & 8 == 0 { Streamed::Absent } else { Streamed::Trailer },
         version: Version::V3 {
             numerics: NUMERICS_VERSION,
-            method: MethodRef::Text(METHOD.to_owned()),
+            method: MethodRef::Text(METHODS[method_of(data)].to_owned()),
             fingerprint: None,
             base: None,
             block_log: 12 + block_log % 13,
@@ -46,8 +53,8 @@ fuzz_target!(|data: &[u8]| {
         let _ = Session::create_for_frame(frame);
     }
     let mut dst = [0u8; 2048];
-    READER.with_borrow_mut(|reader| {
-        if let Ok(n) = reader.decompress(frame, &mut dst, None) {
+    READERS.with_borrow_mut(|readers| {
+        if let Ok(n) = readers[method_of(data)].decompress(frame, &mut dst, None) {
             assert_eq!(size, Ok(n as u64));
         }
     });

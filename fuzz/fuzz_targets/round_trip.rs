@@ -8,11 +8,17 @@ use gptz::numeric::level::{Cap, set_cap};
 use gptz::session::{Param, Session, compress_bound, decompressed_size};
 use libfuzzer_sys::fuzz_target;
 
-const METHOD: &str = "cfg:hidden=32,layers=2,intermediate=17,decay_rank=3,a_rank=5,v_rank=4,g_rank=7,head_size=32,\
-                      seed=3,train=adam,lr=0.01,stride=1";
+const METHODS: [&str; 3] = [
+    "cfg:hidden=32,layers=2,intermediate=17,decay_rank=3,a_rank=5,v_rank=4,g_rank=7,head_size=32,seed=3,train=adam,lr=0.01",
+    "mix:orders=0-4,mem=64K",
+    "mix:neural=(cfg:hidden=32,layers=1,intermediate=17,head_size=32,train=sgd,lr=0.01),orders=0-2,mem=64K",
+];
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
+    method: u8,
+    /// Over several blocks, which takes its time.
+    long: bool,
     rans: bool,
     version_2: bool,
     no_checksum: bool,
@@ -23,14 +29,15 @@ struct Input<'a> {
 }
 
 thread_local! {
-    static SESSIONS: RefCell<[Session; 2]> =
-        RefCell::new([0; 2].map(|_| Session::create(METHOD).expect("a method")));
+    static SESSIONS: RefCell<[[Session; 2]; 3]> =
+        RefCell::new(METHODS.map(|method| [0; 2].map(|_| Session::create(method).expect("a method"))));
 }
 
 fuzz_target!(|input: Input| {
     let mut content = input.content.repeat(1 + usize::from(input.repeat));
-    content.truncate(6000);
-    SESSIONS.with_borrow_mut(|[writer, other]| {
+    content.truncate(if input.long { 6000 } else { 600 });
+    SESSIONS.with_borrow_mut(|sessions| {
+        let [writer, other] = &mut sessions[usize::from(input.method) % METHODS.len()];
         let mut frames = Vec::new();
         for (session, cap) in [(&mut *writer, Cap::Auto), (&mut *other, Cap::Portable)] {
             set_cap(cap);

@@ -8,8 +8,11 @@ use arbitrary::Arbitrary;
 use gptz::session::{Session, Snapshot};
 use libfuzzer_sys::fuzz_target;
 
-const METHOD: &str = "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,\
-                      seed=1,train=sgd,lr=0.02,stride=2";
+const METHODS: [&str; 3] = [
+    "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,seed=1,train=sgd,lr=0.02,stride=2",
+    "mix:orders=0-3,mem=64K",
+    "mix:neural=(cfg:hidden=32,layers=1,intermediate=17,head_size=32,train=sgd,lr=0.01),orders=0-2,mem=64K",
+];
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -26,14 +29,15 @@ enum Step {
 /// A snapshot and the bytes that lead to it.
 type Moment = (Arc<Snapshot>, Vec<u8>);
 
-fn after(history: &[u8]) -> Session {
-    let mut session = Session::create(METHOD).expect("a method");
+fn after(method: &str, history: &[u8]) -> Session {
+    let mut session = Session::create(method).expect("a method");
     session.feed(history, None).expect("fed");
     session
 }
 
-fuzz_target!(|steps: Vec<Step>| {
-    let mut session = Session::create(METHOD).expect("a method");
+fuzz_target!(|input: (u8, Vec<Step>)| {
+    let (method, steps) = (METHODS[usize::from(input.0) % METHODS.len()], input.1);
+    let mut session = Session::create(method).expect("a method");
     let (mut live, mut base): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     let mut moments: Vec<Moment> = Vec::new();
     for step in steps.into_iter().take(24) {
@@ -49,12 +53,12 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Predict => {
                 let (mut found, mut expected) = ([0.0; 256], [0.0; 256]);
                 session.predict(&mut found).expect("predicted");
-                after(&live).predict(&mut expected).expect("predicted");
+                after(method, &live).predict(&mut expected).expect("predicted");
                 assert_eq!(found, expected);
             }
             Step::Take => {
                 let snapshot = session.snapshot().expect("taken");
-                assert_eq!(snapshot.id(), after(&live).snapshot().expect("taken").id());
+                assert_eq!(snapshot.id(), after(method, &live).snapshot().expect("taken").id());
                 moments.push((Arc::new(snapshot), live.clone()));
             }
             Step::Restore(i) if !moments.is_empty() => {
