@@ -455,6 +455,19 @@ gptz_status gptz_reset(gptz *handle);
 gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, double *bits_per_byte);
 
 /**
+ * What each byte of the data costs from the base, in bits: -log2 of its probability after the bytes before it. `bits` has
+ * room for `len` floats, aligned as floats are, and shares no byte with the data. Their sum is what gptz_cross_entropy
+ * tells, times `len`, but for rounding: what is surprising in a file, and what a format wastes, byte by byte.
+ *
+ * The live state stays as it is. On failure what `bits` holds is not specified: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
+ * GPTZ_ERROR_ARGUMENT.
+ */
+gptz_status gptz_byte_costs(gptz *handle,
+                            const void *data,
+                            size_t len,
+                            float *bits);
+
+/**
  * Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, F32, F16 or BF16, under the
  * tensor names of flash-linear-attention. The file is read whole and may change or go afterwards.
  *

@@ -407,6 +407,14 @@ public:
         return bits_per_byte;
     }
 
+    /** What each byte costs from the base, in bits. gptz_byte_costs. */
+    [[nodiscard]] std::vector<float> byte_costs(bytes_view data)
+    {
+        std::vector<float> bits(data.size());
+        finish(gptz_byte_costs(handle(), data.data(), data.size(), bits.data()));
+        return bits;
+    }
+
     /** Copies the live state. gptz_snapshot_take. */
     [[nodiscard]] gptz_cpp::snapshot snapshot() const
     {

@@ -46,6 +46,12 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
             ("entropy handle", gptz_cross_entropy(none, b, 8, &mut bits)),
             ("entropy data", gptz_cross_entropy(h.0, null, 8, &mut bits)),
             ("entropy out", gptz_cross_entropy(h.0, b, 8, ptr::null_mut())),
+            ("costs handle", gptz_byte_costs(none, b, 8, probs.as_mut_ptr())),
+            ("costs data", gptz_byte_costs(h.0, null, 8, probs.as_mut_ptr())),
+            ("costs out", gptz_byte_costs(h.0, b, 8, ptr::null_mut())),
+            ("costs overlap", gptz_byte_costs(h.0, probs.as_ptr().cast(), 8, probs.as_mut_ptr().add(1))),
+            ("costs alignment", gptz_byte_costs(h.0, b, 2, probs.as_mut_ptr().cast::<u8>().add(1).cast())),
+            ("costs length", gptz_byte_costs(h.0, b, usize::MAX / 2, probs.as_mut_ptr())),
             ("model path", gptz_model_open(ptr::null(), &mut model)),
             ("model out", gptz_model_open(c"x".as_ptr(), ptr::null_mut())),
             ("memory data", gptz_model_from_memory(null, 8, &mut model)),
@@ -527,5 +533,27 @@ fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
         let after = mxcsr(Some(before));
         assert_eq!(after, odd);
         assert!(found == expected, "MXCSR {odd:#x} changes a result");
+    }
+}
+
+#[test]
+fn the_costs_of_bytes_add_up_to_the_payload() {
+    for method in ["mix:", "level:1", LEARNING, &mixed_with(LEARNING)] {
+        let h = Handle::new(method);
+        let text = &ALICE[..8000];
+        let mut costs = vec![f32::NAN; text.len() + 1];
+        // SAFETY: data and floats of these lengths.
+        let status = unsafe { gptz_byte_costs(h.0, text.as_ptr().cast(), text.len(), costs.as_mut_ptr()) };
+        assert_eq!(status, GPTZ_OK);
+        assert!(costs[text.len()].is_nan(), "no more than was asked for");
+        let sum: f64 = costs[..text.len()].iter().map(|c| f64::from(*c)).sum();
+        let (frame, nothing) = (h.compress(text), h.compress(&[]));
+        let measured = h.cross_entropy(text) * text.len() as f64;
+        assert!((sum - measured).abs() < sum * 1e-5, "{method}: {sum} {measured}");
+        // Less the header; a block has some twelve bytes of its own.
+        let payload = (frame.len() - nothing.len()) as f64 * 8.0;
+        assert!(sum < payload && payload < sum * 1.001 + 16.0 * 8.0, "{method}: {sum} bits, {payload} in the frame");
+        // A surprise costs more than what was expected.
+        assert!(costs[1..text.len()].iter().all(|c| *c > 0.0) && costs[0] > 3.0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::guard::{call, input, with_out};
+use super::guard::{call, check_apart, input, output, with_out};
 use super::handle::{Inner, gptz, on_handle};
 use super::status::gptz_status;
 use crate::error::fail;
@@ -74,4 +74,37 @@ pub unsafe extern "C" fn gptz_cross_entropy(
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body)) }
+}
+
+/// What each byte of the data costs from the base, in bits: -log2 of its probability after the bytes before it. `bits` has
+/// room for `len` floats, aligned as floats are, and shares no byte with the data. Their sum is what gptz_cross_entropy
+/// tells, times `len`, but for rounding: what is surprising in a file, and what a format wastes, byte by byte.
+///
+/// The live state stays as it is. On failure what `bits` holds is not specified: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
+/// GPTZ_ERROR_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_byte_costs(
+    handle: *mut gptz,
+    data: *const c_void,
+    len: usize,
+    bits: *mut f32,
+) -> gptz_status {
+    let body = |h: &mut Inner| {
+        let Some(room) = len.checked_mul(size_of::<f32>()) else {
+            fail!(Argument, "{len} floats are more than memory can hold");
+        };
+        check_apart(data, len, bits.cast(), room)?;
+        if !bits.is_aligned() {
+            fail!(Argument, "bits is not aligned for floats");
+        }
+        // SAFETY: `len` bytes of data, as the header asks.
+        let data = unsafe { input(data, len, "the data") }?;
+        // SAFETY: room for `len` floats, as the header asks; the bytes are theirs, aligned as was seen, and only written.
+        let costs = unsafe { output(bits.cast(), room, "bits") }?;
+        // SAFETY: as above; every bit pattern is a float.
+        let (_, costs, _) = unsafe { costs.align_to_mut::<f32>() };
+        h.with_progress(|session, progress| session.byte_costs(data, costs, progress))
+    };
+    // SAFETY: a handle or NULL, as the header asks.
+    call(|| unsafe { on_handle(handle, body) })
 }

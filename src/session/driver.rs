@@ -149,17 +149,20 @@ impl<D: Decoder> Port for Receive<'_, D> {
     }
 }
 
-/// Sums what the bytes of `src` would cost.
+/// Sums what the bytes of `src` would cost, and tells what each did.
 pub struct Measure<'a> {
     src: std::slice::Iter<'a, u8>,
+    costs: std::slice::IterMut<'a, f32>,
     /// Bits so far: log2(total / frequency) of each symbol in f32, summed in f64.
     pub bits: f64,
+    /// What they were before this byte.
+    before: f64,
 }
 
 impl<'a> Measure<'a> {
-    /// Measures `src`.
-    pub fn new(src: &'a [u8]) -> Self {
-        Self { src: src.iter(), bits: 0.0 }
+    /// Measures `src`; each byte's bits go to `costs`, as far as there is room.
+    pub fn new(src: &'a [u8], costs: &'a mut [f32]) -> Self {
+        Self { src: src.iter(), costs: costs.iter_mut(), bits: 0.0, before: 0.0 }
     }
 }
 
@@ -180,7 +183,12 @@ impl Port for Measure<'_> {
         known
     }
 
-    fn done(&mut self, _byte: u8) {}
+    fn done(&mut self, _byte: u8) {
+        if let Some(cost) = self.costs.next() {
+            *cost = (self.bits - self.before) as f32;
+        }
+        self.before = self.bits;
+    }
 }
 
 /// Shows the predictor the bytes of `src`, and codes nothing.

@@ -237,10 +237,33 @@ impl Session {
     /// # Errors
     /// `Memory`, `Cancelled`.
     pub fn cross_entropy<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<f64> {
+        let bits = self.measure(data, &mut [], progress)?;
+        Ok(if data.is_empty() { 0.0 } else { bits / data.len() as f64 })
+    }
+
+    /// What each byte of `data` costs from the base, in bits.
+    ///
+    /// # Errors
+    /// `Memory`, `Cancelled`.
+    ///
+    /// # Panics
+    /// If there are not as many costs as bytes.
+    pub fn byte_costs<'p>(
+        &mut self,
+        data: &[u8],
+        costs: &mut [f32],
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<()> {
+        assert_eq!(data.len(), costs.len());
+        self.measure(data, costs, progress).map(|_| ())
+    }
+
+    /// The bits of all of `data` from the base; those of each byte go to `costs`, as far as there is room.
+    fn measure<'p>(&mut self, data: &[u8], costs: &mut [f32], progress: Option<&'p mut ProgressFn<'p>>) -> Result<f64> {
         self.with_work(|_, work| {
-            let mut port = Measure::new(data);
+            let mut port = Measure::new(data, costs);
             drive(work, &mut port, &mut Progress::start(progress, data.len() as u64)?)?;
-            Ok(if data.is_empty() { 0.0 } else { port.bits / data.len() as f64 })
+            Ok(port.bits)
         })
     }
 

@@ -245,6 +245,7 @@ void callbacks()
     });
     CHECK(z.compress(text) == frame && calls > 2 && last == text.size() && total == text.size());
     CHECK(same(z.decompress(frame), text) && z.cross_entropy(text) > 0);
+    CHECK(z.byte_costs(text).size() == text.size());
 
     // Every call that reports: to be stopped, and what the callback throws comes out as it is.
     bool throws = false;
