@@ -76,6 +76,10 @@ impl Match {
         self.undo.stop();
     }
 
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.undo.pause(paused);
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         self.undo.is_whole()
     }

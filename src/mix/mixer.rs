@@ -12,11 +12,13 @@ use crate::numeric::simd::Simd;
 pub(crate) const SETS: usize = 7;
 /// Inputs come in whole lines.
 const LINE: usize = 16;
-/// The most inputs. Sums and weights wrap where they grow out of bounds: that costs bits, on every CPU the same ones. With
-/// stretched values below 2^11.5 and weights below 6, cut to 11 bits behind the point, they do not.
+/// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the
+/// same way: that costs bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the
+/// point, so that all products together may come to weights of 356.
 pub(crate) const MAX_INPUTS: usize = 64;
 
 const WEIGHT_ONE: i32 = 1 << 16;
+/// Of the second layer's weights.
 const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
 /// Weights lose these bits when they multiply.
 const CUT: u32 = 5;
@@ -136,6 +138,11 @@ impl Mixer {
         self.last_undo.stop();
     }
 
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.undo.pause(paused);
+        self.last_undo.pause(paused);
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         self.undo.is_whole() && self.last_undo.is_whole()
     }
@@ -197,7 +204,7 @@ impl Mixer {
     /// Learns from the bit that came; `rate` is of the first layer's steps.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
-        if self.undo.is_whole() {
+        if self.undo.is_noting() {
             self.note();
         }
         let (logistic, now) = (Logistic::get(), &self.now);

@@ -61,7 +61,7 @@ pub struct Options {
     pub matches: bool,
     /// Skips, columns, fields, and what followed before.
     pub sparse: bool,
-    /// The tables of hashed contexts take 2^this bytes, 16 to 30.
+    /// The tables of hashed contexts take 2^this bytes, 16 to 27.
     pub log: u8,
 }
 
@@ -73,8 +73,9 @@ impl Options {
 
     /// How many bytes a [`Mix`] takes; saturates.
     pub fn bytes(&self) -> u64 {
-        // Measured, rounded up: mixers, maps, matches and direct tables together.
-        const REST: u64 = 13 << 20;
+        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, and of the logs of changes, which only those at work
+        // have and which take up to 12, some.
+        const REST: u64 = 20 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
 }
@@ -315,7 +316,19 @@ impl Mix {
 
     /// The probability of every byte: what its bits would cost, one after the other. Nothing is changed.
     pub fn probabilities(&mut self, neural: Option<&BitView>, out: &mut [f32; VOCAB]) {
+        // What is tried is put back at once: a log of it would only grow from call to call.
+        self.pause(true);
         self.try_bits(neural, 1.0, out);
+        self.pause(false);
+    }
+
+    /// Of the tables that a byte's bits write to.
+    fn pause(&mut self, paused: bool) {
+        self.slots.pause(paused);
+        self.mixer.pause(paused);
+        self.matches.iter_mut().flatten().for_each(|m| m.pause(paused));
+        self.apms.iter_mut().for_each(|apm| apm.undo.pause(paused));
+        self.log.direct.iter_mut().for_each(|undo| undo.pause(paused));
     }
 
     fn try_bits(&mut self, neural: Option<&BitView>, so_far: f32, out: &mut [f32; VOCAB]) {

@@ -56,6 +56,10 @@ impl Slots {
         self.undo.stop();
     }
 
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.undo.pause(paused);
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         self.undo.is_whole()
     }
@@ -63,6 +67,12 @@ impl Slots {
     /// Back to where the log began.
     pub(crate) fn roll_back(&mut self) {
         self.undo.go_back(|at, line| self.bytes[at..at + LINE].copy_from_slice(&line));
+    }
+
+    /// How many lines the log holds.
+    #[cfg(test)]
+    pub(crate) fn noted(&self) -> usize {
+        self.undo.len()
     }
 
     /// A context's line, as [`Slots::find`] may change it: to try something and go back.

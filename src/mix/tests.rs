@@ -116,6 +116,24 @@ fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothin
 }
 
 #[test]
+fn asking_leaves_the_log_as_it_is() {
+    let mut mix = Mix::new(SMALL).unwrap();
+    let (mut p, fresh) = ([0.0; VOCAB], hash_of(&mix));
+    feed(&mut mix, &text(100, 3), None);
+    let noted = |mix: &Mix| (mix.slots.noted(), mix.apms[0].undo.len(), mix.log.direct[0].len());
+    let before = noted(&mix);
+    assert!(before.0 > 0 && before.1 > 0 && before.2 > 0);
+    for _ in 0..20 {
+        mix.probabilities(None, &mut p);
+    }
+    assert_eq!(noted(&mix), before);
+    feed(&mut mix, &text(100, 4), None);
+    assert!(noted(&mix) > before);
+    assert!(mix.roll_back());
+    assert_eq!(hash_of(&mix), fresh);
+}
+
+#[test]
 fn every_level_predicts_the_same() {
     let view = view();
     for options in all_options() {

@@ -8,13 +8,15 @@ pub(crate) const MOST_BYTES: u32 = 2048;
 pub(crate) struct Undo<T> {
     /// Whether it covers everything since it began.
     whole: bool,
+    /// Writes are undone by other means for now, and not noted.
+    paused: bool,
     old: Vec<(u32, T)>,
 }
 
 impl<T> Default for Undo<T> {
     /// One that has not begun.
     fn default() -> Self {
-        Self { whole: false, old: Vec::new() }
+        Self { whole: false, paused: false, old: Vec::new() }
     }
 }
 
@@ -25,10 +27,27 @@ impl<T: Copy> Undo<T> {
         self.old.clear();
     }
 
-    /// Covers nothing any more.
+    /// Covers nothing any more, and gives its memory back.
     pub(crate) fn stop(&mut self) {
         self.whole = false;
-        self.old.clear();
+        self.old = Vec::new();
+    }
+
+    /// Leaves off noting, or takes it up again: whoever does must leave the table as it was in between.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Whether writes are to be noted.
+    #[inline(always)]
+    pub(crate) fn is_noting(&self) -> bool {
+        self.whole && !self.paused
+    }
+
+    /// How many writes it holds.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.old.len()
     }
 
     /// Whether it covers everything since it began.
@@ -39,7 +58,7 @@ impl<T: Copy> Undo<T> {
     /// Before a write.
     #[inline(always)]
     pub(crate) fn note(&mut self, at: usize, value: T) {
-        if self.whole {
+        if self.is_noting() {
             self.push(at, value);
         }
     }

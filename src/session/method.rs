@@ -323,17 +323,17 @@ fn parse_keys(text: &str) -> Result<Base> {
     draft.finish()
 }
 
-/// Sizes as they are written: 64K, 16M, 1G.
+/// Sizes as they are written: 64K, 16M.
 fn memory_text(log: u8) -> String {
-    let unit = ["K", "M", "G"][usize::from(log / 10) - 1];
+    let unit = ["K", "M"][usize::from(log / 10) - 1];
     format!("{}{unit}", 1 << (log % 10))
 }
 
-/// 2^16 to 2^30 bytes, powers of two.
+/// 2^16 to 2^27 bytes, powers of two: what a handle's predictors may take together bounds it.
 fn memory(value: &str) -> Result<u8> {
-    match (16..=30).find(|log| memory_text(*log) == value) {
+    match (16..=27).find(|log| memory_text(*log) == value) {
         Some(log) => Ok(log),
-        None => fail!(Method, "mem={value}: a power of two from 64K to 1G is needed"),
+        None => fail!(Method, "mem={value}: a power of two from 64K to 128M is needed"),
     }
 }
 
@@ -466,9 +466,9 @@ mod tests {
             canonical("mix:orders=0-2,mem=64K,match=0"),
             "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
         );
-        let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=1G,word=0");
+        let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=128M,word=0");
         let network = canonical("cfg:train=adam;weights=f32");
-        assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=1G"));
+        assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
         assert_eq!(canonical(&with_network), with_network);
         assert!(canonical("mix:neural=(file:x)").starts_with("mix:neural=(file:),orders"));
         assert_eq!(canonical("file:/no/such/thing"), "file:");
@@ -524,7 +524,7 @@ mod tests {
             ("mix:orders=1-6", "orders=1-6"),
             ("mix:mem=3M", "mem=3M"),
             ("mix:mem=32K", "mem=32K"),
-            ("mix:mem=2G", "mem=2G"),
+            ("mix:mem=256M", "mem=256M"),
             ("mix:word=2", "word=2"),
             ("mix:word=1,word=1", "word"),
             ("mix:words=1", "words"),

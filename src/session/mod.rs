@@ -76,7 +76,13 @@ impl Session {
         decompress::check_numerics(*numerics)?;
         let text = method::resolve(method)?;
         if let Some(f) = fingerprint {
-            fail!(Model, "the frame needs the weights {}; open them and create the handle from them", snapshot::hex(f));
+            let hex = snapshot::hex(f);
+            let how = if text.starts_with("mix:") {
+                "create a handle of its method with their path in \"file:\""
+            } else {
+                "open them and create the handle from them"
+            };
+            fail!(Model, "the frame is of \"{}\" and needs the weights {hex}; {how}", text.escape_debug());
         }
         if let Some(id) = base {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));

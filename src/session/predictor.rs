@@ -55,16 +55,22 @@ impl Learned {
             network.hash(hash);
         }
         if let Some(mix) = &self.mix {
-            // Small pieces: gathered, for a hash has its cost by call.
-            let mut gathered = Vec::with_capacity(1 << 12);
+            // Small pieces are gathered, for a hash has its cost by call; large ones are not copied.
+            let (mut gathered, mut len) = ([0; 1 << 12], 0);
             mix.visit(&mut |bytes| {
-                gathered.extend_from_slice(bytes);
-                if gathered.len() >= 1 << 12 {
-                    hash.update(&gathered);
-                    gathered.clear();
+                if len + bytes.len() > gathered.len() {
+                    hash.update(&gathered[..len]);
+                    len = 0;
+                }
+                match gathered.get_mut(len..len + bytes.len()) {
+                    Some(room) => {
+                        room.copy_from_slice(bytes);
+                        len += bytes.len();
+                    }
+                    None => hash.update(bytes),
                 }
             });
-            hash.update(&gathered);
+            hash.update(&gathered[..len]);
         }
     }
 }
