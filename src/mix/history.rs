@@ -4,7 +4,8 @@
 //! A bit adds to its own count and, where the other count is above 2, takes from that one: what was seen lately counts
 //! for more. Pairs that are not among the 255 fall back to the nearest one that is.
 
-use std::sync::OnceLock;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 /// A history that saw nothing.
 pub(crate) const EMPTY: u8 = 0;
@@ -63,54 +64,64 @@ impl History {
     }
 }
 
-/// All states and where bits lead from them.
-#[derive(Debug)]
-pub(crate) struct Histories {
-    next: Box<[[u8; 2]; 256]>,
-    states: Vec<History>,
-}
+// In statics for the reasons of `logistic`.
+static NEXT: [[AtomicU8; 2]; 256] = [const { [const { AtomicU8::new(EMPTY) }; 2] }; 256];
+static GUESS: [AtomicU16; 256] = [const { AtomicU16::new(1 << 15) }; 256];
+
+/// Proof that the tables are filled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Histories(());
 
 impl Histories {
-    /// The table, made when it is first asked for.
-    pub(crate) fn get() -> &'static Self {
-        static TABLE: OnceLock<Histories> = OnceLock::new();
-        TABLE.get_or_init(Self::make)
-    }
-
-    fn make() -> Self {
-        let mut states = vec![History { n: [0, 0], last: 0 }];
-        let mut open = 0;
-        while let Some(state) = states.get(open).copied() {
-            for next in [state.then(0), state.then(1)] {
-                if !states.contains(&next) {
-                    states.push(next);
-                }
-            }
-            open += 1;
-        }
-        // By total, so that a larger number has seen more: what is replaced in a table goes by it.
-        states.sort_by_key(|s| (s.n[0] + s.n[1], s.n[1], s.last));
-        assert!(states.len() <= 256);
-        let number = |s: History| states.iter().position(|t| *t == s).expect("a state leads to a state") as u8;
-        let mut next = Box::new([[EMPTY; 2]; 256]);
-        for (from, state) in states.iter().enumerate() {
-            next[from] = [number(state.then(0)), number(state.then(1))];
-        }
-        Self { next, states }
+    /// The tables, filled when they are first asked for.
+    #[inline(always)]
+    pub(crate) fn get() -> Self {
+        static FILLED: Once = Once::new();
+        FILLED.call_once(fill);
+        Self(())
     }
 
     /// The state after a bit.
     #[inline(always)]
-    pub(crate) fn next(&self, state: u8, bit: u32) -> u8 {
-        self.next[usize::from(state)][bit as usize & 1]
+    pub(crate) fn next(self, state: u8, bit: u32) -> u8 {
+        NEXT[usize::from(state)][bit as usize & 1].load(Ordering::Relaxed)
     }
 
     /// A first guess of how likely 1 is after this history, of 65536.
-    pub(crate) fn guess(&self, state: u8) -> u32 {
-        let [zeros, ones] = self.states.get(usize::from(state)).map_or([0, 0], |s| s.n.map(u32::from));
+    pub(crate) fn guess(self, state: u8) -> u32 {
+        GUESS[usize::from(state)].load(Ordering::Relaxed).into()
+    }
+}
+
+/// All histories that can be reached, by total, so that a larger number has seen more: what is replaced in a table goes by
+/// it.
+fn reached() -> Vec<History> {
+    let mut states = vec![History { n: [0, 0], last: 0 }];
+    let mut open = 0;
+    while let Some(state) = states.get(open).copied() {
+        for next in [state.then(0), state.then(1)] {
+            if !states.contains(&next) {
+                states.push(next);
+            }
+        }
+        open += 1;
+    }
+    states.sort_by_key(|s| (s.n[0] + s.n[1], s.n[1], s.last));
+    assert!(states.len() <= 256);
+    states
+}
+
+#[cold]
+fn fill() {
+    let states = reached();
+    let number = |s: History| states.iter().position(|t| *t == s).expect("a state leads to a state") as u8;
+    for (state, (next, guess)) in states.iter().zip(NEXT.iter().zip(&GUESS)) {
+        for (bit, cell) in [0, 1].into_iter().zip(next) {
+            cell.store(number(state.then(bit)), Ordering::Relaxed);
+        }
         // Deterministic histories are more so than counts say.
-        let (zeros, ones) = (zeros * 4 + 1, ones * 4 + 1);
-        (ones << 16) / (zeros + ones)
+        let [zeros, ones] = state.n.map(|n| u32::from(n) * 4 + 1);
+        guess.store(((ones << 16) / (zeros + ones)) as u16, Ordering::Relaxed);
     }
 }
 
@@ -120,12 +131,11 @@ mod tests {
 
     #[test]
     fn a_byte_holds_every_history_and_the_empty_one_is_first() {
-        let table = Histories::get();
-        assert_eq!(table.states[usize::from(EMPTY)].n, [0, 0]);
-        assert!((200..=256).contains(&table.states.len()), "{}", table.states.len());
-        assert!(table.states.iter().all(|s| s.allowed() && s.canonical() == *s));
-        let total = |s: &History| s.n[0] + s.n[1];
-        assert!(table.states.is_sorted_by_key(total));
+        let states = reached();
+        assert_eq!(states[usize::from(EMPTY)].n, [0, 0]);
+        assert!((200..=256).contains(&states.len()), "{}", states.len());
+        assert!(states.iter().all(|s| s.allowed() && s.canonical() == *s));
+        assert!(states.is_sorted_by_key(|s| s.n[0] + s.n[1]));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Probabilities have 16 bits, in 1..=65535; stretched ones count 1/256 and lie in `-LIMIT..=LIMIT`. The tables come
 //! from the exact functions of [`crate::numeric::math`], so they are the same everywhere.
 
-use std::sync::OnceLock;
+use std::sync::Once;
+use std::sync::atomic::{AtomicI16, AtomicU16, Ordering};
 
 use crate::numeric::math::{Function, scalar};
 
@@ -14,47 +15,48 @@ pub(crate) const ONE: i32 = 1 << P_BITS;
 /// The largest stretched probability: that of 65535 / 65536, in 1/256.
 pub(crate) const LIMIT: i32 = 2839;
 
-/// Both tables.
-#[derive(Debug)]
-pub(crate) struct Logistic {
-    squash: Box<[u16]>,
-    stretch: Box<[i16; ONE as usize]>,
-}
+// In statics, for what is kept for ever is not to look like a leak; atomics, so that they can be filled when they are first
+// asked for. A relaxed load is a plain one.
+static SQUASH: [AtomicU16; 2 * LIMIT as usize + 1] = [const { AtomicU16::new(0) }; 2 * LIMIT as usize + 1];
+static STRETCH: [AtomicI16; ONE as usize] = [const { AtomicI16::new(0) }; ONE as usize];
+
+/// Proof that the tables are filled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logistic(());
 
 impl Logistic {
-    /// The tables, made when they are first asked for.
-    pub(crate) fn get() -> &'static Self {
-        static TABLES: OnceLock<Logistic> = OnceLock::new();
-        TABLES.get_or_init(|| {
-            let squash = (-LIMIT..=LIMIT)
-                .map(|t| {
-                    let p = scalar(Function::Sigmoid, t as f32 / 256.0) * ONE as f32;
-                    (p as i32).clamp(1, ONE - 1) as u16
-                })
-                .collect();
-            let stretch = |p: f32| {
-                let odds = p / (ONE as f32 - p);
-                let t = scalar(Function::Ln, odds) * 256.0;
-                (t as i32).clamp(-LIMIT, LIMIT) as i16
-            };
-            let mut table = Box::new([0; ONE as usize]);
-            for (p, t) in table.iter_mut().enumerate() {
-                *t = stretch(p.max(1) as f32);
-            }
-            Self { squash, stretch: table }
-        })
+    /// The tables, filled when they are first asked for.
+    #[inline(always)]
+    pub(crate) fn get() -> Self {
+        static FILLED: Once = Once::new();
+        FILLED.call_once(fill);
+        Self(())
     }
 
     /// 1/256 to a probability; beyond the limits as at them.
     #[inline(always)]
-    pub(crate) fn squash(&self, t: i32) -> i32 {
-        i32::from(self.squash[(t.clamp(-LIMIT, LIMIT) + LIMIT) as usize])
+    pub(crate) fn squash(self, t: i32) -> i32 {
+        i32::from(SQUASH[(t.clamp(-LIMIT, LIMIT) + LIMIT) as usize].load(Ordering::Relaxed))
     }
 
     /// A probability to 1/256.
     #[inline(always)]
-    pub(crate) fn stretch(&self, p: i32) -> i32 {
-        i32::from(self.stretch[p as usize & 0xffff])
+    pub(crate) fn stretch(self, p: i32) -> i32 {
+        i32::from(STRETCH[p as usize & 0xffff].load(Ordering::Relaxed))
+    }
+}
+
+#[cold]
+fn fill() {
+    for (i, cell) in SQUASH.iter().enumerate() {
+        let t = i as i32 - LIMIT;
+        let p = scalar(Function::Sigmoid, t as f32 / 256.0) * ONE as f32;
+        cell.store((p as i32).clamp(1, ONE - 1) as u16, Ordering::Relaxed);
+    }
+    for (p, cell) in STRETCH.iter().enumerate() {
+        let p = p.max(1) as f32;
+        let t = scalar(Function::Ln, p / (ONE as f32 - p)) * 256.0;
+        cell.store((t as i32).clamp(-LIMIT, LIMIT) as i16, Ordering::Relaxed);
     }
 }
 

@@ -308,16 +308,7 @@ fn number(key: &str, value: &str, limit: u64) -> Result<u64> {
 
 fn parse_keys(text: &str) -> Result<Base> {
     let mut draft = Draft::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for part in text.split(',').filter(|_| !text.trim().is_empty()) {
-        let Some((key, value)) = part.trim().split_once('=') else {
-            fail!(Method, "\"{part}\": key=value is needed");
-        };
-        let (key, value) = (key.trim(), value.trim());
-        if seen.contains(&key) {
-            fail!(Method, "\"{part}\": {key} stands twice");
-        }
-        seen.push(key);
+    for (key, value) in pairs(text)? {
         draft.set(key, value)?;
     }
     draft.finish()
@@ -366,6 +357,22 @@ fn parse_neural(value: &str) -> Result<Option<Method>> {
     }
 }
 
+/// The keys and values between commas, each key once.
+fn pairs(text: &str) -> Result<Vec<(&str, &str)>> {
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for part in split_outside(text)?.into_iter().filter(|_| !text.trim().is_empty()) {
+        let Some((key, value)) = part.trim().split_once('=') else {
+            fail!(Method, "\"{part}\": key=value is needed");
+        };
+        let (key, value) = (key.trim(), value.trim());
+        if pairs.iter().any(|(seen, _)| *seen == key) {
+            fail!(Method, "\"{part}\": {key} stands twice");
+        }
+        pairs.push((key, value));
+    }
+    Ok(pairs)
+}
+
 /// What stands between commas that are outside of parentheses.
 fn split_outside(text: &str) -> Result<Vec<&str>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0u32);
@@ -392,16 +399,7 @@ fn split_outside(text: &str) -> Result<Vec<&str>> {
 fn parse_mix(text: &str) -> Result<Method> {
     let mut options = Options { neural: false, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
     let mut network = None;
-    let mut seen: Vec<&str> = Vec::new();
-    for part in split_outside(text)?.into_iter().filter(|_| !text.trim().is_empty()) {
-        let Some((key, value)) = part.trim().split_once('=') else {
-            fail!(Method, "\"{part}\": key=value is needed");
-        };
-        let (key, value) = (key.trim(), value.trim());
-        if seen.contains(&key) {
-            fail!(Method, "\"{part}\": {key} stands twice");
-        }
-        seen.push(key);
+    for (key, value) in pairs(text)? {
         match key {
             "neural" => network = parse_neural(value)?,
             "orders" => options.highest_order = orders(value)?,
@@ -409,7 +407,10 @@ fn parse_mix(text: &str) -> Result<Method> {
             "match" => options.matches = switch(key, value)?,
             "sparse" => options.sparse = switch(key, value)?,
             "mem" => options.log = memory(value)?,
-            _ => fail!(Method, "\"{part}\": an unknown key; neural, orders, word, match, sparse and mem are known"),
+            _ => fail!(
+                Method,
+                "\"{key}={value}\": an unknown key; neural, orders, word, match, sparse and mem are known"
+            ),
         }
     }
     options.neural = network.is_some();
