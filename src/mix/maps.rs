@@ -1,9 +1,11 @@
 //! Adaptive probabilities: how often 1 followed, by a small context; and maps that correct a probability (APM, SSE).
 
+use super::contexts::MAX_CONTEXTS;
 use super::logistic::{LIMIT, Logistic, ONE};
 use super::undo::Undo;
 use crate::error::Result;
-use crate::numeric::buffer::zeroed;
+use crate::numeric::buffer::Lines;
+use crate::numeric::simd::{Simd, WIDTH};
 
 /// A probability in the upper 22 bits and how often it was updated in the lower 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +53,48 @@ impl Adaptive {
     }
 }
 
-/// Corrects a probability by a context: between 33 points on the stretched axis, the two next to it move.
+/// As many as there may be contexts, and the rest of whole vectors.
+pub(crate) type Cells = [Adaptive; MAX_CONTEXTS.next_multiple_of(WIDTH)];
+
+/// Sixteen of them.
+#[inline(always)]
+fn words(cells: &[Adaptive; WIDTH]) -> [i32; WIDTH] {
+    cells.map(|p| p.0 as i32)
+}
+
+/// How far from one half each is, of 256; `out` takes whole vectors.
+#[inline(always)]
+pub(crate) fn distances<S: Simd>(s: S, cells: &Cells, out: &mut [i32]) {
+    for (cells, out) in cells.as_chunks::<WIDTH>().0.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
+        let p = s.shr::<16>(s.load_i(&words(cells))) & s.splat_i(ONE - 1);
+        s.store_i(s.shr::<7>(p - s.splat_i(ONE / 2)), out);
+    }
+}
+
+/// [`Adaptive::update`] of all of them.
+#[inline(always)]
+pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, bit: u32, limit: u32) {
+    let target = s.splat_i((bit << 22) as i32 - bit as i32);
+    let counts = s.splat_i(COUNTS as i32 - 1);
+    for cells in cells.as_chunks_mut::<WIDTH>().0 {
+        let cell = s.load_i(&words(cells));
+        let rates = s.load_i(&cells.map(|p| RATES[p.0 as usize % COUNTS]));
+        let error = target - (s.shr::<10>(cell) & s.splat_i((1 << 22) - 1));
+        let step = s.mul_i(s.shr::<3>(error), rates);
+        // All ones, or -1, where the count is below the limit.
+        let below = s.shr::<31>((cell & counts) - s.splat_i(limit as i32));
+        let mut next = [0; WIDTH];
+        s.store_i(cell + (step - (step & counts)) - below, &mut next);
+        *cells = next.map(|word| Adaptive(word as u32));
+    }
+}
+
+/// Corrects a probability by a context: between 32 points on the stretched axis, a line of the cache, the
+/// nearest one moves.
 #[derive(Debug)]
 pub(crate) struct Apm {
     /// Less where each point starts, modulo 2^16: fresh maps are zeros.
-    points: Vec<u16>,
+    points: Lines<[u16; POINTS]>,
     starts: [u16; POINTS],
     now: Now,
     pub(crate) undo: Undo<u16>,
@@ -64,9 +103,8 @@ pub(crate) struct Apm {
 /// The point at work.
 #[derive(Clone, Copy, Debug)]
 struct Now {
-    at: usize,
-    /// Where it starts.
-    start: u16,
+    row: usize,
+    point: usize,
 }
 
 /// What a bit changes: to go back.
@@ -76,17 +114,19 @@ pub(crate) struct SavedPoint {
     point: u16,
 }
 
-const POINTS: usize = 33;
+const POINTS: usize = 32;
 /// Stretched distance between points.
 const SPAN: i32 = 2 * (LIMIT + 1) / (POINTS as i32 - 1) + 1;
+/// Of the first point.
+const FIRST: i32 = -SPAN * (POINTS as i32 - 1) / 2;
 
 impl Apm {
     pub(crate) fn new(contexts: usize) -> Result<Self> {
-        let start = |i| Logistic::get().squash((i as i32 - POINTS as i32 / 2) * SPAN) as u16;
+        let start = |i| Logistic::get().squash(FIRST + i as i32 * SPAN) as u16;
         Ok(Self {
-            points: zeroed(contexts * POINTS, "adaptive probability maps")?,
+            points: Lines::zeroed(contexts, "adaptive probability maps")?,
             starts: std::array::from_fn(start),
-            now: Now { at: 0, start: 0 },
+            now: Now { row: 0, point: 0 },
             undo: Undo::default(),
         })
     }
@@ -96,52 +136,61 @@ impl Apm {
     }
 
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.points.iter().for_each(|p| add(&p.to_le_bytes()));
+        self.points.as_flattened().iter().for_each(|p| add(&p.to_le_bytes()));
     }
 
     /// Back to where the log began.
     pub(crate) fn roll_back(&mut self) {
-        self.undo.go_back(|at, point| self.points[at] = point);
+        self.undo.go_back(|at, point| self.points[at / POINTS][at % POINTS] = point);
     }
 
     /// Before [`Apm::update`].
     #[inline(always)]
     pub(crate) fn save(&self) -> SavedPoint {
-        SavedPoint { now: self.now, point: self.points[self.now.at] }
+        SavedPoint { now: self.now, point: self.points[self.now.row][self.now.point] }
     }
 
     #[inline(always)]
     pub(crate) fn go_back(&mut self, saved: SavedPoint) {
         self.now = saved.now;
-        self.points[saved.now.at] = saved.point;
+        self.points[saved.now.row][saved.now.point] = saved.point;
     }
 
-    /// What a stretched probability is after this context.
+    /// Turns to a context, before [`Apm::refine`]; what it answers is of no use, but its line is on the way.
     #[inline(always)]
-    pub(crate) fn refine(&mut self, stretched: i32, context: usize) -> i32 {
-        let t = stretched + SPAN * (POINTS as i32 / 2);
+    pub(crate) fn turn_to(&mut self, context: usize) -> u16 {
+        self.now.row = context;
+        self.points[context][0]
+    }
+
+    /// What a stretched probability is after the context turned to.
+    #[inline(always)]
+    pub(crate) fn refine(&mut self, stretched: i32) -> i32 {
+        let t = stretched - FIRST;
         let (low, weight) = ((t / SPAN) as usize, t % SPAN);
-        let at = context * POINTS + low;
-        let near = usize::from(2 * weight >= SPAN);
-        self.now = Now { at: at + near, start: self.starts[low + near] };
-        let point = |i: usize| i32::from(self.points[at + i].wrapping_add(self.starts[low + i]));
-        ((point(0) * (SPAN - weight) + point(1) * weight) / SPAN).clamp(1, ONE - 1)
+        self.now.point = low + usize::from(2 * weight >= SPAN);
+        let row = &self.points[self.now.row];
+        let point = |i: usize| i32::from(row[i].wrapping_add(self.starts[i]));
+        ((point(low) * (SPAN - weight) + point(low + 1) * weight) / SPAN).clamp(1, ONE - 1)
     }
 
     /// Moves the point that was nearest.
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: u32, shift: u32) {
-        let Now { at, start } = self.now;
-        self.undo.note(at, self.points[at]);
-        let p = i32::from(self.points[at].wrapping_add(start));
+        let Now { row, point } = self.now;
+        let (cell, start) = (&mut self.points[row][point], self.starts[point]);
+        self.undo.note(row * POINTS + point, *cell);
+        let p = i32::from(cell.wrapping_add(start));
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        self.points[at] = ((p + ((target - p) >> shift)) as u16).wrapping_sub(start);
+        *cell = ((p + ((target - p) >> shift)) as u16).wrapping_sub(start);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numeric::level::{Kernel, Level};
+    use crate::numeric::random::Random;
 
     #[test]
     fn an_adaptive_probability_finds_the_share_of_ones() {
@@ -159,18 +208,48 @@ mod tests {
     }
 
     #[test]
+    fn all_at_once_are_as_one_by_one() {
+        struct All<'a>(&'a mut Cells, u32, &'a mut [i32]);
+        impl Kernel for All<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) {
+                distances(s, self.0, self.2);
+                update_all(s, self.0, self.1, 127);
+            }
+        }
+        for level in Level::available() {
+            let mut random = Random::new(5, "maps");
+            let mut cells: Cells = std::array::from_fn(|_| Adaptive(random.next_u64() as u32));
+            for i in 0..2000 {
+                let (mut one_by_one, bit) = (cells, u32::from(random.next_u64() % 5 < 2 || i > 1500));
+                let want = cells.map(|p| ((p.0 >> 16) as i32 - ONE / 2) >> 7);
+                one_by_one.iter_mut().for_each(|p| p.update(bit, 127));
+                let mut out = [0; 32];
+                level.run(All(&mut cells, bit, &mut out));
+                assert_eq!((cells, out), (one_by_one, want));
+            }
+        }
+    }
+
+    #[test]
     fn a_map_starts_as_it_is_and_learns_what_follows() {
         let mut apm = Apm::new(2).unwrap();
         let logistic = Logistic::get();
         for t in -LIMIT..=LIMIT {
-            let (p, q) = (logistic.squash(t), apm.refine(t, 0));
+            let (p, q) = (logistic.squash(t), {
+                apm.turn_to(0);
+                apm.refine(t)
+            });
             assert!((p - q).abs() < ONE / 50, "{t}: {p} {q}");
         }
         for _ in 0..1000 {
-            apm.refine(0, 1);
+            apm.turn_to(1);
+            apm.refine(0);
             apm.update(1, 6);
         }
-        assert!(apm.refine(0, 1) > ONE * 9 / 10);
-        assert!((apm.refine(0, 0) - ONE / 2).abs() < ONE / 50);
+        assert!(apm.refine(0) > ONE * 9 / 10);
+        apm.turn_to(0);
+        assert!((apm.refine(0) - ONE / 2).abs() < ONE / 50);
     }
 }

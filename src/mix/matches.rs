@@ -12,6 +12,8 @@ const MAX_LEN: u32 = 400;
 const RECOVERED: u32 = 16;
 /// Steps of length that count.
 const LENGTHS: usize = 16;
+/// Where the polynomial is taken.
+const ROLL: u32 = 0x2C92_77B5;
 /// Kinds of what was missed lately.
 const MISSES: usize = 4;
 
@@ -21,6 +23,8 @@ pub(crate) struct Match {
     /// Positions by a hash of the last `min_len` bytes.
     heads: Vec<u32>,
     min_len: u32,
+    /// What a byte's part of the hash has grown to when it leaves.
+    leaving: u32,
     follow: Follow,
     /// Whether 1 came, by what was expected, by length and by what was missed.
     confidence: Vec<Adaptive>,
@@ -41,6 +45,8 @@ pub(crate) struct Follow {
     expected: Option<u8>,
     /// Of `confidence`.
     chosen: usize,
+    /// A hash of the last bytes (Karp and Rabin 1987): a polynomial.
+    rolling: u32,
 }
 
 impl Match {
@@ -48,12 +54,13 @@ impl Match {
     pub(crate) fn new(min_len: u32, log: u32) -> Result<Self> {
         let first = |i| Adaptive::new(if i % 2 == 0 { 25_000 } else { 40_000 });
         let confidence: Vec<Adaptive> = (0..2 * LENGTHS * MISSES * 2).map(first).collect();
-        let follow = Follow { at: None, len: 0, since_miss: RECOVERED, expected: None, chosen: 0 };
+        let follow = Follow { at: None, len: 0, since_miss: RECOVERED, expected: None, chosen: 0, rolling: 0 };
         Ok(Self {
             undo: Undo::default(),
             start: (follow, confidence.clone()),
             heads: zeroed(1 << log, "match model")?,
             min_len,
+            leaving: ROLL.wrapping_pow(min_len),
             follow,
             confidence,
         })
@@ -93,8 +100,9 @@ impl Match {
 
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         self.heads.iter().for_each(|h| add(&h.to_le_bytes()));
-        let Follow { at, len, since_miss, expected, .. } = self.follow;
+        let Follow { at, len, since_miss, expected, rolling, .. } = self.follow;
         let expected = expected.map_or(256, u32::from);
+        add(&rolling.to_le_bytes());
         [at.unwrap_or(u32::MAX), len, since_miss, expected].iter().for_each(|x| add(&x.to_le_bytes()));
         self.confidence.iter().for_each(|p| add(&p.to_bytes()));
     }
@@ -116,8 +124,11 @@ impl Match {
     /// Takes in a whole byte, the last of the text.
     pub(crate) fn byte(&mut self, text: &Text) {
         let f = &mut self.follow;
+        let last = text.back(1) as u8;
+        let gone = text.get(text.position().wrapping_sub(self.min_len + 1));
+        f.rolling = f.rolling.wrapping_mul(ROLL).wrapping_add(last.into()).wrapping_sub(self.leaving.wrapping_mul(gone.into()));
         if let Some(at) = f.at {
-            let hit = text.get(at) == text.get(text.position().wrapping_sub(1));
+            let hit = text.get(at) == last;
             // Goes on beside a mismatch after a long match, as records with a changed field do.
             let goes_on = hit || (f.len >= 16 && f.since_miss >= 8);
             f.len = if hit { (f.len + 1).min(MAX_LEN) } else { 0 };
@@ -125,16 +136,15 @@ impl Match {
             f.at = goes_on.then(|| at.wrapping_add(1));
         }
         if text.position() >= self.min_len {
-            let key = (1..=self.min_len).fold(0, |h, i| hash(h, text.get(text.position().wrapping_sub(i)).into()));
-            let mask = self.heads.len() - 1;
-            let head = &mut self.heads[key as usize & mask];
+            let at = (hash(f.rolling, 0) >> (32 - self.heads.len().ilog2())) as usize;
+            let head = &mut self.heads[at];
             if f.len < 16 {
                 let len = text.common_suffix(*head, MAX_LEN);
                 if len > f.len && len >= self.min_len {
                     (f.len, f.at) = (len, Some(*head));
                 }
             }
-            self.undo.note(key as usize & mask, *head);
+            self.undo.note(at, *head);
             *head = text.position();
         }
         f.expected = f.at.map(|at| text.get(at));
@@ -170,11 +180,6 @@ impl Match {
     /// A small number for choosing weights, below 10: 0 without a match.
     pub(crate) fn state(&self) -> usize {
         if self.follow.expected.is_some() { 1 + self.length() / 2 } else { 0 }
-    }
-
-    /// The byte that is predicted, as long as its bits came.
-    pub(crate) fn expected(&self) -> Option<u8> {
-        self.follow.expected
     }
 
     /// All that a bit changes: to try one and go back.

@@ -9,13 +9,14 @@ use crate::numeric::buffer::filled;
 use crate::numeric::simd::Simd;
 
 /// How many sets of weights.
-pub(crate) const SETS: usize = 7;
+pub(crate) const SETS: usize = 5;
 /// Inputs come in whole lines.
 const LINE: usize = 16;
 /// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the
 /// same way: that costs bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the
 /// point, so that all products together may come to weights of 356.
-pub(crate) const MAX_INPUTS: usize = 64;
+pub(crate) const MAX_INPUTS: usize = MOST_LINES * LINE;
+const MOST_LINES: usize = 4;
 
 const WEIGHT_ONE: i32 = 1 << 16;
 /// Of the second layer's weights.
@@ -29,6 +30,11 @@ const LAST_RATE: i32 = 100;
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([i32; LINE]);
+
+/// The inputs of a bit.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Inputs(pub(crate) [i32; MAX_INPUTS]);
 
 /// Both layers.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ pub(crate) struct Mixer {
 /// The bit at work.
 #[derive(Clone, Copy, Debug)]
 struct Now {
-    inputs: [Line; MAX_INPUTS / LINE],
+    inputs: Inputs,
     /// Where each set's row begins.
     chosen: [usize; SETS],
     /// What each set answered.
@@ -63,27 +69,41 @@ struct Now {
 #[derive(Debug)]
 pub(crate) struct Saved {
     now: Now,
-    rows: [[Line; MAX_INPUTS / LINE]; SETS],
+    rows: [[Line; MOST_LINES]; SETS],
     last: [i32; SETS],
 }
 
-/// Sixteen sums of products at a time.
+/// The sum of products of each set, cut to 1/256. `W` is a row's lines: loops that are unrolled.
 #[inline(always)]
-fn dot<S: Simd>(s: S, row: &[Line], inputs: &[Line]) -> i32 {
-    let mut sums = s.splat_i(0);
-    for (w, x) in row.iter().zip(inputs) {
-        sums = sums + s.mul_i(s.shr::<CUT>(s.load_i(&w.0)), s.load_i(&x.0));
-    }
-    s.sum_i(sums)
+fn answers<const W: usize, S: Simd>(s: S, weights: &[Line], chosen: [usize; SETS], inputs: &Inputs) -> [i32; SETS] {
+    let (lines, _) = inputs.0.as_chunks::<LINE>();
+    chosen.map(|at| {
+        let row: &[Line; W] = weights[at..at + W].try_into().expect("a whole row");
+        let mut sums = s.splat_i(0);
+        for (w, x) in row.iter().zip(lines) {
+            sums = sums + s.mul_i(s.shr::<CUT>(s.load_i(&w.0)), s.load_i(x));
+        }
+        (s.sum_i(sums) >> (16 - CUT)).clamp(-LIMIT, LIMIT)
+    })
 }
 
-/// Each weight moves by its input times the error, of 2^14.
+/// Each weight moves by its input times its set's error, of 2^14.
 #[inline(always)]
-fn train<S: Simd>(s: S, row: &mut [Line], inputs: &[Line], error: i32) {
-    let error = s.splat_i(error);
-    for (w, x) in row.iter_mut().zip(inputs) {
-        let step = s.shr::<14>(s.mul_i(s.load_i(&x.0), error) + s.splat_i(1 << 13));
-        s.store_i(s.load_i(&w.0) + step, &mut w.0);
+fn train<const W: usize, S: Simd>(
+    s: S,
+    weights: &mut [Line],
+    chosen: [usize; SETS],
+    inputs: &Inputs,
+    errors: [i32; SETS],
+) {
+    let (lines, _) = inputs.0.as_chunks::<LINE>();
+    for (at, error) in chosen.into_iter().zip(errors) {
+        let row: &mut [Line; W] = (&mut weights[at..at + W]).try_into().expect("a whole row");
+        let error = s.splat_i(error);
+        for (w, x) in row.iter_mut().zip(lines) {
+            let step = s.shr::<14>(s.mul_i(s.load_i(x), error) + s.splat_i(1 << 13));
+            s.store_i(s.load_i(&w.0) + step, &mut w.0);
+        }
     }
 }
 
@@ -112,7 +132,7 @@ impl Mixer {
             first,
             last_weights: filled(last_contexts, [WEIGHT_ONE / SETS as i32; SETS], "mixer weights")?,
             now: Now {
-                inputs: [Line([0; LINE]); MAX_INPUTS / LINE],
+                inputs: Inputs([0; MAX_INPUTS]),
                 chosen: first,
                 stretched: [0; SETS],
                 last_chosen: 0,
@@ -173,27 +193,25 @@ impl Mixer {
         self.last_weights[self.now.last_chosen] = saved.last;
     }
 
+    /// Where the next bit's inputs go, before [`Mixer::mix`].
+    #[inline(always)]
+    pub(crate) fn inputs(&mut self) -> &mut Inputs {
+        &mut self.now.inputs
+    }
+
     /// The stretched probability of 1, from the inputs, under these contexts.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(
-        &mut self,
-        s: S,
-        inputs: &[i32; MAX_INPUTS],
-        contexts: [usize; SETS],
-        last: usize,
-    ) -> i32 {
-        let now = &mut self.now;
-        for (line, x) in now.inputs.iter_mut().zip(inputs.as_chunks::<LINE>().0) {
-            line.0 = *x;
-        }
+    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS], last: usize) -> i32 {
+        let (now, weights) = (&mut self.now, &self.weights);
         for ((chosen, first), context) in now.chosen.iter_mut().zip(self.first).zip(contexts) {
             *chosen = first + context * self.width;
         }
-        let inputs = &now.inputs[..self.width];
-        now.stretched = now.chosen.map(|at| {
-            let sum = dot(s, &self.weights[at..at + inputs.len()], inputs);
-            (sum >> (16 - CUT)).clamp(-LIMIT, LIMIT)
-        });
+        now.stretched = match self.width {
+            1 => answers::<1, S>(s, weights, now.chosen, &now.inputs),
+            2 => answers::<2, S>(s, weights, now.chosen, &now.inputs),
+            3 => answers::<3, S>(s, weights, now.chosen, &now.inputs),
+            _ => answers::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs),
+        };
         now.last_chosen = last;
         let products = self.last_weights[last].iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
         let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
@@ -207,12 +225,14 @@ impl Mixer {
         if self.undo.is_noting() {
             self.note();
         }
-        let (logistic, now) = (Logistic::get(), &self.now);
+        let (logistic, now, weights) = (Logistic::get(), &self.now, &mut self.weights);
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let inputs = &now.inputs[..self.width];
-        for (at, t) in now.chosen.into_iter().zip(now.stretched) {
-            let error = ((target - logistic.squash(t)) * rate) >> 12;
-            train(s, &mut self.weights[at..at + inputs.len()], inputs, error);
+        let errors = now.stretched.map(|t| ((target - logistic.squash(t)) * rate) >> 12);
+        match self.width {
+            1 => train::<1, S>(s, weights, now.chosen, &now.inputs, errors),
+            2 => train::<2, S>(s, weights, now.chosen, &now.inputs, errors),
+            3 => train::<3, S>(s, weights, now.chosen, &now.inputs, errors),
+            _ => train::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs, errors),
         }
         let error = ((target - now.last_answer) * LAST_RATE) >> 12;
         for (w, t) in self.last_weights[now.last_chosen].iter_mut().zip(now.stretched) {

@@ -18,9 +18,9 @@ pub use self::bits::BitView;
 use self::contexts::{Kinds, MAX_CONTEXTS, Text, hash};
 use self::history::Histories;
 use self::logistic::{Logistic, ONE};
-use self::maps::{Adaptive, Apm, SavedPoint};
+use self::maps::{Adaptive, Apm, Cells, SavedPoint, distances, update_all};
 use self::matches::{Follow, Match};
-use self::mixer::{MAX_INPUTS, Mixer, SETS, Saved as SavedMixer};
+use self::mixer::{Mixer, SETS, Saved as SavedMixer};
 use self::slots::{LINE, Slots};
 use self::undo::{MOST_BYTES, Undo};
 use crate::error::Result;
@@ -122,8 +122,9 @@ struct Now {
     hashes: [u32; MAX_CONTEXTS],
     /// Where each context's histories of this nibble lie.
     at: [usize; MAX_CONTEXTS],
-    /// The histories of this bit.
+    /// The histories of this bit, and what their maps say.
     states: [u8; MAX_CONTEXTS],
+    cells: Cells,
     direct_at: [usize; DIRECT],
 }
 
@@ -155,7 +156,7 @@ impl Mix {
         let [long, short] = MATCHES;
         let matches =
             if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
-        let sets = [256, 256 * 8, 256, 2 * 16 * 8, 10 * 10, 256, if options.neural { SURE * 8 } else { 1 }];
+        let sets = [256, 2 * 16 * 8, 10 * 10, 256, if options.neural { SURE * 8 } else { 1 }];
         let inputs = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches) + 2 * usize::from(options.neural) + 1;
         let now = Now {
             partial: 1,
@@ -163,6 +164,7 @@ impl Mix {
             hashes,
             at: [0; MAX_CONTEXTS],
             states: [0; MAX_CONTEXTS],
+            cells: [Adaptive::new(0); _],
             direct_at: [0; DIRECT],
         };
         let maps = filled(contexts, fresh, "context maps")?;
@@ -297,6 +299,7 @@ impl Mix {
         now.partial = now.partial << 1 | bit;
         now.bits += 1;
         if now.bits == 4 {
+            self.touch_slots(self.now.partial);
             self.find_slots(self.now.partial);
         } else if now.bits == 8 {
             self.text.push(now.partial as u8);
@@ -305,11 +308,11 @@ impl Mix {
                 Some(left) => self.log.left = left,
                 None => self.stop(),
             }
-            let now = &mut self.now;
+            self.text.contexts(&mut self.now.hashes);
+            self.touch_slots(0);
             for m in self.matches.iter_mut().flatten() {
                 m.byte(&self.text);
             }
-            self.text.contexts(&mut now.hashes);
             self.find_slots(0);
         }
     }
@@ -393,11 +396,17 @@ impl Mix {
         }
     }
 
+    /// As [`Mix::find_slots`], which misses the cache for each one and then branches on what comes: unless they are asked
+    /// for before.
+    #[inline(always)]
+    fn touch_slots(&self, nibble: u32) {
+        let hashes = &self.now.hashes[..self.contexts];
+        std::hint::black_box(hashes.iter().fold(0, |sum, h| sum ^ self.slots.touch(*h, nibble)));
+    }
+
     /// At a nibble's start; nibbles have a leading 1, the first one is 0.
     fn find_slots(&mut self, nibble: u32) {
         let hashes = &self.now.hashes[..self.contexts];
-        // A miss of the cache each, and a branch on what comes: unless they are asked for before.
-        std::hint::black_box(hashes.iter().fold(0, |sum, h| sum ^ self.slots.touch(*h, nibble)));
         for (at, hash) in self.now.at.iter_mut().zip(hashes) {
             *at = self.slots.find(*hash, nibble);
         }
@@ -428,28 +437,35 @@ impl Kernel for Predict<'_> {
     fn run<S: Simd>(self, s: S) -> u32 {
         let node = self.mix.node();
         let Mix { now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
-        let logistic = Logistic::get();
-        // Two inputs from each probability: stretched, and how far it is from one half.
-        let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> 7];
-        let mut x = [0; MAX_INPUTS];
-        let (pairs, _) = x.as_chunks_mut::<2>();
-        let mut free = pairs.iter_mut();
-        for ((at, state), map) in now.at.iter().zip(&mut now.states).zip(&*maps) {
-            *state = slots.get(at + node);
-            let p = map[usize::from(*state)].p();
-            *free.next().expect("room for all inputs") = both(p);
-        }
+        let (logistic, partial) = (Logistic::get(), now.partial);
         let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
-        now.direct_at = [now.partial as usize, (c1 << 8 | now.partial) as usize];
+        // Asked for now, of use when all is mixed.
+        let order3 = hash(c1 | c2 << 8 | c3 << 16, partial) >> (32 - APM_LOG);
+        std::hint::black_box([
+            apms[0].turn_to(partial as usize),
+            apms[1].turn_to((c1 << 8 | partial) as usize),
+            apms[2].turn_to(order3 as usize),
+        ]);
+        let (x, contexts) = (&mut mixer.inputs().0, maps.len());
+        // Two inputs from each probability: stretched, and how far it is from one half.
+        for (i, map) in maps.iter().enumerate() {
+            let state = slots.get(now.at[i] + node);
+            (now.states[i], now.cells[i]) = (state, map[usize::from(state)]);
+            x[i] = logistic.stretch(now.cells[i].p());
+        }
+        distances(s, &now.cells, &mut x[contexts..]);
+        let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> 7];
+        x[2 * contexts..].fill(0);
+        let mut free = x[2 * contexts..].as_chunks_mut::<2>().0.iter_mut();
+        now.direct_at = [partial as usize, (c1 << 8 | partial) as usize];
         for (table, at) in direct.iter().zip(now.direct_at) {
             *free.next().expect("room for all inputs") = table[at].map(|cell| logistic.stretch(chance(cell)));
         }
-        let (mut expected, mut lengths) = (None, [0; 2]);
+        let mut lengths = [0; 2];
         for (m, length) in matches.iter_mut().flatten().zip(&mut lengths) {
-            let p = m.predict(now.partial, now.bits).unwrap_or(ONE / 2);
+            let p = m.predict(partial, now.bits).unwrap_or(ONE / 2);
             *free.next().expect("room for all inputs") = both(p);
             *length = m.state();
-            expected = expected.or(m.expected());
         }
         let bits = now.bits as usize;
         let mut sure = 0;
@@ -462,23 +478,15 @@ impl Kernel for Predict<'_> {
         // How many of the orders from 2 on have come before.
         let known = now.states[..6].iter().filter(|s| **s != 0).count();
         let sets: [usize; SETS] = [
-            now.partial as usize,
-            (c1 << 3) as usize | bits,
-            expected.map_or(0, usize::from),
+            partial as usize,
             (usize::from(lengths[0] > 0) << 4 | known) << 3 | bits,
             lengths[0] * 10 + lengths[1],
-            c2 as usize,
+            c1 as usize,
             sure,
         ];
-        let partial = now.partial;
-        let t = mixer.mix(s, &x, sets, partial as usize);
-        let order3 = hash(c1 | c2 << 8 | c3 << 16, partial) >> (32 - APM_LOG);
-        let refined = [
-            apms[0].refine(t, partial as usize),
-            apms[1].refine(t, (c1 << 8 | partial) as usize),
-            apms[2].refine(t, order3 as usize),
-        ];
-        ((logistic.squash(t) * 2 + refined[0] * 2 + refined[1] * 2 + refined[2] * 3) / 9) as u32
+        let t = mixer.mix(s, sets, partial as usize);
+        let [a, b, c] = apms.each_mut().map(|apm| apm.refine(t));
+        ((logistic.squash(t) * 2 + a * 2 + b * 2 + c * 3) / 9) as u32
     }
 }
 
@@ -501,9 +509,11 @@ impl Kernel for Learn<'_> {
         for apm in &mut mix.apms {
             apm.update(bit, APM_RATE);
         }
-        for ((at, state), map) in mix.now.at.iter().zip(mix.now.states).zip(&mut mix.maps) {
-            map[usize::from(state)].update(bit, HISTORY_LIMIT);
-            mix.slots.set(at + node, histories.next(state, bit));
+        update_all(s, &mut mix.now.cells, bit, HISTORY_LIMIT);
+        for (i, map) in mix.maps.iter_mut().enumerate() {
+            let state = mix.now.states[i];
+            map[usize::from(state)] = mix.now.cells[i];
+            mix.slots.set(mix.now.at[i] + node, histories.next(state, bit));
         }
         let target = if bit != 0 { ONE - 1 } else { 0 };
         for ((table, at), undo) in mix.direct.iter_mut().zip(mix.now.direct_at).zip(&mut mix.log.direct) {

@@ -3,7 +3,7 @@
 use super::history::EMPTY;
 use super::undo::Undo;
 use crate::error::Result;
-use crate::numeric::buffer::zeroed;
+use crate::numeric::buffer::Lines;
 
 const _: () = assert!(EMPTY == 0, "a table starts as zeros");
 
@@ -19,7 +19,7 @@ const PAGE: u32 = 64;
 /// A table of slots. What is looked for and not there takes the place of what was seen least.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    bytes: Vec<u8>,
+    lines: Lines<[u8; LINE]>,
     mask: usize,
     /// Lines as they were before slots were found on them: nothing else is written to.
     undo: Undo<[u8; LINE]>,
@@ -31,24 +31,24 @@ impl Slots {
     /// # Errors
     /// `Memory`.
     pub(crate) fn new(log: u32) -> Result<Self> {
-        let bytes = zeroed(1 << log, "context tables")?;
-        let mask = bytes.len() / LINE - 1;
-        Ok(Self { bytes, mask, undo: Undo::default() })
+        let lines = Lines::zeroed((1 << log) / LINE, "context tables")?;
+        let mask = lines.len() - 1;
+        Ok(Self { lines, mask, undo: Undo::default() })
     }
 
     pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.bytes.copy_from_slice(&other.bytes);
+        self.lines.copy_from_slice(&other.lines);
     }
 
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        add(&self.bytes);
+        add(self.lines.as_flattened());
     }
 
     /// A log of changes begins, with some slots found already.
     pub(crate) fn begin(&mut self, found: &[usize]) {
         self.undo.begin();
-        for at in found.iter().map(|at| at / LINE * LINE) {
-            self.undo.note(at, std::array::from_fn(|i| self.bytes[at + i]));
+        for line in found.iter().map(|at| at / LINE) {
+            self.undo.note(line, self.lines[line]);
         }
     }
 
@@ -66,7 +66,7 @@ impl Slots {
 
     /// Back to where the log began.
     pub(crate) fn roll_back(&mut self) {
-        self.undo.go_back(|at, line| self.bytes[at..at + LINE].copy_from_slice(&line));
+        self.undo.go_back(|at, line| self.lines[at] = line);
     }
 
     /// How many lines the log holds.
@@ -78,30 +78,30 @@ impl Slots {
     /// A context's line, as [`Slots::find`] may change it: to try something and go back.
     pub(crate) fn save(&self, hash: u32, nibble: u32) -> (usize, [u8; LINE]) {
         let at = self.line(hash, nibble);
-        (at, std::array::from_fn(|i| self.bytes[at + i]))
+        (at, self.lines[at])
     }
 
     pub(crate) fn go_back(&mut self, (at, line): &(usize, [u8; LINE])) {
-        self.bytes[*at..*at + LINE].copy_from_slice(line);
+        self.lines[*at] = *line;
     }
 
-    /// Where the line of a context begins, by 32 well mixed bits, and of its nibbles, 0 for the first: all on one page.
+    /// The line of a context, by 32 well mixed bits, and of its nibbles, 0 for the first: all on one page.
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
-        ((hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask) * LINE
+        (hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
     /// Asks for a line, so that several come at once; what it answers is of no use.
     #[inline(always)]
     pub(crate) fn touch(&self, hash: u32, nibble: u32) -> u8 {
-        self.bytes[self.line(hash, nibble)]
+        self.lines[self.line(hash, nibble)][0]
     }
 
     /// Where a context's histories begin: found, or taken and emptied. As [`Slots::line`]; nibbles carry a leading 1.
     #[inline(always)]
     pub(crate) fn find(&mut self, hash: u32, nibble: u32) -> usize {
         let at = self.line(hash, nibble);
-        let line: &mut [u8; LINE] = (&mut self.bytes[at..at + LINE]).try_into().expect("a whole line");
+        let line = &mut self.lines[at];
         self.undo.note(at, *line);
         // Never 0; other for each nibble that may lie on the line.
         let check = ((hash >> 24) as u8).wrapping_add((nibble * 16) as u8).max(1);
@@ -118,18 +118,18 @@ impl Slots {
             line[WAYS + least * NODES..][..NODES].fill(EMPTY);
             least
         };
-        at + WAYS + way * NODES
+        at * LINE + WAYS + way * NODES
     }
 
     /// The history at a slot's beginning plus a node, 0..15.
     #[inline(always)]
     pub(crate) fn get(&self, at: usize) -> u8 {
-        self.bytes[at]
+        self.lines.as_flattened()[at]
     }
 
     /// Sets it.
     #[inline(always)]
     pub(crate) fn set(&mut self, at: usize, history: u8) {
-        self.bytes[at] = history;
+        self.lines.as_flattened_mut()[at] = history;
     }
 }

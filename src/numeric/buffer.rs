@@ -1,5 +1,8 @@
 //! Memory that kernels work on: whole 64-byte vectors, zero-padded, taken fallibly.
 
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
 use super::simd::WIDTH;
 use crate::error::Result;
 
@@ -76,6 +79,47 @@ pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
     Ok(unsafe { Vec::from_raw_parts(p.cast(), n, n) })
 }
 
+/// Zeros on lines of the cache. As [`zeroed`], which does not place them so: an allocation of that alignment would be
+/// written to at once.
+#[derive(Debug)]
+pub(crate) struct Lines<T> {
+    memory: Vec<u8>,
+    /// Where the first line begins, and how many there are.
+    start: usize,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+const LINE: usize = 64;
+
+impl<T: Zero> Lines<T> {
+    /// `n` of them, each of one line or several.
+    pub(crate) fn zeroed(n: usize, what: &str) -> Result<Self> {
+        const { assert!(size_of::<T>().is_multiple_of(LINE) && align_of::<T>() <= LINE) };
+        let bytes = n.checked_mul(size_of::<T>()).and_then(|n| n.checked_add(LINE));
+        let memory: Vec<u8> = zeroed(bytes.ok_or_else(|| crate::error::out_of_memory(usize::MAX, what))?, what)?;
+        let start = memory.as_ptr().align_offset(LINE);
+        assert!(start < LINE, "memory has addresses");
+        Ok(Self { memory, start, len: n, of: PhantomData })
+    }
+}
+
+impl<T: Zero> Deref for Lines<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `zeroed` made room for `len` of T from `start` on, which is aligned for T; the bytes were zeros and are
+        // only written to as T; the vector never grows, so that they stay where they are.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(self.start).cast(), self.len) }
+    }
+}
+
+impl<T: Zero> DerefMut for Lines<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(self.start).cast(), self.len) }
+    }
+}
+
 /// A copy of `v`, or an error that names `what` was to be held.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
     let mut out = Vec::new();
@@ -124,5 +168,22 @@ impl Rows {
     /// A lane's row as f32.
     pub fn values(&self, lane: usize) -> &[f32] {
         flat(self.row(lane))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_aligned_zeros_wherever_they_are_moved() {
+        let mut all: Vec<Lines<[u16; 32]>> = (0..20).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
+        for (n, lines) in all.iter_mut().enumerate() {
+            assert!(lines.len() == n && lines.as_ptr().addr().is_multiple_of(LINE));
+            assert!(lines.as_flattened().iter().all(|x| *x == 0));
+            lines.iter_mut().for_each(|line| line[31] = n as u16);
+        }
+        all.reverse();
+        assert!(all.iter().all(|lines| lines.iter().all(|line| usize::from(line[31]) == lines.len())));
     }
 }
