@@ -4,7 +4,7 @@ use super::contexts::MAX_CONTEXTS;
 use super::logistic::{LIMIT, Logistic, ONE};
 use super::undo::Undo;
 use crate::error::Result;
-use crate::numeric::buffer::Lines;
+use crate::numeric::buffer::{Lines, prefetch};
 use crate::numeric::simd::{Simd, WIDTH};
 
 /// A probability in the upper 22 bits and how often it was updated in the lower 10.
@@ -14,12 +14,13 @@ pub(crate) struct Adaptive(u32);
 /// Counts go up to this.
 const COUNTS: usize = 1 << 10;
 
-/// 2^14 / (2n + 3), by the count.
+/// 2^14 / (2n + 3), rounded, by the count.
 static RATES: [i32; COUNTS] = {
     let mut t = [0; COUNTS];
     let mut n = 0;
     while n < COUNTS {
-        t[n] = (1 << 14) / (2 * n as i32 + 3);
+        let below = 2 * n as i32 + 3;
+        t[n] = ((1 << 14) + below / 2) / below;
         n += 1;
     }
     t
@@ -71,6 +72,15 @@ pub(crate) fn distances<S: Simd>(s: S, cells: &Cells, out: &mut [i32]) {
     }
 }
 
+/// As `RATES` has them. No quotient lies so near one half that the division's rounding could decide.
+#[inline(always)]
+fn rates<S: Simd>(s: S, counts: S::I) -> S::I {
+    let below = s.to_float(counts + counts + s.splat_i(3));
+    // Added to 1.5 * 2^23, a number's lowest bits are the nearest integer's.
+    let magic = s.splat(12_582_912.0);
+    s.as_int(s.splat((1 << 14) as f32) / below + magic) - s.as_int(magic)
+}
+
 /// [`Adaptive::update`] of all of them.
 #[inline(always)]
 pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, bit: u32, limit: u32) {
@@ -78,7 +88,7 @@ pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, bit: u32, limit: u32)
     let counts = s.splat_i(COUNTS as i32 - 1);
     for cells in cells.as_chunks_mut::<WIDTH>().0 {
         let cell = s.load_i(&words(cells));
-        let rates = s.load_i(&cells.map(|p| RATES[p.0 as usize % COUNTS]));
+        let rates = rates(s, cell & counts);
         let error = target - (s.shr::<10>(cell) & s.splat_i((1 << 22) - 1));
         let step = s.mul_i(s.shr::<3>(error), rates);
         // All ones, or -1, where the count is below the limit.
@@ -156,11 +166,11 @@ impl Apm {
         self.points[saved.now.row][saved.now.point] = saved.point;
     }
 
-    /// Turns to a context, before [`Apm::refine`]; what it answers is of no use, but its line is on the way.
+    /// Turns to a context, before [`Apm::refine`].
     #[inline(always)]
-    pub(crate) fn turn_to(&mut self, context: usize) -> u16 {
+    pub(crate) fn turn_to(&mut self, context: usize) {
         self.now.row = context;
-        self.points[context][0]
+        prefetch(&self.points[context]);
     }
 
     /// What a stretched probability is after the context turned to.

@@ -298,8 +298,12 @@ impl Mix {
         let now = &mut self.now;
         now.partial = now.partial << 1 | bit;
         now.bits += 1;
-        if now.bits == 4 {
-            self.touch_slots(self.now.partial);
+        if now.bits == 3 {
+            // One of the two will be needed.
+            let nibble = now.partial << 1;
+            self.prefetch_slots(nibble);
+            self.prefetch_slots(nibble | 1);
+        } else if now.bits == 4 {
             self.find_slots(self.now.partial);
         } else if now.bits == 8 {
             self.text.push(now.partial as u8);
@@ -309,7 +313,7 @@ impl Mix {
                 None => self.stop(),
             }
             self.text.contexts(&mut self.now.hashes);
-            self.touch_slots(0);
+            self.prefetch_slots(0);
             for m in self.matches.iter_mut().flatten() {
                 m.byte(&self.text);
             }
@@ -365,7 +369,7 @@ impl Mix {
         };
         for (i, map) in self.maps.iter().enumerate() {
             saved.maps[i] = map[usize::from(now.states[i])];
-            saved.histories[i] = self.slots.get(now.at[i] + node);
+            saved.histories[i] = self.slots.histories()[now.at[i] + node];
         }
         if now.bits == 3 {
             let nibbles = [0, 1].map(|bit| now.partial << 1 | bit);
@@ -382,7 +386,7 @@ impl Mix {
         let node = self.node();
         for (i, map) in self.maps.iter_mut().enumerate() {
             map[usize::from(self.now.states[i])] = saved.maps[i];
-            self.slots.set(self.now.at[i] + node, saved.histories[i]);
+            self.slots.histories_mut()[self.now.at[i] + node] = saved.histories[i];
         }
         for (i, table) in self.direct.iter_mut().enumerate() {
             table[self.now.direct_at[i]] = saved.direct[i];
@@ -396,12 +400,10 @@ impl Mix {
         }
     }
 
-    /// As [`Mix::find_slots`], which misses the cache for each one and then branches on what comes: unless they are asked
-    /// for before.
+    /// Before [`Mix::find_slots`], which would wait for the memory once for each context.
     #[inline(always)]
-    fn touch_slots(&self, nibble: u32) {
-        let hashes = &self.now.hashes[..self.contexts];
-        std::hint::black_box(hashes.iter().fold(0, |sum, h| sum ^ self.slots.touch(*h, nibble)));
+    fn prefetch_slots(&self, nibble: u32) {
+        self.now.hashes[..self.contexts].iter().for_each(|hash| self.slots.prefetch(*hash, nibble));
     }
 
     /// At a nibble's start; nibbles have a leading 1, the first one is 0.
@@ -441,17 +443,16 @@ impl Kernel for Predict<'_> {
         let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
         // Asked for now, of use when all is mixed.
         let order3 = hash(c1 | c2 << 8 | c3 << 16, partial) >> (32 - APM_LOG);
-        std::hint::black_box([
-            apms[0].turn_to(partial as usize),
-            apms[1].turn_to((c1 << 8 | partial) as usize),
-            apms[2].turn_to(order3 as usize),
-        ]);
+        apms[0].turn_to(partial as usize);
+        apms[1].turn_to((c1 << 8 | partial) as usize);
+        apms[2].turn_to(order3 as usize);
         let (x, contexts) = (&mut mixer.inputs().0, maps.len());
         // Two inputs from each probability: stretched, and how far it is from one half.
-        for (i, map) in maps.iter().enumerate() {
-            let state = slots.get(now.at[i] + node);
-            (now.states[i], now.cells[i]) = (state, map[usize::from(state)]);
-            x[i] = logistic.stretch(now.cells[i].p());
+        let (found, histories) = (now.at.iter().zip(&mut now.states).zip(&mut now.cells), slots.histories());
+        for ((((at, state), cell), map), x) in found.zip(maps).zip(&mut *x) {
+            *state = histories[at + node];
+            *cell = map[usize::from(*state)];
+            *x = logistic.stretch(cell.p());
         }
         distances(s, &now.cells, &mut x[contexts..]);
         let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> 7];
@@ -510,10 +511,10 @@ impl Kernel for Learn<'_> {
             apm.update(bit, APM_RATE);
         }
         update_all(s, &mut mix.now.cells, bit, HISTORY_LIMIT);
-        for (i, map) in mix.maps.iter_mut().enumerate() {
-            let state = mix.now.states[i];
-            map[usize::from(state)] = mix.now.cells[i];
-            mix.slots.set(mix.now.at[i] + node, histories.next(state, bit));
+        let (now, slots) = (&mix.now, mix.slots.histories_mut());
+        for (((at, state), cell), map) in now.at.iter().zip(&now.states).zip(&now.cells).zip(&mut mix.maps) {
+            map[usize::from(*state)] = *cell;
+            slots[at + node] = histories.next(*state, bit);
         }
         let target = if bit != 0 { ONE - 1 } else { 0 };
         for ((table, at), undo) in mix.direct.iter_mut().zip(mix.now.direct_at).zip(&mut mix.log.direct) {

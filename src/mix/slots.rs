@@ -3,7 +3,7 @@
 use super::history::EMPTY;
 use super::undo::Undo;
 use crate::error::Result;
-use crate::numeric::buffer::Lines;
+use crate::numeric::buffer::{Lines, prefetch};
 
 const _: () = assert!(EMPTY == 0, "a table starts as zeros");
 
@@ -91,10 +91,10 @@ impl Slots {
         (hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
-    /// Asks for a line, so that several come at once; what it answers is of no use.
+    /// Asks for a line, so that several come at once.
     #[inline(always)]
-    pub(crate) fn touch(&self, hash: u32, nibble: u32) -> u8 {
-        self.lines[self.line(hash, nibble)][0]
+    pub(crate) fn prefetch(&self, hash: u32, nibble: u32) {
+        prefetch(&self.lines[self.line(hash, nibble)]);
     }
 
     /// Where a context's histories begin: found, or taken and emptied. As [`Slots::line`]; nibbles carry a leading 1.
@@ -121,15 +121,15 @@ impl Slots {
         at * LINE + WAYS + way * NODES
     }
 
-    /// The history at a slot's beginning plus a node, 0..15.
+    /// All histories, and checks between them: a slot's at its beginning plus a node, 0..15.
     #[inline(always)]
-    pub(crate) fn get(&self, at: usize) -> u8 {
-        self.lines.as_flattened()[at]
+    pub(crate) fn histories(&self) -> &[u8] {
+        self.lines.as_flattened()
     }
 
-    /// Sets it.
+    /// As [`Slots::histories`], to write to those of slots that were found.
     #[inline(always)]
-    pub(crate) fn set(&mut self, at: usize, history: u8) {
-        self.lines.as_flattened_mut()[at] = history;
+    pub(crate) fn histories_mut(&mut self) -> &mut [u8] {
+        self.lines.as_flattened_mut()
     }
 }

@@ -120,6 +120,24 @@ impl<T: Zero> DerefMut for Lines<T> {
     }
 }
 
+/// Asks for the line of the cache that `x` lies on, and does not wait for it.
+#[inline(always)]
+pub(crate) fn prefetch<T>(x: &T) {
+    let p = std::ptr::from_ref(x);
+    // SAFETY: a hint: nothing is read as far as a program can tell, whatever the address.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = p;
+}
+
 /// A copy of `v`, or an error that names `what` was to be held.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
     let mut out = Vec::new();
