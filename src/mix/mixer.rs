@@ -24,7 +24,7 @@ const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
 /// Weights lose these bits when they multiply.
 const CUT: u32 = 5;
 /// Of the second mixer's steps.
-const LAST_RATE: i32 = 100;
+const LAST_RATE: i32 = 400;
 
 /// Sixteen inputs, or their weights.
 #[derive(Clone, Copy, Debug)]

@@ -36,7 +36,7 @@ const DIRECT_RATES: [u32; 2] = [4, 6];
 /// Cells hold their probability with this bit changed, so that zeros are one half.
 const HALF: u16 = 1 << 15;
 /// A history's probability counts up to this.
-const HISTORY_LIMIT: u32 = 127;
+const HISTORY_LIMIT: u32 = 255;
 /// The minimum lengths of the two matches, and how many positions each keeps in mind, as logarithms.
 const MATCHES: [(u32, u32); 2] = [(20, 16), (6, 18)];
 /// Contexts of the last map, hashed, as a logarithm.
@@ -504,7 +504,7 @@ impl Kernel for Learn<'_> {
         let Self { mix, bit } = self;
         let (histories, node) = (Histories::get(), mix.node());
         // Steps grow small with experience.
-        let rate = 40 + (160 << 12) / (4096 + mix.seen as i32 / 16);
+        let rate = 600 + (1600 << 12) / (4096 + mix.seen as i32 / 16);
         mix.seen = (mix.seen + 1).min(1 << 24);
         mix.mixer.update(s, bit, rate);
         for apm in &mut mix.apms {
