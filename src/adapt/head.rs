@@ -1,29 +1,14 @@
-//! The output head, trained after each byte by stochastic gradient ascent of log2 p(byte), or by Adam
-//! (Kingma, Ba 2015: "Adam: A Method for Stochastic Optimization").
+//! The output head, trained after each byte by stochastic gradient ascent of log2 p(byte), or by Adam.
 
+use super::optimiser::{AdamStep, Moments, Powers, Train};
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, copied, filled, flat};
+use crate::numeric::buffer::{Rows, Vec16, filled, flat};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::matmul::mul_panels;
 use crate::numeric::simd::{Simd, WIDTH};
 
 const PANELS: usize = VOCAB / WIDTH;
-
-const BETA1: f32 = 0.9;
-const BETA2: f32 = 0.999;
-const EPSILON: f32 = 1e-8;
-
-/// How the head learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Train {
-    /// It does not.
-    None,
-    /// Plain steps along the gradient.
-    Sgd,
-    /// Adam with beta 0.9 and 0.999, epsilon 1e-8.
-    Adam,
-}
 
 /// How and how much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,11 +27,9 @@ pub struct Head {
     cols: usize,
     /// `[panel][k]`, then one vector a panel for the bias: the bias is the weight of an input that is always 1.
     weights: Vec<Vec16>,
-    /// First and second moments in the order of the weights; empty but for Adam.
-    first: Vec<Vec16>,
-    second: Vec<Vec16>,
-    /// beta1^t and beta2^t.
-    powers: [f32; 2],
+    /// In the order of the weights.
+    moments: Moments,
+    powers: Powers,
     /// Bytes until the next one that is learned from.
     wait: u32,
 }
@@ -60,10 +43,8 @@ impl Head {
         let cols = panels.len() / PANELS;
         let mut weights = filled(panels.len() + PANELS, Vec16::ZERO, "the trained head")?;
         weights[..panels.len()].copy_from_slice(panels);
-        let moments = if train == Train::Adam { weights.len() } else { 0 };
-        let first = filled(moments, Vec16::ZERO, "the optimiser's moments")?;
-        let second = copied(&first, "the optimiser's moments")?;
-        Ok(Self { cols, weights, first, second, powers: [1.0; 2], wait: 0 })
+        let moments = Moments::new(weights.len(), train)?;
+        Ok(Self { cols, weights, moments, powers: Powers::FIRST, wait: 0 })
     }
 
     /// How many bytes such a head takes; saturates.
@@ -75,8 +56,7 @@ impl Head {
     /// Takes over another head of the same shape, without taking memory.
     pub fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from_slice(&other.weights);
-        self.first.copy_from_slice(&other.first);
-        self.second.copy_from_slice(&other.second);
+        self.moments.copy_from(&other.moments);
         (self.powers, self.wait) = (other.powers, other.wait);
     }
 
@@ -105,17 +85,15 @@ impl Head {
             Train::None => {}
             Train::Sgd => level.run(Sgd { head: self, lr: rule.lr, error, x }),
             Train::Adam => {
-                self.powers = [self.powers[0] * BETA1, self.powers[1] * BETA2];
-                let step = rule.lr * (1.0 / (1.0 - self.powers[0]));
-                let correction = 1.0 / (1.0 - self.powers[1]);
-                level.run(Adam { head: self, step, correction, error, x });
+                let step = self.powers.next(rule.lr);
+                level.run(Adam { head: self, step, error, x });
             }
         }
     }
 
     /// All that it holds, in a fixed order: for identifiers and comparisons.
     pub fn parts(&self) -> ([&[Vec16]; 3], [f32; 2], u32) {
-        ([&self.weights, &self.first, &self.second], self.powers, self.wait)
+        ([&self.weights, &self.moments.first, &self.moments.second], self.powers.0, self.wait)
     }
 }
 
@@ -157,49 +135,29 @@ impl Kernel for Sgd<'_> {
     }
 }
 
-/// `g = error * x; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-/// w = w + (step * m) / (sqrt(v * correction) + epsilon)`, with `step = lr / (1 - beta1^t)` and
-/// `correction = 1 / (1 - beta2^t)`.
+/// With the gradient `error * x`.
 struct Adam<'a> {
     head: &'a mut Head,
-    step: f32,
-    correction: f32,
+    step: AdamStep,
     error: &'a [Vec16; PANELS],
     x: &'a [f32],
-}
-
-impl Adam<'_> {
-    #[inline(always)]
-    fn update<S: Simd>(&self, s: S, g: S::F, (w, m, v): (&mut Vec16, &mut Vec16, &mut Vec16)) {
-        let c = |x: f32| s.splat(x);
-        let first = c(BETA1) * s.load(m) + c(1.0 - BETA1) * g;
-        let second = c(BETA2) * s.load(v) + c(1.0 - BETA2) * (g * g);
-        s.store(first, m);
-        s.store(second, v);
-        let change = (c(self.step) * first) / (s.sqrt(second * c(self.correction)) + c(EPSILON));
-        s.store(s.load(w) + change, w);
-    }
 }
 
 impl Kernel for Adam<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (cols, n) = (self.head.cols, self.head.cols * PANELS);
-        let take = |v: &mut Vec<Vec16>| std::mem::take(v);
-        // Out of the head while it is worked on, so that the borrows are plain.
-        let (mut w, mut m, mut v) =
-            (take(&mut self.head.weights), take(&mut self.head.first), take(&mut self.head.second));
+        let Head { cols, weights: w, moments: Moments { first: m, second: v }, .. } = self.head;
+        let (cols, n) = (*cols, *cols * PANELS);
         for p in 0..PANELS {
             let error = s.load(&self.error[p]);
             let part = p * cols..(p + 1) * cols;
             let panel = w[part.clone()].iter_mut().zip(&mut m[part.clone()]).zip(&mut v[part]);
             for (((w, m), v), x) in panel.zip(self.x) {
-                self.update(s, error * s.splat(*x), (w, m, v));
+                self.step.update(s, error * s.splat(*x), w, m, v);
             }
-            self.update(s, error, (&mut w[n + p], &mut m[n + p], &mut v[n + p]));
+            self.step.update(s, error, &mut w[n + p], &mut m[n + p], &mut v[n + p]);
         }
-        (self.head.weights, self.head.first, self.head.second) = (w, m, v);
     }
 }
 

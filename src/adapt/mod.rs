@@ -1,5 +1,9 @@
-//! Online learning: what a network's head learns from each byte as it is coded.
+//! Online learning: what a network learns from each byte as it is coded.
 
+mod gru;
 mod head;
+mod optimiser;
 
-pub use head::{Head, Rule, Train};
+pub use gru::{Gru, Rule as GruRule, Workspace as GruWork};
+pub use head::{Head, Rule};
+pub use optimiser::Train;

@@ -54,6 +54,20 @@ impl Frequencies {
         }
     }
 
+    /// Each symbol's weight over the total: `float(weight) * (1 / float(total))`.
+    pub fn probabilities(&self) -> [Vec16; ROWS] {
+        let scale = 1.0 / self.total as f32;
+        self.weights.map(|row| Vec16(row.map(|weight| weight as f32 * scale)))
+    }
+
+    /// Target minus probability: the gradient of the symbol's log-probability in the logits.
+    pub fn error(&self, symbol: u8) -> [Vec16; ROWS] {
+        let mut error = self.probabilities().map(|v| Vec16(v.0.map(|p| 0.0 - p)));
+        let target = &mut error[usize::from(symbol) / WIDTH].0[usize::from(symbol) % WIDTH];
+        *target += 1.0;
+        error
+    }
+
     /// A symbol's weight; over [`Distribution::total`] it is the probability that the coders use.
     pub fn weight(&self, symbol: u8) -> u32 {
         self.weights[usize::from(symbol) / WIDTH][usize::from(symbol) % WIDTH] as u32

@@ -126,7 +126,8 @@ impl Match {
         let f = &mut self.follow;
         let last = text.back(1) as u8;
         let gone = text.get(text.position().wrapping_sub(self.min_len + 1));
-        f.rolling = f.rolling.wrapping_mul(ROLL).wrapping_add(last.into()).wrapping_sub(self.leaving.wrapping_mul(gone.into()));
+        f.rolling =
+            f.rolling.wrapping_mul(ROLL).wrapping_add(last.into()).wrapping_sub(self.leaving.wrapping_mul(gone.into()));
         if let Some(at) = f.at {
             let hit = text.get(at) == last;
             // Goes on beside a mismatch after a long match, as records with a changed field do.

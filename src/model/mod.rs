@@ -1,6 +1,7 @@
 //! Networks that predict the next byte: immutable weights that threads share, and a state that steps.
 
 pub mod file;
+pub mod gru;
 pub mod rwkv7;
 
 /// How many symbols a model predicts: bytes.

@@ -183,6 +183,16 @@ impl Rows {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
+    /// All rows, one after the other.
+    pub fn all(&self) -> &[Vec16] {
+        &self.data
+    }
+
+    /// Takes over others of the same shape.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.data.copy_from_slice(&other.data);
+    }
+
     /// A lane's row as f32.
     pub fn values(&self, lane: usize) -> &[f32] {
         flat(self.row(lane))

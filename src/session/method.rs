@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::adapt::{Rule, Train};
+use crate::adapt::{GruRule, Rule, Train};
 use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::{Result, fail};
 use crate::mix::Options;
+use crate::model::gru;
 use crate::model::rwkv7::{Config, Packing};
 use crate::numeric::matmul::Precision;
 
@@ -39,6 +40,15 @@ pub enum Base {
         /// How the head learns.
         rule: Rule,
     },
+    /// `gru:`: random weights of this shape and seed, which all learn.
+    Gru {
+        /// The shape.
+        config: gru::Config,
+        /// Names the random weights.
+        seed: u64,
+        /// How they learn.
+        rule: GruRule,
+    },
     /// `file:`: a weights file, frozen. The path serves to open it and is no part of the method's identity.
     File(PathBuf),
 }
@@ -53,6 +63,9 @@ pub struct Method {
     /// What is mixed, where anything is.
     pub mix: Option<Options>,
 }
+
+/// How far back a GRU's errors may go.
+const MAX_BPTT: u32 = 64;
 
 const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1 };
 
@@ -138,12 +151,26 @@ impl Method {
         let mut text = match &self.base {
             Base::None => "none".to_owned(),
             Base::File(_) => "file:".to_owned(),
-            Base::Config { config: c, seed, rule } => {
-                let train = match rule.train {
-                    Train::None => "none",
-                    Train::Sgd => "sgd",
-                    Train::Adam => "adam",
+            Base::Gru { config: c, seed, rule: r } => {
+                // What was added to the first keys stands only where it is not the default.
+                let more = |key: &str, value: String, default: &str| {
+                    if value == default { String::new() } else { format!("{key}={value},") }
                 };
+                format!(
+                    "gru:embed={},hidden={},{}bptt={},{}{}{}lr={},clip={},seed={seed}",
+                    c.embed,
+                    c.hidden,
+                    more("layers", c.layers.to_string(), "1"),
+                    r.bptt,
+                    more("stride", r.stride.to_string(), "1"),
+                    more("replay", r.replay.to_string(), "0"),
+                    more("train", train_name(r.train).to_owned(), "sgd"),
+                    r.lr,
+                    r.clip
+                )
+            }
+            Base::Config { config: c, seed, rule } => {
+                let train = train_name(rule.train);
                 // What a frozen head does not use is no part of the method.
                 let rule = if rule.train == Train::None { &FROZEN } else { rule };
                 let head_size = if c.head_size == 64 { String::new() } else { format!("head_size={},", c.head_size) };
@@ -172,7 +199,7 @@ impl Method {
     pub fn rule(&self) -> Rule {
         match &self.base {
             Base::Config { rule, .. } => *rule,
-            Base::None | Base::File(_) => FROZEN,
+            Base::None | Base::File(_) | Base::Gru { .. } => FROZEN,
         }
     }
 
@@ -180,6 +207,14 @@ impl Method {
     pub fn packing(&self) -> Packing {
         let head = if self.rule().train == Train::None { self.weights } else { Precision::F32 };
         Packing { body: self.weights, head }
+    }
+}
+
+fn train_name(train: Train) -> &'static str {
+    match train {
+        Train::None => "none",
+        Train::Sgd => "sgd",
+        Train::Adam => "adam",
     }
 }
 
@@ -211,6 +246,9 @@ fn parse_base(base: &str) -> Result<Base> {
         let positional = rest.split(',').next().is_some_and(|first| is_number(first.trim()));
         return if positional { parse_positional(rest) } else { parse_keys(rest) };
     }
+    if let Some(keys) = base.strip_prefix("gru:") {
+        return parse_gru(keys);
+    }
     if let Some(path) = base.strip_prefix("file:") {
         if path.is_empty() {
             fail!(Method, "\"file:\": a path is missing");
@@ -224,7 +262,7 @@ fn parse_base(base: &str) -> Result<Base> {
     if !base.is_empty() && std::path::Path::new(base).exists() {
         return Ok(Base::File(base.into()));
     }
-    fail!(Method, "\"{base}\": neither cfg:..., file:PATH, numbers nor a file that exists")
+    fail!(Method, "\"{base}\": neither cfg:..., gru:..., file:PATH, numbers nor a file that exists")
 }
 
 fn is_number(text: &str) -> bool {
@@ -269,10 +307,7 @@ impl Draft {
                     fail!(Method, "stride=0: 1 or more is needed");
                 }
             }
-            "lr" => match value.parse::<f32>() {
-                Ok(lr) if (0.0..=1.0).contains(&lr) && lr.is_sign_positive() => self.rule.lr = lr,
-                _ => fail!(Method, "lr={value}: a number from 0 to 1 is needed"),
-            },
+            "lr" => self.rule.lr = real(key, value, 1.0)?,
             "train" => {
                 self.rule.train = match value {
                     "none" => Train::None,
@@ -304,6 +339,54 @@ fn number(key: &str, value: &str, limit: u64) -> Result<u64> {
         Ok(n) if n <= limit && is_number(value) => Ok(n),
         _ => fail!(Method, "{key}={value}: a whole number is needed"),
     }
+}
+
+/// A number from 0 on.
+fn real(key: &str, value: &str, most: f32) -> Result<f32> {
+    match value.parse::<f32>() {
+        Ok(x) if (0.0..=most).contains(&x) && x.is_sign_positive() => Ok(x),
+        _ => fail!(Method, "{key}={value}: a number from 0 to {most} is needed"),
+    }
+}
+
+/// `embed=32,hidden=128,layers=1,bptt=10,stride=1,train=sgd,lr=0.01,clip=5,seed=0`: any of them, these are the defaults.
+fn parse_gru(text: &str) -> Result<Base> {
+    let (mut config, mut seed) = (gru::Config::default(), 0);
+    let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
+    for (key, value) in pairs(text)? {
+        let size = || number(key, value, 1 << 16).map(|n| n as usize);
+        match key {
+            "embed" => config.embed = size()?,
+            "hidden" => config.hidden = size()?,
+            "layers" => config.layers = size()?,
+            "bptt" => rule.bptt = size()? as u32,
+            "stride" => rule.stride = size()? as u32,
+            "replay" => rule.replay = size()? as u32,
+            "lr" => rule.lr = real(key, value, 1.0)?,
+            "clip" => rule.clip = real(key, value, 1e6)?,
+            "seed" => seed = number(key, value, u64::MAX)?,
+            "train" => {
+                rule.train = match value {
+                    "sgd" => Train::Sgd,
+                    "adam" => Train::Adam,
+                    _ => fail!(Method, "train={value}: sgd and adam are allowed"),
+                }
+            }
+            _ => fail!(
+                Method,
+                "\"{key}={value}\": an unknown key; embed, hidden, layers, bptt, stride, replay, train, lr, clip and seed are \
+                 known"
+            ),
+        }
+    }
+    config.check()?;
+    if !(1..=MAX_BPTT).contains(&rule.bptt) {
+        fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);
+    }
+    if !(1..=rule.bptt).contains(&rule.stride) {
+        fail!(Method, "stride={}: 1 to bptt={} are allowed", rule.stride, rule.bptt);
+    }
+    Ok(Base::Gru { config, seed, rule })
 }
 
 fn parse_keys(text: &str) -> Result<Base> {
@@ -352,8 +435,10 @@ fn parse_neural(value: &str) -> Result<Option<Method>> {
     }
     let inner = value.strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
     match inner {
-        Some(inner) if inner.starts_with("cfg:") || inner.starts_with("file:") => Method::parse(inner).map(Some),
-        _ => fail!(Method, "neural={value}: none, (cfg:...) and (file:PATH) are allowed"),
+        Some(inner) if ["cfg:", "gru:", "file:"].iter().any(|known| inner.starts_with(known)) => {
+            Method::parse(inner).map(Some)
+        }
+        _ => fail!(Method, "neural={value}: none, (cfg:...), (gru:...) and (file:PATH) are allowed"),
     }
 }
 

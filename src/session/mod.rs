@@ -10,6 +10,7 @@ mod method;
 mod network;
 mod params;
 mod predictor;
+mod rwkv7;
 mod snapshot;
 
 use std::sync::Arc;
@@ -23,11 +24,13 @@ pub use snapshot::{Identity, Snapshot};
 
 use self::driver::{Measure, Progress, Show, drive};
 use self::predictor::{Blueprint, Learned, Predictor};
+use crate::adapt::Gru;
 use crate::container::{Frame, Version};
 use crate::error::{Result, fail};
 use crate::model::VOCAB;
 use crate::model::file::{self, Model};
-use crate::model::rwkv7::{Init, Weights};
+use crate::model::rwkv7::{Init, Scratch, Weights};
+use crate::weights::Fingerprint;
 
 /// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
 /// work a byte.
@@ -106,14 +109,16 @@ impl Session {
     }
 
     fn build(method: &Method, limit: u64) -> Result<Self> {
-        let mut needed = method.mix.map_or(0, |options| options.bytes());
-        if let Base::Config { config, rule, .. } = &method.base {
-            needed = needed.saturating_add(network::Predictor::bytes(config, rule.train)).saturating_mul(COPIES);
-            needed = needed.saturating_add(config.weight_bytes(method.packing()));
-            needed = needed.saturating_add(config.loading_bytes());
-        } else {
-            needed = needed.saturating_mul(COPIES);
-        }
+        let (own, shared) = match &method.base {
+            Base::Config { config, rule, .. } => (
+                rwkv7::Learned::bytes(config, rule.train).saturating_add(Scratch::bytes(config)),
+                config.weight_bytes(method.packing()).saturating_add(config.loading_bytes()),
+            ),
+            Base::Gru { config, rule, .. } => (Gru::bytes(config, rule), 0),
+            Base::None | Base::File(_) => (0, 0),
+        };
+        let own = method.mix.map_or(0, |options| options.bytes()).saturating_add(own);
+        let needed = own.saturating_mul(COPIES).saturating_add(shared);
         if needed > limit {
             fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
         }
@@ -122,6 +127,13 @@ impl Session {
             Base::File(path) => Some(Arc::new(file::load(path, method.packing())?)),
             Base::Config { config, seed, .. } => {
                 Some(Arc::new(Weights::load(config, method.packing(), &mut Init::new(*config, *seed))?))
+            }
+            Base::Gru { config, seed, rule } => {
+                return Self::with_network(
+                    method,
+                    None,
+                    Some(network::Blueprint::Gru { config: *config, seed: *seed, rule: *rule }),
+                );
             }
         };
         Self::with_weights(method, weights)
@@ -132,8 +144,17 @@ impl Session {
             (Base::File(_), Some(weights)) => Some(*weights.fingerprint()),
             _ => None,
         };
+        let rule = method.rule();
+        let network = weights.map(|weights| network::Blueprint::Rwkv7(rwkv7::Blueprint { weights, rule }));
+        Self::with_network(method, fingerprint, network)
+    }
+
+    fn with_network(
+        method: &Method,
+        fingerprint: Option<Fingerprint>,
+        network: Option<network::Blueprint>,
+    ) -> Result<Self> {
         let identity = Identity { canonical: method.canonical(), fingerprint };
-        let network = weights.map(|weights| network::Blueprint { weights, rule: method.rule() });
         let blueprint = Blueprint { network, mix: method.mix };
         let mut first = Predictor::new(&blueprint)?;
         let created = first.created(&blueprint)?;
@@ -195,7 +216,7 @@ impl Session {
         let mut needed = self.blueprint.bytes().saturating_mul(COPIES);
         // Weights that the caller opened are the caller's business.
         if let (Some(network), None) = (&self.blueprint.network, &self.identity.fingerprint) {
-            needed = needed.saturating_add(network.weights.config().weight_bytes(network.weights.packing()));
+            needed = needed.saturating_add(network.shared_bytes());
         }
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {

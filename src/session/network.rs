@@ -1,16 +1,15 @@
-//! A network, its state and its learning head: what the next byte will be, and what to make of it.
+//! A network and what it learns, of whatever kind: what the next byte will be, and what to make of it.
 //!
 //! [`super::predictor`] uses it alone or as one input of a mix.
 
-use std::sync::Arc;
-
 use sha2::{Digest, Sha256};
 
-use crate::adapt::{Head, Rule, Train};
-use crate::coder::{Distribution, Frequencies};
+use super::rwkv7;
+use crate::adapt::{Gru, GruRule, GruWork};
+use crate::coder::Frequencies;
 use crate::error::Result;
-use crate::model::VOCAB;
-use crate::model::rwkv7::{Config, Scratch, State, Weights};
+use crate::model::rwkv7::Scratch;
+use crate::model::{VOCAB, gru};
 use crate::numeric::buffer::{Rows, Vec16, flat};
 use crate::numeric::level::Level;
 use crate::numeric::simd::WIDTH;
@@ -18,89 +17,109 @@ use crate::numeric::simd::WIDTH;
 /// The byte that an empty stream is taken to follow.
 const PRIMING: u8 = 0;
 
-/// A network and how its head learns: immutable, shared.
+/// Which network, and how it learns.
 #[derive(Clone, Debug)]
-pub struct Blueprint {
-    /// The network.
-    pub weights: Arc<Weights>,
-    /// How the head learns.
-    pub rule: Rule,
+pub enum Blueprint {
+    /// Shared weights.
+    Rwkv7(rwkv7::Blueprint),
+    /// Weights that start from a seed and all learn.
+    Gru {
+        /// The shape.
+        config: gru::Config,
+        /// Names the first weights.
+        seed: u64,
+        /// How they learn.
+        rule: GruRule,
+    },
+}
+
+impl Blueprint {
+    /// How many bytes a predictor takes, without weights that are shared; saturates.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Rwkv7(b) => {
+                let config = b.weights.config();
+                rwkv7::Learned::bytes(config, b.rule.train).saturating_add(Scratch::bytes(config))
+            }
+            Self::Gru { config, rule, .. } => Gru::bytes(config, rule),
+        }
+        .saturating_add(8 * VOCAB as u64)
+    }
+
+    /// How many bytes the shared weights take.
+    pub fn shared_bytes(&self) -> u64 {
+        match self {
+            Self::Rwkv7(b) => b.weights.config().weight_bytes(b.weights.packing()),
+            Self::Gru { .. } => 0,
+        }
+    }
+
+    fn fresh(&self) -> Result<Learned> {
+        Ok(match self {
+            Self::Rwkv7(b) => Learned::Rwkv7(b.fresh()?),
+            Self::Gru { config, seed, rule } => Learned::Gru(Box::new(Gru::new(config, *seed, rule)?)),
+        })
+    }
 }
 
 /// Everything that bytes have changed: two equal ones predict the same for ever.
 #[derive(Clone, Debug)]
-pub struct Learned {
-    state: State,
-    /// What the head takes in for the next byte.
-    features: Rows,
-    head: Option<Head>,
+pub enum Learned {
+    /// A state, and a head where it learns.
+    Rwkv7(rwkv7::Learned),
+    /// All weights, and the last steps.
+    Gru(Box<Gru>),
 }
 
 impl Learned {
-    /// The state before any byte.
-    ///
-    /// # Errors
-    /// `Memory`.
-    fn fresh(blueprint: &Blueprint) -> Result<Self> {
-        let config = blueprint.weights.config();
-        let head = match (blueprint.rule.train, blueprint.weights.head_panels()) {
-            (Train::None, _) => None,
-            (train, panels) => Some(Head::new(panels.expect("a head that is trained is held as f32"), train)?),
-        };
-        Ok(Self { state: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
-    }
-
     /// A copy, where there is memory for it.
     ///
     /// # Errors
     /// `Memory`.
     pub fn try_clone(&self, blueprint: &Blueprint) -> Result<Self> {
-        let mut copy = Self::fresh(blueprint)?;
+        let mut copy = blueprint.fresh()?;
         copy.copy_from(self);
         Ok(copy)
     }
 
     /// Takes over another one of the same blueprint, without taking memory.
     pub fn copy_from(&mut self, other: &Self) {
-        self.state.copy_from(&other.state);
-        self.features.row_mut(0).copy_from_slice(other.features.row(0));
-        if let (Some(to), Some(from)) = (&mut self.head, &other.head) {
-            to.copy_from(from);
+        match (self, other) {
+            (Self::Rwkv7(to), Self::Rwkv7(from)) => to.copy_from(from),
+            (Self::Gru(to), Self::Gru(from)) => to.copy_from(from),
+            _ => unreachable!("of the same blueprint"),
         }
     }
 
     /// Hashes all of it. A NaN counts as the same whatever its payload, which is the CPU's choice.
     pub fn hash(&self, hash: &mut Sha256) {
-        let mut add = |vectors: &[Vec16]| {
+        let hash = std::cell::RefCell::new(hash);
+        let mut floats = |vectors: &[Vec16]| {
             for v in vectors {
                 let bytes = v.0.map(|x| if x.is_nan() { f32::NAN } else { x }.to_le_bytes());
-                hash.update(bytes.as_flattened());
+                hash.borrow_mut().update(bytes.as_flattened());
             }
         };
-        self.state.parts().into_iter().for_each(&mut add);
-        add(self.features.row(0));
-        if let Some(head) = &self.head {
-            let (parts, powers, wait) = head.parts();
-            parts.into_iter().for_each(&mut add);
-            hash.update(powers.map(f32::to_le_bytes).as_flattened());
-            hash.update(wait.to_le_bytes());
+        match self {
+            Self::Rwkv7(learned) => learned.visit(&mut floats, &mut |bytes| hash.borrow_mut().update(bytes)),
+            Self::Gru(gru) => gru.visit(&mut floats),
         }
     }
+}
 
-    /// How many bytes it takes; saturates.
-    pub fn bytes(config: &Config, train: Train) -> u64 {
-        let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
-        config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)
-    }
+/// A blueprint with memory to work in.
+#[derive(Debug)]
+enum Worker {
+    Rwkv7(rwkv7::Blueprint, Box<Scratch>),
+    Gru(GruRule, Box<GruWork>),
 }
 
 /// A predictor at work: it holds all the memory that it will need.
 #[derive(Debug)]
 pub struct Predictor {
-    blueprint: Blueprint,
+    worker: Worker,
     level: Level,
     learned: Learned,
-    scratch: Scratch,
     logits: Rows,
     frequencies: Frequencies,
     /// Whether `frequencies` are those of `learned`.
@@ -113,22 +132,20 @@ impl Predictor {
     /// # Errors
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
+        let worker = match blueprint {
+            Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), Box::new(b.scratch()?)),
+            Blueprint::Gru { config, rule, .. } => Worker::Gru(*rule, Box::new(GruWork::new(config, rule)?)),
+        };
         let mut predictor = Self {
-            blueprint: blueprint.clone(),
+            worker,
             level: Level::current(),
-            learned: Learned::fresh(blueprint)?,
-            scratch: Scratch::new(blueprint.weights.config(), 1)?,
+            learned: blueprint.fresh()?,
             logits: Rows::new(1, VOCAB)?,
             frequencies: Frequencies::default(),
             current: false,
         };
         predictor.step(PRIMING);
         Ok(predictor)
-    }
-
-    /// How many bytes one takes, without the network; saturates.
-    pub fn bytes(config: &Config, train: Train) -> u64 {
-        Learned::bytes(config, train).saturating_add(Scratch::bytes(config)).saturating_add(8 * VOCAB as u64)
     }
 
     /// Goes on with the CPU level that is allowed now.
@@ -151,10 +168,10 @@ impl Predictor {
     /// The distribution of the next byte, as the coders use it.
     pub fn frequencies(&mut self) -> &Frequencies {
         if !self.current {
-            let Learned { features, head, .. } = &self.learned;
-            match head {
-                Some(head) => head.logits(self.level, features, &mut self.logits),
-                None => self.blueprint.weights.logits(self.level, features, &mut self.logits, &mut self.scratch),
+            match (&mut self.worker, &self.learned) {
+                (Worker::Rwkv7(b, scratch), Learned::Rwkv7(l)) => b.logits(self.level, l, &mut self.logits, scratch),
+                (_, Learned::Gru(gru)) => gru.logits(self.level, &mut self.logits),
+                _ => unreachable!("of the same blueprint"),
             }
             self.frequencies.set(self.level, self.logits.row(0));
             self.current = true;
@@ -164,47 +181,30 @@ impl Predictor {
 
     /// Takes in a byte: learns from it where the rule says so, then steps.
     pub fn observe(&mut self, byte: u8) {
-        if self.learned.head.as_ref().is_some_and(Head::learns_next) {
-            let error = error_of(self.frequencies(), byte);
-            self.learn(&error);
-        } else if self.learned.head.is_some() {
-            self.learn(&[Vec16::ZERO; VOCAB / WIDTH]);
+        let wants_error = match &self.learned {
+            Learned::Rwkv7(learned) => learned.wants_error(),
+            Learned::Gru(_) => true,
+        };
+        let error = if wants_error { self.frequencies().error(byte) } else { [Vec16::ZERO; VOCAB / WIDTH] };
+        match (&mut self.worker, &mut self.learned) {
+            (Worker::Rwkv7(b, _), Learned::Rwkv7(learned)) => b.learn(self.level, learned, &error),
+            (Worker::Gru(rule, work), Learned::Gru(gru)) => gru.learn(self.level, rule, &error, work),
+            _ => unreachable!("of the same blueprint"),
         }
         self.step(byte);
     }
 
-    fn learn(&mut self, error: &[Vec16; VOCAB / WIDTH]) {
-        let Learned { features, head, .. } = &mut self.learned;
-        if let Some(head) = head {
-            head.learn(self.level, &self.blueprint.rule, error, features.row(0));
-        }
-    }
-
     fn step(&mut self, byte: u8) {
-        self.blueprint.weights.step(self.level, &[byte], &mut self.learned.state, &mut self.scratch);
-        self.learned.features.row_mut(0).copy_from_slice(self.scratch.features().row(0));
+        match (&mut self.worker, &mut self.learned) {
+            (Worker::Rwkv7(b, scratch), Learned::Rwkv7(learned)) => b.step(self.level, byte, learned, scratch),
+            (Worker::Gru(_, work), Learned::Gru(gru)) => gru.step(self.level, byte, work),
+            _ => unreachable!("of the same blueprint"),
+        }
         self.current = false;
     }
 
     /// The probabilities of all bytes, as the coders use them.
     pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
-        let frequencies = self.frequencies();
-        out.copy_from_slice(flat(&probabilities(frequencies)));
+        out.copy_from_slice(flat(&self.frequencies().probabilities()));
     }
-}
-
-/// Each byte's frequency over the total: `float(frequency) * (1 / float(total))`.
-fn probabilities(frequencies: &Frequencies) -> [Vec16; VOCAB / WIDTH] {
-    let scale = 1.0 / frequencies.total() as f32;
-    std::array::from_fn(|row| {
-        Vec16(std::array::from_fn(|i| frequencies.weight((row * WIDTH + i) as u8) as f32 * scale))
-    })
-}
-
-/// Target minus probability: the gradient of the byte's log-probability in the logits.
-fn error_of(frequencies: &Frequencies, byte: u8) -> [Vec16; VOCAB / WIDTH] {
-    let mut error = probabilities(frequencies).map(|v| Vec16(v.0.map(|p| 0.0 - p)));
-    let target = &mut error[usize::from(byte) / WIDTH].0[usize::from(byte) % WIDTH];
-    *target += 1.0;
-    error
 }

@@ -27,7 +27,7 @@ pub struct Blueprint {
 impl Blueprint {
     /// How many bytes a predictor of this takes, without the network's weights; saturates.
     pub fn bytes(&self) -> u64 {
-        let network = self.network.as_ref().map_or(0, |n| network::Predictor::bytes(n.weights.config(), n.rule.train));
+        let network = self.network.as_ref().map_or(0, network::Blueprint::bytes);
         network.saturating_add(self.mix.map_or(0, |options| options.bytes()))
     }
 }

@@ -1,0 +1,185 @@
+//! Backward through time: what each step's sums should have been, by the chain rule, over the steps that are held
+//! (truncated BPTT; Williams, Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network
+//! Trajectories").
+
+use super::Config;
+use super::step::{Gates, Moment};
+use super::weights::{Matrix, Weights};
+use crate::error::Result;
+use crate::numeric::buffer::{Rows, Vec16, flat_mut};
+use crate::numeric::level::{Kernel, Level};
+use crate::numeric::simd::{Simd, WIDTH};
+
+/// One time step's: the derivatives of the log-likelihood in what each matrix gave, lane by lane. With what the matrix
+/// took in they make its gradient.
+#[derive(Clone, Debug)]
+struct Deltas {
+    input: Vec<Rows>,
+    recurrent: Vec<Rows>,
+    embedding: Rows,
+}
+
+/// The derivatives over all steps that are held.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    steps: Vec<Deltas>,
+    /// What comes back from later to each layer's state, by lane.
+    carried: Vec<Rows>,
+    /// What one matrix gives back.
+    back: Vec<Vec16>,
+}
+
+impl Gradients {
+    /// Room for so many steps and lanes.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(config: &Config, steps: usize, lanes: usize) -> Result<Self> {
+        let rows = |width: usize| (0..config.layers).map(|_| Rows::new(lanes, width)).collect::<Result<Vec<_>>>();
+        let step = || {
+            Ok(Deltas {
+                input: rows(3 * config.hidden)?,
+                recurrent: rows(3 * config.hidden)?,
+                embedding: Rows::new(lanes, config.embed)?,
+            })
+        };
+        let widest = (config.embed + config.hidden).max(config.features()) / WIDTH;
+        Ok(Self {
+            steps: (0..steps).map(|_| step()).collect::<Result<_>>()?,
+            carried: rows(config.hidden)?,
+            back: crate::numeric::buffer::filled(widest, Vec16::ZERO, "gradients")?,
+        })
+    }
+
+    /// Goes back through steps, the latest first; the first one of `moments` is the earliest.
+    pub fn run(&mut self, level: Level, weights: &Weights, moments: &[&Moment]) {
+        for rows in &mut self.carried {
+            (0..rows.lanes()).for_each(|lane| rows.row_mut(lane).fill(Vec16::ZERO));
+        }
+        for (i, moment) in moments.iter().enumerate().rev() {
+            for lane in 0..moment.tokens.len() {
+                let (step, carried, back) = (&mut self.steps[i], &mut self.carried, &mut self.back);
+                level.run(Step { weights, moment, lane, step, carried, back });
+            }
+        }
+    }
+
+    /// The derivatives in what a layer's input matrix gave at a step.
+    pub fn input(&self, step: usize, layer: usize) -> &Rows {
+        &self.steps[step].input[layer]
+    }
+
+    /// The derivatives in what a layer's recurrent matrix gave at a step.
+    pub fn recurrent(&self, step: usize, layer: usize) -> &Rows {
+        &self.steps[step].recurrent[layer]
+    }
+
+    /// The derivatives in the embedding of a step's byte.
+    pub fn embedding(&self, step: usize) -> &Rows {
+        &self.steps[step].embedding
+    }
+}
+
+/// What the matrices took in, to go with [`Gradients`].
+impl Moment {
+    /// A layer's input.
+    pub fn input(&self, layer: usize) -> &Rows {
+        &self.layers[layer].x
+    }
+
+    /// A layer's state before.
+    pub fn before(&self, layer: usize) -> &Rows {
+        &self.layers[layer].before
+    }
+}
+
+/// One lane of one step.
+struct Step<'a> {
+    weights: &'a Weights,
+    moment: &'a Moment,
+    lane: usize,
+    step: &'a mut Deltas,
+    carried: &'a mut [Rows],
+    back: &'a mut [Vec16],
+}
+
+impl Kernel for Step<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { weights, moment, lane, step, carried, back } = self;
+        let (embed, hidden) = (weights.config.embed / WIDTH, weights.config.hidden / WIDTH);
+        if moment.trains {
+            transposed(s, &weights.head, moment.error.row(lane), back);
+            for (layer, rows) in carried.iter_mut().enumerate() {
+                add(s, rows.row_mut(lane), &back[layer * hidden..]);
+            }
+        }
+        step.embedding.row_mut(lane).fill(Vec16::ZERO);
+        for (layer, matrices) in weights.layers.iter().enumerate().rev() {
+            let (input, recurrent) = (step.input[layer].row_mut(lane), step.recurrent[layer].row_mut(lane));
+            gates(s, &moment.layers[layer], lane, carried[layer].row_mut(lane), input, recurrent);
+            transposed(s, &matrices.recurrent, recurrent, back);
+            add(s, carried[layer].row_mut(lane), back);
+            transposed(s, &matrices.input, input, back);
+            add(s, step.embedding.row_mut(lane), back);
+            if layer > 0 {
+                add(s, carried[layer - 1].row_mut(lane), &back[embed..]);
+            }
+        }
+    }
+}
+
+/// From the derivative in the state after, to those in what the two matrices gave, and in the state before as far as
+/// it goes past the matrices.
+#[inline(always)]
+fn gates<S: Simd>(
+    s: S,
+    made: &Gates,
+    lane: usize,
+    carried: &mut [Vec16],
+    input: &mut [Vec16],
+    recurrent: &mut [Vec16],
+) {
+    let n = carried.len();
+    let (values, before) = (made.gates.row(lane), made.before.row(lane));
+    let one = s.splat(1.0);
+    for i in 0..n {
+        let [reset, update, candidate, part] = [0, 1, 2, 3].map(|gate| s.load(&values[gate * n + i]));
+        let d = s.load(&carried[i]);
+        let d_candidate = (d * (one - update)) * (one - candidate * candidate);
+        let d_update = (d * (s.load(&before[i]) - candidate)) * (update * (one - update));
+        let d_reset = (d_candidate * part) * (reset * (one - reset));
+        for (gate, d) in [d_reset, d_update].into_iter().enumerate() {
+            s.store(d, &mut input[gate * n + i]);
+            s.store(d, &mut recurrent[gate * n + i]);
+        }
+        s.store(d_candidate, &mut input[2 * n + i]);
+        s.store(d_candidate * reset, &mut recurrent[2 * n + i]);
+        s.store(d * update, &mut carried[i]);
+    }
+}
+
+/// The matrix's transpose times `d`: for each input, sixteen strided sums over the outputs and the fixed tree.
+#[inline(always)]
+fn transposed<S: Simd>(s: S, matrix: &Matrix, d: &[Vec16], out: &mut [Vec16]) {
+    const AT_ONCE: usize = 4;
+    let (out, _) = flat_mut(out)[..matrix.cols].as_chunks_mut::<AT_ONCE>();
+    for (i, out) in out.iter_mut().enumerate() {
+        let mut sums = [s.splat(0.0); AT_ONCE];
+        for (d, panel) in d.iter().zip(matrix.panels.chunks_exact(matrix.cols)) {
+            let (d, columns) = (s.load(d), &panel[i * AT_ONCE..][..AT_ONCE]);
+            for (sum, w) in sums.iter_mut().zip(columns) {
+                *sum = *sum + s.load(w) * d;
+            }
+        }
+        *out = sums.map(|sum| s.tree_sum(sum));
+    }
+}
+
+#[inline(always)]
+fn add<S: Simd>(s: S, to: &mut [Vec16], more: &[Vec16]) {
+    for (to, more) in to.iter_mut().zip(more) {
+        s.store(s.load(to) + s.load(more), to);
+    }
+}

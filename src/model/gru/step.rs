@@ -1,0 +1,175 @@
+//! One byte forward, and all that going backward needs to know of it.
+
+use super::Config;
+use super::weights::Weights;
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::numeric::buffer::{Rows, Vec16, flat, flat_mut};
+use crate::numeric::level::{Kernel, Level};
+use crate::numeric::math::{sigmoid, tanh};
+use crate::numeric::matmul::mul_panels;
+use crate::numeric::simd::{Simd, WIDTH};
+
+/// What a layer of one lane made of a byte.
+#[derive(Clone, Debug)]
+pub(super) struct Gates {
+    /// What it took in.
+    pub(super) x: Rows,
+    /// The state before.
+    pub(super) before: Rows,
+    /// Reset gate, update gate, candidate, and the recurrent part of the candidate before the gate: four times hidden.
+    pub(super) gates: Rows,
+}
+
+/// One time step of every lane.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    pub(super) tokens: Vec<u8>,
+    pub(super) layers: Vec<Gates>,
+    /// The states after it: what the head takes in.
+    pub features: Rows,
+    /// Target minus probability for each byte, where `trains` says that this loss is to be learned from.
+    pub error: Rows,
+    /// Whether the loss is new.
+    pub trains: bool,
+}
+
+impl Moment {
+    /// Room for one.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(config: &Config, lanes: usize) -> Result<Self> {
+        let layer = |l| {
+            Ok(Gates {
+                x: Rows::new(lanes, config.inputs(l))?,
+                before: Rows::new(lanes, config.hidden)?,
+                gates: Rows::new(lanes, 4 * config.hidden)?,
+            })
+        };
+        Ok(Self {
+            tokens: vec![0; lanes],
+            layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
+            features: Rows::new(lanes, config.features())?,
+            error: Rows::new(lanes, VOCAB)?,
+            trains: false,
+        })
+    }
+
+    /// Takes over another one of the same shape.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.tokens.copy_from_slice(&other.tokens);
+        for (to, from) in self.layers.iter_mut().zip(&other.layers) {
+            to.x.copy_from(&from.x);
+            to.before.copy_from(&from.before);
+            to.gates.copy_from(&from.gates);
+        }
+        self.features.copy_from(&other.features);
+        self.error.copy_from(&other.error);
+        self.trains = other.trains;
+    }
+
+    /// All of its numbers, in a fixed order.
+    pub fn parts(&self) -> impl Iterator<Item = &[Vec16]> {
+        let rows = self.layers.iter().flat_map(|gates| [&gates.x, &gates.before, &gates.gates]);
+        rows.chain([&self.features, &self.error]).map(Rows::all)
+    }
+
+    /// The bytes taken in, by lane.
+    pub fn tokens(&self) -> &[u8] {
+        &self.tokens
+    }
+}
+
+/// Scratch memory of a step.
+#[derive(Clone, Debug)]
+pub struct Scratch {
+    a: Rows,
+    u: Rows,
+}
+
+impl Scratch {
+    /// For so many lanes.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(config: &Config, lanes: usize) -> Result<Self> {
+        Ok(Self { a: Rows::new(lanes, 3 * config.hidden)?, u: Rows::new(lanes, 3 * config.hidden)? })
+    }
+}
+
+impl Weights {
+    /// Takes in a byte in each lane, after `before` (`None`: at the start, where states are zero).
+    pub fn step(&self, level: Level, tokens: &[u8], before: Option<&Moment>, scratch: &mut Scratch, now: &mut Moment) {
+        let (embed, hidden) = (self.config.embed / WIDTH, self.config.hidden / WIDTH);
+        now.tokens.copy_from_slice(tokens);
+        now.trains = false;
+        for (l, layer) in self.layers.iter().enumerate() {
+            let Gates { x, before: h, gates } = &mut now.layers[l];
+            for (lane, token) in tokens.iter().enumerate() {
+                let (embedding, below) = x.row_mut(lane).split_at_mut(embed);
+                embedding.copy_from_slice(self.embeddings.row((*token).into()));
+                if l > 0 {
+                    below.copy_from_slice(&now.features.row(lane)[(l - 1) * hidden..l * hidden]);
+                }
+                match before {
+                    Some(before) => h.row_mut(lane).copy_from_slice(&before.features.row(lane)[l * hidden..][..hidden]),
+                    None => h.row_mut(lane).fill(Vec16::ZERO),
+                }
+            }
+            mul_panels(level, &layer.input.panels, layer.input.cols, x, &mut scratch.a);
+            mul_panels(level, &layer.recurrent.panels, layer.recurrent.cols, h, &mut scratch.u);
+            for lane in 0..tokens.len() {
+                level.run(Cells {
+                    biases: [&layer.input.bias, &layer.recurrent.bias],
+                    a: scratch.a.row(lane),
+                    u: scratch.u.row(lane),
+                    before: h.row(lane),
+                    gates: gates.row_mut(lane),
+                    after: &mut now.features.row_mut(lane)[l * hidden..][..hidden],
+                });
+            }
+        }
+    }
+
+    /// The logits of the next byte, row by row: the dot product, then the bias.
+    pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows) {
+        mul_panels(level, &self.head.panels, self.head.cols, features, logits);
+        for lane in 0..features.lanes() {
+            let bias = flat(&self.head.bias);
+            flat_mut(logits.row_mut(lane)).iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    }
+}
+
+/// Gates and the new state of one lane.
+struct Cells<'a> {
+    biases: [&'a [Vec16]; 2],
+    a: &'a [Vec16],
+    u: &'a [Vec16],
+    before: &'a [Vec16],
+    gates: &'a mut [Vec16],
+    after: &'a mut [Vec16],
+}
+
+impl Kernel for Cells<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.before.len();
+        let [b, c] = self.biases;
+        for i in 0..n {
+            let a = |gate: usize| s.load(&self.a[gate * n + i]) + s.load(&b[gate * n + i]);
+            let u = |gate: usize| s.load(&self.u[gate * n + i]) + s.load(&c[gate * n + i]);
+            let reset = sigmoid(s, a(0) + u(0));
+            let update = sigmoid(s, a(1) + u(1));
+            let recurrent = u(2);
+            let candidate = tanh(s, a(2) + reset * recurrent);
+            let h = candidate + update * (s.load(&self.before[i]) - candidate);
+            s.store(h, &mut self.after[i]);
+            for (part, value) in [reset, update, candidate, recurrent].into_iter().enumerate() {
+                s.store(value, &mut self.gates[part * n + i]);
+            }
+        }
+    }
+}
