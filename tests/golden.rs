@@ -34,6 +34,8 @@ fn cases() -> Vec<Case> {
         ("default", Handle::default(), vec![], text.to_vec()),
         ("mix-blocks", Handle::new("level:1"), vec![(GPTZ_PARAM_BLOCK_LOG, 12), (GPTZ_PARAM_CODER, 1)], mixed.clone()),
         ("mix-neural", Handle::new(&mixed_with(LEARNING)), vec![], text.to_vec()),
+        ("gru", Handle::new(GRU), vec![], text[..2000].to_vec()),
+        ("mix-gru", Handle::new(&mixed_with(REPLAYING)), vec![], text[..2000].to_vec()),
         ("mix-base", mix_based, vec![], text[..500].to_vec()),
         ("network", Handle::new(NETWORK), vec![], text.to_vec()),
         ("adam-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_CODER, 1)], text.to_vec()),
@@ -69,9 +71,31 @@ fn golden_frames_are_written_and_read_as_ever() {
         assert!(frame == golden, "{name} is written otherwise: {} bytes, {} before", frame.len(), golden.len());
         names.push(format!("{name}.gptz"));
     }
+    names.push(golden_records(&folder));
     let mut there: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     there.sort();
     names.sort();
     assert_eq!(there, names, "every golden frame is tested");
+}
+
+/// Records lie end to end in a file of their own, and are written and read as ever.
+fn golden_records(folder: &std::path::Path) -> String {
+    let name = "records.bin";
+    let h = Handle::new("mix:mem=64K");
+    h.feed(&ALICE[6000..9000]);
+    assert_eq!(h.set_base(Some(&h.snapshot())), GPTZ_OK);
+    let noise = noise(20, 9);
+    let contents = [&ALICE[..60], &[], &noise, &ALICE[60..260]];
+    let (status, lens, all) = records(&h, gptz_records_compress, &contents, 1000);
+    assert_eq!(status, GPTZ_OK);
+    let all = &all[..lens.iter().sum()];
+    if std::env::var_os("GPTZ_RENEW_GOLDEN").is_some() {
+        std::fs::write(folder.join(name), all).unwrap();
+    }
+    let golden = std::fs::read(folder.join(name)).unwrap();
+    assert_eq!(golden, all, "records are written otherwise");
+    let (status, sizes, back) = records(&h, gptz_records_decompress, &pieces(&golden, &lens), 300);
+    assert_eq!((status, &back[..sizes.iter().sum()]), (GPTZ_OK, &contents.concat()[..]));
+    name.to_owned()
 }

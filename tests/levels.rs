@@ -17,7 +17,8 @@ fn every_level_writes_the_same_frames_and_reads_the_others() {
     let float = format!("{FROZEN};weights=f32");
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=3");
     let mix = mixed_with(LEARNING);
-    for method in [LEARNING, FROZEN, &float, &sgd, path, "mix:mem=1M", &mix] {
+    let mix_gru = mixed_with(REPLAYING);
+    for method in [LEARNING, FROZEN, &float, &sgd, path, "mix:mem=1M", &mix, GRU, &mix_gru] {
         let mut frames = Vec::new();
         for level in levels {
             assert_eq!(gptz_set_cpu_level(*level), GPTZ_OK);

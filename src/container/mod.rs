@@ -6,6 +6,7 @@ mod block;
 mod frame;
 mod header;
 mod read;
+mod record;
 
 pub use block::{Block, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, write_block_header};
 pub use frame::{Blocks, Body, Frame, Frames, Parts, frames};
@@ -13,3 +14,4 @@ pub use header::{
     COMMON_LEN, Coder, Header, MAX_BLOCK_LOG, MAX_HEADER_LEN, MAX_METHOD_LEN, MIN_BLOCK_LOG, MethodRef, Streamed,
     Version,
 };
+pub use record::{MAX_RECORD_OVERHEAD, Record};

@@ -14,6 +14,7 @@ mod handle;
 mod library;
 mod model;
 mod predict;
+mod records;
 mod snapshot;
 mod status;
 
@@ -22,5 +23,6 @@ pub use handle::*;
 pub use library::*;
 pub use model::*;
 pub use predict::*;
+pub use records::*;
 pub use snapshot::*;
 pub use status::*;

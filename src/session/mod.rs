@@ -10,6 +10,7 @@ mod method;
 mod network;
 mod params;
 mod predictor;
+mod records;
 mod rwkv7;
 mod snapshot;
 

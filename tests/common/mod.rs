@@ -13,6 +13,12 @@ pub const LEARNING: &str = "cfg:hidden=32,layers=2,intermediate=40,head_size=32,
 pub const FROZEN: &str = "cfg:hidden=64,layers=2,intermediate=48,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,\
                           seed=2,train=none,lr=0.001,stride=1";
 
+/// Small; all of it learns.
+pub const GRU: &str = "gru:embed=16,hidden=16,bptt=4,lr=0.02,clip=5,seed=3";
+/// As that, by everything that there is: layers, Adam, earlier text.
+pub const REPLAYING: &str =
+    "gru:embed=16,hidden=16,layers=2,bptt=8,stride=4,replay=2,train=adam,lr=0.005,clip=1,seed=3";
+
 pub const ALICE: &[u8] = include_bytes!("../data/alice29.txt");
 pub const WEIGHTS: &[u8] = include_bytes!("../data/rwkv7-tiny.safetensors");
 
@@ -83,6 +89,35 @@ impl Model {
         assert_eq!(unsafe { gptz_model_fingerprint(self.0, out.as_mut_ptr()) }, GPTZ_OK);
         out
     }
+}
+
+/// Either call over records, with as much room as it is given.
+type RecordsCall = unsafe extern "C" fn(
+    *mut gptz,
+    *const *const c_void,
+    *const usize,
+    usize,
+    *mut c_void,
+    usize,
+    *mut usize,
+) -> gptz_status;
+
+/// What a call over records answers: the status, the lengths, the room.
+pub fn records(h: &Handle, call: RecordsCall, src: &[&[u8]], room: usize) -> (gptz_status, Vec<usize>, Vec<u8>) {
+    let (pointers, lens): (Vec<_>, Vec<_>) = src.iter().map(|r| (r.as_ptr().cast::<c_void>(), r.len())).unzip();
+    let (mut dst, mut dst_len) = (vec![0x55; room], vec![77; src.len()]);
+    // SAFETY: arrays of as many as there are records, buffers of their lengths.
+    let status = unsafe {
+        let to = dst.as_mut_ptr().cast();
+        call(h.0, pointers.as_ptr(), lens.as_ptr(), src.len(), to, room, dst_len.as_mut_ptr())
+    };
+    (status, dst_len, dst)
+}
+
+/// Cuts what lies end to end.
+pub fn pieces<'a>(all: &'a [u8], lens: &[usize]) -> Vec<&'a [u8]> {
+    let mut rest = all;
+    lens.iter().map(|len| rest.split_off(..*len).expect("as long as told")).collect()
 }
 
 impl Handle {

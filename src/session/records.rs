@@ -1,0 +1,122 @@
+//! Many short contents, each coded on its own from the base: what one teaches is gone before the next one starts.
+//!
+//! A record has no frame around it, for that would outweigh it.
+
+use super::Session;
+use super::driver::{Progress, ProgressFn, Receive, Send, drive};
+use super::predictor::Predictor;
+use crate::coder::{Encoder, RangeDecoder, RangeEncoder};
+use crate::container::Record;
+use crate::error::{Error, Result, fail};
+
+/// Room for one record after the other; counts on when it is full.
+struct Room<'a> {
+    dst: &'a mut [u8],
+    used: u64,
+}
+
+impl Room<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let at = usize::try_from(self.used).ok();
+        let to = at.and_then(|at| self.dst.get_mut(at..)).and_then(|rest| rest.get_mut(..bytes.len()));
+        if let Some(to) = to {
+            to.copy_from_slice(bytes);
+        }
+        self.used += bytes.len() as u64;
+    }
+}
+
+impl Session {
+    /// Compresses each record from the base, end to end into `dst`; `lens[i]` is how many bytes record i took. Returns their
+    /// sum. A record's bytes do not depend on the others.
+    ///
+    /// # Errors
+    /// `BufferTooSmall` with the room that is needed, and all `lens`; `Memory`, `Cancelled`.
+    pub fn records_compress<'p>(
+        &mut self,
+        src: &[&[u8]],
+        dst: &mut [u8],
+        lens: &mut [usize],
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<usize> {
+        let mut room = Room { dst, used: 0 };
+        self.with_work(|session, work| {
+            let mut progress = Progress::start(progress, src.iter().map(|r| r.len() as u64).sum())?;
+            let (mut encoder, mut payload, mut head) = (RangeEncoder::default(), Vec::new(), Vec::new());
+            for (i, (raw, len)) in src.iter().zip(&mut *lens).enumerate() {
+                let Ok(n) = u32::try_from(raw.len()) else {
+                    fail!(Argument, "record {i} has {} bytes, {} are the most", raw.len(), u32::MAX);
+                };
+                head.clear();
+                payload.clear();
+                Record::write_head(n, &mut head);
+                if !raw.is_empty() {
+                    work.restore(session.base_learned())?;
+                    drive(work, &mut Send::new(raw, &mut encoder), &mut progress)?;
+                    encoder.finish(&mut payload)?;
+                }
+                let body = if payload.len() < raw.len() { &payload[..] } else { raw };
+                room.put(&head);
+                room.put(body);
+                *len = head.len() + body.len();
+            }
+            Ok(())
+        })?;
+        finish(room)
+    }
+
+    /// Decompresses records that were made from the same base, end to end into `dst`; `lens[i]` is the length of what
+    /// record i holds. Returns their sum.
+    ///
+    /// # Errors
+    /// `BufferTooSmall` with the room that is needed, and all `lens`; `Truncated`, `Corrupt` (naming the record), `Memory`,
+    /// `Cancelled`.
+    pub fn records_decompress<'p>(
+        &mut self,
+        src: &[&[u8]],
+        dst: &mut [u8],
+        lens: &mut [usize],
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<usize> {
+        let within = |i: usize, e: Error| e.within(format_args!("record {i}"));
+        let mut total = 0u64;
+        for (i, (record, len)) in src.iter().zip(&mut *lens).enumerate() {
+            *len = Record::read(record).map_err(|e| within(i, e))?.len as usize;
+            total += *len as u64;
+        }
+        let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
+            return Err(Error::buffer_too_small(dst.len(), total));
+        };
+        self.with_work(|session, work| {
+            let mut progress = Progress::start(progress, total)?;
+            let mut rest = &mut *dst;
+            for (i, (record, len)) in src.iter().zip(&*lens).enumerate() {
+                let (raw, after) = std::mem::take(&mut rest).split_at_mut(*len);
+                let record = Record::read(record)?;
+                if record.is_stored() {
+                    raw.copy_from_slice(record.body);
+                    progress.advance(raw.len() as u64)?;
+                } else {
+                    work.restore(session.base_learned())?;
+                    decode(work, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
+                }
+                rest = after;
+            }
+            Ok(())
+        })?;
+        Ok(dst.len())
+    }
+}
+
+fn decode(work: &mut Predictor, payload: &[u8], raw: &mut [u8], progress: &mut Progress) -> Result<()> {
+    let mut port = Receive::new(raw, RangeDecoder::new(payload));
+    drive(work, &mut port, progress)?;
+    port.finish()
+}
+
+fn finish(room: Room) -> Result<usize> {
+    match usize::try_from(room.used) {
+        Ok(used) if used <= room.dst.len() => Ok(used),
+        _ => Err(Error::buffer_too_small(room.dst.len(), room.used)),
+    }
+}
