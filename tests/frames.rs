@@ -268,13 +268,18 @@ fn stored_methods_are_bounded_and_name_no_path() {
         header.push(0);
         header
     };
-    assert!(Handle::for_frame(&naming(&Handle::new(LEARNING).method())).is_ok());
+    for method in [LEARNING, GRU, "level:9"] {
+        let canonical = Handle::new(method).method();
+        assert!(Handle::for_frame(&naming(&canonical)).is_ok(), "{method}: {}", message());
+    }
     let huge = "cfg:hidden=65536,layers=1024,intermediate=65536,decay_rank=32,a_rank=32,v_rank=32,g_rank=64,\
                 seed=0,train=none,lr=0.001,stride=1";
     let large = huge.replace("65536", "4096").replace("1024", "8");
     let cases = [
         (huge.to_owned(), GPTZ_ERROR_MEMORY),
         (large, GPTZ_ERROR_MEMORY),
+        ("gru:embed=1024,hidden=2048,layers=8,bptt=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_MEMORY),
+        ("gru:embed=32,hidden=512,bptt=64,replay=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_MEMORY),
         ("/etc/passwd".into(), GPTZ_ERROR_CORRUPT),
         (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors").into(), GPTZ_ERROR_CORRUPT),
         ("file:/etc/passwd".into(), GPTZ_ERROR_CORRUPT),

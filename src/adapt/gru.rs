@@ -50,7 +50,7 @@ pub struct Gru {
 }
 
 /// How much text is kept to be learned from again.
-const PAST: usize = 1 << 20;
+const PAST: usize = 1 << 18;
 
 /// Memory to work in.
 #[derive(Debug)]
@@ -160,15 +160,19 @@ impl Gru {
     /// How many bytes one takes, and its workspace; saturates.
     pub fn bytes(config: &Config, rule: &Rule) -> u64 {
         let copies = if rule.train == Train::Adam { 3 } else { 1 };
-        let step = (config.layers * 16 * config.hidden + config.layers * 4 * config.embed + 2 * VOCAB) as u64;
-        let weights = config.parameters().saturating_mul(copies);
-        weights.saturating_add(step.saturating_mul(2 * u64::from(rule.bptt))).saturating_mul(4)
+        let (layers, hidden, steps) = (config.layers as u64, config.hidden as u64, u64::from(rule.bptt));
+        // What a moment and a step's gradients hold, and the pairs that are made of them.
+        let step = layers * (2 * config.embed as u64 + 16 * hidden) + 3 * VOCAB as u64;
+        let stretches = (1 + u64::from(rule.replay)).saturating_mul(steps).saturating_add(1);
+        let floats = config.parameters().saturating_mul(copies).saturating_add(step.saturating_mul(stretches));
+        floats.saturating_mul(4).saturating_add(if rule.replay > 0 { PAST as u64 } else { 0 })
     }
 
     /// How many multiplications a byte takes, about; saturates.
     pub fn work(config: &Config, rule: &Rule) -> u64 {
-        let steps = 1 + 2 * u64::from(rule.bptt).div_ceil(u64::from(rule.stride));
-        config.parameters().saturating_mul(steps + 4)
+        // Forward, and twice as much backward, over each stretch.
+        let passes = 2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay);
+        config.parameters().saturating_mul(2 + passes / u64::from(rule.stride))
     }
 
     /// Takes over another one of the same shape and rule, without taking memory.

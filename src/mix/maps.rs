@@ -253,12 +253,14 @@ mod tests {
             });
             assert!((p - q).abs() < ONE / 50, "{t}: {p} {q}");
         }
+        // Half way between two, only one of them would move.
+        let at_a_point = FIRST + 16 * SPAN;
         for _ in 0..1000 {
             apm.turn_to(1);
-            apm.refine(0);
+            apm.refine(at_a_point);
             apm.update(1, 6);
         }
-        assert!(apm.refine(0) > ONE * 9 / 10);
+        assert!(apm.refine(at_a_point) > ONE * 9 / 10);
         apm.turn_to(0);
         assert!((apm.refine(0) - ONE / 2).abs() < ONE / 50);
     }

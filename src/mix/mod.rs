@@ -73,9 +73,9 @@ impl Options {
 
     /// How many bytes a [`Mix`] takes; saturates.
     pub fn bytes(&self) -> u64 {
-        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, and of the logs of changes, which only those at work
-        // have and which take up to 12, some.
-        const REST: u64 = 20 << 20;
+        // Rounded up: maps 9 MiB, matches, mixers and direct tables 2, and logs of changes up to 12, which two of the six
+        // that a handle may hold have.
+        const REST: u64 = 16 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
 }

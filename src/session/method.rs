@@ -11,20 +11,53 @@ use crate::model::rwkv7::{Config, Packing};
 use crate::numeric::matmul::Precision;
 
 /// Methods that frames name by a number. A released number and its string never change (until 1.0: provisional).
-const REGISTERED: [(u8, &str); 2] = [
+const REGISTERED: [(u8, &str); 10] = [
     (
         1,
         "cfg:hidden=128,layers=1,intermediate=256,decay_rank=8,a_rank=8,v_rank=8,g_rank=16,head_size=32,\
          seed=0,train=adam,lr=0.001,stride=1",
     ),
     (2, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
+    (3, "mix:neural=none,orders=0-5,word=1,match=1,sparse=0,mem=16M"),
+    (4, "mix:neural=none,orders=0-6,word=1,match=1,sparse=0,mem=16M"),
+    (
+        5,
+        "mix:neural=(gru:embed=32,hidden=64,bptt=20,stride=20,train=adam,lr=0.003,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
+    (
+        6,
+        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=20,train=adam,lr=0.002,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
+    (
+        7,
+        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,train=adam,lr=0.002,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
+    (
+        8,
+        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,replay=1,train=adam,lr=0.002,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
+    (
+        9,
+        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,replay=3,train=adam,lr=0.002,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
+    (
+        10,
+        "mix:neural=(gru:embed=32,hidden=160,bptt=20,stride=10,replay=8,train=adam,lr=0.0015,clip=5,seed=0),\
+         orders=0-6,word=1,match=1,sparse=1,mem=16M",
+    ),
 ];
 
 /// What `NULL` stands for: the registered method 2.
 pub const DEFAULT: &str = REGISTERED[1].1;
 
-/// What `level:1`, `level:2` and so on stand for: faster to smaller. Frames hold the method itself, so that these may change.
-const LEVELS: [&str; 3] = ["mix:orders=0-5,sparse=0", "mix:sparse=0", "mix:"];
+/// What `level:1`, `level:2` and so on stand for, by their registered numbers: faster to smaller. Frames hold the method
+/// itself, so that these may change.
+const LEVELS: [u8; 9] = [3, 4, 2, 5, 6, 7, 8, 9, 10];
 
 /// Where the network comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +99,8 @@ pub struct Method {
 
 /// How far back a GRU's errors may go.
 const MAX_BPTT: u32 = 64;
+/// How many earlier stretches of text a GRU may learn from each time.
+const MAX_REPLAY: u32 = 64;
 
 const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1 };
 
@@ -79,7 +114,7 @@ impl Method {
         if let Some(level) = text.strip_prefix("level:") {
             let level = level.parse::<usize>().ok().filter(|_| is_number(level)).and_then(|n| n.checked_sub(1));
             return match level.and_then(|n| LEVELS.get(n)) {
-                Some(method) => Self::parse(method),
+                Some(id) => Self::parse(resolve(&MethodRef::Registered(*id))?),
                 None => fail!(Method, "\"{text}\": level:1 to level:{} are known", LEVELS.len()),
             };
         }
@@ -349,7 +384,7 @@ fn real(key: &str, value: &str, most: f32) -> Result<f32> {
     }
 }
 
-/// `embed=32,hidden=128,layers=1,bptt=10,stride=1,train=sgd,lr=0.01,clip=5,seed=0`: any of them, these are the defaults.
+/// `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any of them, these are the defaults.
 fn parse_gru(text: &str) -> Result<Base> {
     let (mut config, mut seed) = (gru::Config::default(), 0);
     let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
@@ -382,6 +417,12 @@ fn parse_gru(text: &str) -> Result<Base> {
     config.check()?;
     if !(1..=MAX_BPTT).contains(&rule.bptt) {
         fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);
+    }
+    if rule.clip == 0.0 {
+        fail!(Method, "clip=0: nothing would be learned");
+    }
+    if rule.replay > MAX_REPLAY {
+        fail!(Method, "replay={}: 0 to {MAX_REPLAY} are allowed", rule.replay);
     }
     if !(1..=rule.bptt).contains(&rule.stride) {
         fail!(Method, "stride={}: 1 to bptt={} are allowed", rule.stride, rule.bptt);
@@ -557,6 +598,13 @@ mod tests {
         assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
         assert_eq!(canonical(&with_network), with_network);
         assert!(canonical("mix:neural=(file:x)").starts_with("mix:neural=(file:),orders"));
+        let gru = "gru:embed=32,hidden=128,bptt=10,lr=0.01,clip=5,seed=0";
+        for same in ["gru:", gru, " gru: clip=5.0 ,layers=1, stride=1,train=sgd,replay=0"] {
+            assert_eq!(canonical(same), gru);
+        }
+        let all = "gru:embed=16,hidden=32,layers=2,bptt=8,stride=4,replay=1,train=adam,lr=0.002,clip=0.5,seed=9";
+        assert_eq!(canonical(all), all);
+        assert!(canonical(&format!("mix:neural=({all})")).starts_with(&format!("mix:neural=({all}),orders=")));
         assert_eq!(canonical("file:/no/such/thing"), "file:");
         assert_eq!(canonical(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), "file:");
         assert_eq!(canonical("file:x;weights=f32"), "file:;weights=f32");
@@ -569,6 +617,10 @@ mod tests {
             assert_eq!(reference(text), MethodRef::Registered(id));
             assert_eq!(resolve(&MethodRef::Registered(id)).unwrap(), text);
         }
+        assert_eq!(canonical("level:3"), DEFAULT);
+        assert!(
+            (1..=9).all(|level| matches!(reference(&canonical(&format!("level:{level}"))), MethodRef::Registered(_)))
+        );
         assert_eq!(resolve(&MethodRef::Registered(255)).unwrap_err().status(), Status::Format);
     }
 
@@ -623,6 +675,17 @@ mod tests {
             ("mix:;weights=f32", "weights"),
             ("level:0", "level:0"),
             ("level:10", "level:10"),
+            ("gru:embed=8", "embed=8"),
+            ("gru:hidden=4096", "hidden=4096"),
+            ("gru:layers=9", "layers=9"),
+            ("gru:bptt=0", "bptt=0"),
+            ("gru:bptt=65", "bptt=65"),
+            ("gru:stride=11", "stride=11"),
+            ("gru:replay=65", "replay=65"),
+            ("gru:train=none", "train=none"),
+            ("gru:lr=-1", "lr=-1"),
+            ("gru:clip=0", "clip=0"),
+            ("gru:size=1", "size=1"),
             ("level:", "level:"),
             ("level:+3", "level:+3"),
         ];

@@ -34,8 +34,11 @@ use crate::model::rwkv7::{Init, Scratch, Weights};
 use crate::weights::Fingerprint;
 
 /// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
-/// work a byte.
+/// work a byte, but for weights that learn from each byte many times.
 const STORED_METHOD_LIMIT: u64 = 256 << 20;
+
+/// How many multiplications a byte a network that learns may take: some ten milliseconds.
+const MOST_WORK: u64 = 1 << 28;
 
 /// Predictors or states that a handle may come to hold: as created, base, live, working, checkpoint, and what feed goes
 /// back to when it is cancelled.
@@ -92,7 +95,7 @@ impl Session {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));
         }
         // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
-        let method = (text.starts_with("cfg:") || text.starts_with("mix:")).then(|| Method::parse(text));
+        let method = ["cfg:", "gru:", "mix:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
         let method = match method {
             Some(Ok(method)) if method.canonical() == text => method,
             _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
@@ -115,7 +118,14 @@ impl Session {
                 rwkv7::Learned::bytes(config, rule.train).saturating_add(Scratch::bytes(config)),
                 config.weight_bytes(method.packing()).saturating_add(config.loading_bytes()),
             ),
-            Base::Gru { config, rule, .. } => (Gru::bytes(config, rule), 0),
+            Base::Gru { config, rule, .. } => {
+                let work = Gru::work(config, rule);
+                if work > MOST_WORK {
+                    let method = method.canonical();
+                    fail!(Memory, "\"{method}\" needs {work} multiplications a byte, {MOST_WORK} are allowed");
+                }
+                (Gru::bytes(config, rule), 0)
+            }
             Base::None | Base::File(_) => (0, 0),
         };
         let own = method.mix.map_or(0, |options| options.bytes()).saturating_add(own);
