@@ -466,8 +466,9 @@ mod tests {
 
     #[test]
     fn a_stream_of_ab_is_learned() {
-        for rule in [Rule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 }, RULE] {
-            let (config, level) = (Config::default(), Level::current());
+        let plain = Rule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
+        for (config, rule) in [(Config::default(), plain), (CONFIG, RULE)] {
+            let level = Level::current();
             let (mut gru, mut work) = (Gru::new(&config, 0, &rule).unwrap(), Workspace::new(&config, &rule).unwrap());
             gru.step(level, 0, &mut work);
             for i in 0..1001 {
