@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 /// In the order in which a reader meets them.
-const NOUNS: [&str; 7] = ["status", "library", "handle", "compress", "predict", "model", "snapshot"];
+const NOUNS: [&str; 8] = ["status", "library", "handle", "compress", "records", "predict", "model", "snapshot"];
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

@@ -297,8 +297,8 @@ const char *gptz_cpu_level(void);
 /**
  * Makes a handle.
  *
- * `method` names the predictor: a string such as "level:1" (fast) to "level:3" (small), "mix:mem=64M" (a mix of contexts,
- * repeats and words), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
+ * `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
+ * repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
  * "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
  * describes the strings. Both sides of a frame need the same method.
  *
@@ -420,6 +420,49 @@ gptz_status gptz_decompress(gptz *handle,
                             void *dst,
                             size_t dst_cap,
                             size_t *dst_len);
+
+/**
+ * Compresses `count` records, each on its own from the handle's base: record i is the `src_len[i]` bytes at `src[i]`. The
+ * compressed records lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]` is how many bytes record
+ * i took. What one record teaches is gone before the next one starts: a record's bytes depend on the method, the base and
+ * its content alone, so that records may be kept, sent and decompressed one by one, in any order and any grouping.
+ *
+ * Records are for messages, rows and log lines, with a base that has seen the like: gptz_feed samples, gptz_snapshot_take,
+ * gptz_set_base. Nothing is wasted on a frame: a record names neither method nor base and has no checksum. Whoever
+ * decompresses must have the same of both and should know by other means that the bytes are whole; damage is mostly told,
+ * not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
+ *
+ * GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
+ * cost of a whole call; a record takes at most 10 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
+ * bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record overlaps `dst` or a pointer is NULL (allowed for
+ * lengths and counts of 0). On failure all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified.
+ */
+gptz_status gptz_records_compress(gptz *handle,
+                                  const void *const *src,
+                                  const size_t *src_len,
+                                  size_t count,
+                                  void *dst,
+                                  size_t dst_cap,
+                                  size_t *dst_len);
+
+/**
+ * Decompresses `count` records that gptz_records_compress made with this method and base: record i is the `src_len[i]`
+ * bytes at `src[i]`, exactly. Their contents lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]`
+ * is the length of content i.
+ *
+ * All lengths are read before anything is decoded. GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are
+ * then the lengths that the records promise; hold them against what you are ready to take. GPTZ_ERROR_TRUNCATED,
+ * GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, where that is noticed: wrong
+ * content without an error is possible), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
+ * all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified. Any input is safe.
+ */
+gptz_status gptz_records_decompress(gptz *handle,
+                                    const void *const *src,
+                                    const size_t *src_len,
+                                    size_t count,
+                                    void *dst,
+                                    size_t dst_cap,
+                                    size_t *dst_len);
 
 /**
  * The distribution of the next byte in the live state: `probs[b]` is the probability of byte b, as the coder would use

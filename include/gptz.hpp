@@ -385,6 +385,55 @@ public:
         return len;
     }
 
+    /** Many short contents, or what became of them: end to end in `bytes`, one after the other as long as told. */
+    struct records {
+        std::vector<std::byte> bytes;
+        std::vector<std::size_t> lengths;
+
+        /** Each on its own. They are views into `bytes`. */
+        [[nodiscard]] std::vector<bytes_view> views() const
+        {
+            std::vector<bytes_view> all;
+            const std::byte *at = bytes.data();
+            for (std::size_t length : lengths) {
+                all.emplace_back(at, length);
+                at += length;
+            }
+            return all;
+        }
+    };
+
+    /** Compresses each content on its own from the base, without a frame. gptz_records_compress. */
+    [[nodiscard]] records compress_records(const std::vector<bytes_view> &contents)
+    {
+        std::size_t room = 0;
+        for (bytes_view content : contents)
+            room += content.size() + 10;
+        return run_records(gptz_records_compress, contents, room);
+    }
+
+    /**
+     * Decompresses records that were made from this base. gptz_records_decompress. How long they are the input says: more
+     * than `limit` bytes together throws GPTZ_ERROR_MEMORY, before memory is taken.
+     */
+    [[nodiscard]] records decompress_records(const std::vector<bytes_view> &compressed, std::size_t limit = default_limit)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes, lengths(compressed.size());
+        split(compressed, pointers, sizes);
+        const gptz_status status = gptz_records_decompress(handle(), pointers.data(), sizes.data(), compressed.size(),
+                                                           nullptr, 0, lengths.data());
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            finish(status);
+        std::size_t room = 0;
+        for (std::size_t length : lengths) {
+            if (length > limit - room)
+                throw error(GPTZ_ERROR_MEMORY, "the records hold more than the limit of " + std::to_string(limit) + " bytes");
+            room += length;
+        }
+        return run_records(gptz_records_decompress, compressed, room);
+    }
+
     /** The distribution of the next byte in the live state. gptz_predict. */
     [[nodiscard]] std::array<float, 256> predict()
     {
@@ -442,6 +491,31 @@ public:
     gptz *handle() const noexcept { return handle_.get(); }
 
 private:
+    using records_call = gptz_status(gptz *, const void *const *, const std::size_t *, std::size_t, void *, std::size_t,
+                                     std::size_t *);
+
+    static void split(const std::vector<bytes_view> &all, std::vector<const void *> &pointers, std::vector<std::size_t> &sizes)
+    {
+        for (bytes_view one : all) {
+            pointers.push_back(one.data());
+            sizes.push_back(one.size());
+        }
+    }
+
+    records run_records(records_call *call, const std::vector<bytes_view> &all, std::size_t room)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes;
+        split(all, pointers, sizes);
+        records out{std::vector<std::byte>(room), std::vector<std::size_t>(all.size())};
+        finish(call(handle(), pointers.data(), sizes.data(), all.size(), out.bytes.data(), room, out.lengths.data()));
+        std::size_t used = 0;
+        for (std::size_t length : out.lengths)
+            used += length;
+        out.bytes.resize(used);
+        return out;
+    }
+
     using adopted = std::unique_ptr<gptz, detail::free_handle>;
 
     explicit compressor(adopted p) noexcept : handle_(std::move(p)) {}

@@ -132,6 +132,9 @@ fn small_messages_are_smaller_with_a_base() {
     let row = printed.lines().find(|l| l.starts_with("version 2")).unwrap();
     let means: Vec<f64> = row.split_whitespace().skip(2).map(|n| n.parse().unwrap()).collect();
     assert!(means[2] < 0.5 * means[0] && means[2] < 0.5 * means[1], "{printed}");
+    let row = printed.lines().find(|l| l.starts_with("records")).unwrap();
+    let record: f64 = row.split_whitespace().last().unwrap().parse().unwrap();
+    assert!(record < means[2] - 15.0, "a record has no header: {printed}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     // What is no prefix and no number is looked for among files: not what is tried here.
-    let prefixed = ["cfg:", "mix:", "level:"].iter().any(|prefix| text.starts_with(prefix));
+    let prefixed = ["cfg:", "gru:", "mix:", "level:"].iter().any(|prefix| text.starts_with(prefix));
     if !prefixed && !text.starts_with(|c: char| c.is_ascii_digit()) {
         return;
     }
@@ -15,6 +15,9 @@ fuzz_target!(|text: &str| {
         let canonical = method.canonical();
         assert!(canonical.len() <= MAX_METHOD_LEN);
         if let Base::Config { config, .. } = &method.base {
+            config.check().expect("a config that was parsed");
+        }
+        if let Base::Gru { config, .. } = &method.base {
             config.check().expect("a config that was parsed");
         }
         // A file's path is no part of a canonical form.

@@ -8,9 +8,10 @@ use arbitrary::Arbitrary;
 use gptz::session::{Session, Snapshot};
 use libfuzzer_sys::fuzz_target;
 
-const METHODS: [&str; 3] = [
+const METHODS: [&str; 4] = [
     "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,seed=1,train=sgd,lr=0.02,stride=2",
     "mix:orders=0-3,mem=64K",
+    "mix:neural=(gru:embed=16,hidden=16,bptt=4,stride=2,replay=1,train=adam,lr=0.01),orders=0-2,mem=64K",
     "mix:neural=(cfg:hidden=32,layers=1,intermediate=17,head_size=32,train=sgd,lr=0.01),orders=0-2,mem=64K",
 ];
 
@@ -24,6 +25,7 @@ enum Step {
     SetBase(Option<u8>),
     Reset,
     RoundTrip(Vec<u8>),
+    Records(Vec<Vec<u8>>),
 }
 
 /// A snapshot and the bytes that lead to it.
@@ -86,6 +88,21 @@ fuzz_target!(|input: (u8, Vec<Step>)| {
                 let mut back = vec![0; data.len()];
                 session.decompress(&frame[..n], &mut back, None).expect("decompressed");
                 assert_eq!(back, data);
+            }
+            Step::Records(mut contents) => {
+                contents.truncate(4);
+                contents.iter_mut().for_each(|c| c.truncate(100));
+                let src: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+                let (mut dst, mut lens) = (vec![0; 1024], vec![0; src.len()]);
+                session.records_compress(&src, &mut dst, &mut lens, None).expect("compressed");
+                let mut rest = &dst[..];
+                let made: Vec<&[u8]> = lens.iter().map(|len| rest.split_off(..*len).expect("there")).collect();
+                // One by one, the last first.
+                for (raw, record) in src.iter().zip(made).rev() {
+                    let mut back = vec![0; raw.len()];
+                    session.records_decompress(&[record], &mut back, &mut [0], None).expect("decompressed");
+                    assert_eq!(back, *raw);
+                }
             }
             _ => {}
         }

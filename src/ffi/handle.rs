@@ -158,8 +158,8 @@ impl Inner {
 
 /// Makes a handle.
 ///
-/// `method` names the predictor: a string such as "level:1" (fast) to "level:3" (small), "mix:mem=64M" (a mix of contexts,
-/// repeats and words), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
+/// `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
+/// repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
 /// "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
 /// describes the strings. Both sides of a frame need the same method.
 ///

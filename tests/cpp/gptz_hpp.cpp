@@ -374,6 +374,18 @@ void states()
     z.restore(learned);
     CHECK(z.predict() == after);
 
+    // Records, with it as their base.
+    compressor primed(method), bare_reader(method);
+    primed.set_base(learned);
+    const std::vector<bytes_view> contents = {bytes_view(text.data(), 60), bytes_view(), bytes_view(text.data() + 60, 40)};
+    const compressor::records made = primed.compress_records(contents);
+    CHECK(made.lengths.size() == 3 && made.lengths[0] < 60 && made.lengths[1] == 1);
+    const compressor::records read = primed.decompress_records(made.views());
+    CHECK(read.lengths == (std::vector<std::size_t>{60, 0, 40}) && same(read.bytes, bytes_view(text.data(), 100)));
+    fails(GPTZ_ERROR_MEMORY, "99", [&] { (void)primed.decompress_records(made.views(), 99); });
+    fails(GPTZ_ERROR_TRUNCATED, "record 0", [&] { (void)primed.decompress_records({bytes_view()}); });
+    CHECK(primed.compress_records({}).bytes.empty());
+
     // As a base; the snapshot may go.
     const bytes_view message(text.data(), 100);
     const bytes bare_frame = z.compress(message);
