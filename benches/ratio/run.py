@@ -3,7 +3,7 @@
 
     make && python3 benches/ratio/run.py FOLDER [-m METHOD...] [-o] [--markdown]
 
-Without -m: level:1, level:2, level:3. With -o only gptz. Needs, as Debian names its packages: zstd, xz-utils, brotli, bzip3,
+Without -m: level:1, level:3, level:6. With -o only gptz. Needs, as Debian names its packages: zstd, xz-utils, brotli, bzip3,
 7zip, zpaq. gptz is asked through the C ABI (build/libgptz.so), the others as programs with their files in memory (a folder
 under /dev/shm), start of the program included. Everything a decoder needs is counted. One thread each, one run after the
 other; every file is brought back and compared.
@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     gptz = Gptz()
-    columns = {m: (lambda data, m=m: gptz.run(m, data)) for m in options.method or ["level:1", "level:2", "level:3"]}
+    columns = {m: (lambda data, m=m: gptz.run(m, data)) for m in options.method or ["level:1", "level:3", "level:6"]}
     shm = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     for name, commands in PROGRAMS.items():
         if not options.only_gptz and shutil.which(commands[0].split()[0]):
