@@ -298,13 +298,15 @@ const char *gptz_cpu_level(void);
  * Makes a handle.
  *
  * `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
- * repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
- * "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
- * describes the strings. Both sides of a frame need the same method.
+ * repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns),
+ * "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
+ * (weights, frozen), or NULL for the default method, a mix that needs no file. README.md describes the strings. Both sides
+ * of a frame need the same method.
  *
  * On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
- * GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
- * than 1 GiB) or GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
+ * GPTZ_ERROR_METHOD (also for a network that would take more than 2^28 multiplications for each byte that it learns from),
+ * GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
+ * GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
  */
 gptz_status gptz_create(const char *method,
                         gptz **out);
@@ -433,9 +435,11 @@ gptz_status gptz_decompress(gptz *handle,
  * not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
  *
  * GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
- * cost of a whole call; a record takes at most 10 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
- * bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record overlaps `dst` or a pointer is NULL (allowed for
- * lengths and counts of 0). On failure all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified.
+ * cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
+ * bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
+ * anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
+ * On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
+ * Beside what the method takes, a call takes memory for a list of the records and for one compressed record.
  */
 gptz_status gptz_records_compress(gptz *handle,
                                   const void *const *src,

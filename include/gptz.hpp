@@ -390,8 +390,9 @@ public:
         std::vector<std::byte> bytes;
         std::vector<std::size_t> lengths;
 
-        /** Each on its own. They are views into `bytes`. */
-        [[nodiscard]] std::vector<bytes_view> views() const
+        /** Each on its own. They are views into `bytes`: not of what is about to end. */
+        std::vector<bytes_view> views() const && = delete;
+        [[nodiscard]] std::vector<bytes_view> views() const &
         {
             std::vector<bytes_view> all;
             const std::byte *at = bytes.data();
@@ -408,7 +409,7 @@ public:
     {
         std::size_t room = 0;
         for (bytes_view content : contents)
-            room += content.size() + 10;
+            room += content.size() + 5;
         return run_records(gptz_records_compress, contents, room);
     }
 

@@ -278,8 +278,9 @@ fn stored_methods_are_bounded_and_name_no_path() {
     let cases = [
         (huge.to_owned(), GPTZ_ERROR_MEMORY),
         (large, GPTZ_ERROR_MEMORY),
-        ("gru:embed=1024,hidden=2048,layers=8,bptt=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_MEMORY),
-        ("gru:embed=32,hidden=512,bptt=64,replay=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_MEMORY),
+        ("gru:embed=1024,hidden=2048,layers=8,bptt=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_METHOD),
+        ("gru:embed=32,hidden=512,bptt=64,replay=64,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_METHOD),
+        ("gru:embed=1024,hidden=2048,bptt=1,train=adam,lr=0.01,clip=5,seed=0".into(), GPTZ_ERROR_MEMORY),
         ("/etc/passwd".into(), GPTZ_ERROR_CORRUPT),
         (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors").into(), GPTZ_ERROR_CORRUPT),
         ("file:/etc/passwd".into(), GPTZ_ERROR_CORRUPT),

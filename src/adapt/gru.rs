@@ -5,7 +5,7 @@ use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::model::VOCAB;
 use crate::model::gru::{Config, Gradients, Matrix, Moment, Scratch, Weights};
-use crate::numeric::buffer::{Rows, Vec16, filled};
+use crate::numeric::buffer::{Rows, Vec16, filled, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::random::Random;
 use crate::numeric::simd::{Simd, WIDTH};
@@ -28,7 +28,7 @@ pub struct Rule {
 }
 
 /// Weights, what the optimiser remembers, and the last steps: all that bytes have changed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Gru {
     weights: Weights,
     /// In the order of [`Weights::matrices`], panels before biases; then the embeddings'.
@@ -71,6 +71,7 @@ struct Again {
     logits: Rows,
     frequencies: Frequencies,
     starts: Vec<u64>,
+    tokens: Vec<u8>,
 }
 
 impl Workspace {
@@ -84,7 +85,7 @@ impl Workspace {
             scratch: Scratch::new(config, LANES)?,
             gradients: Gradients::new(config, steps, LANES)?,
             pairs: Pairs::new(config, steps * (LANES + rule.replay as usize))?,
-            embeddings: Sums { bytes: Vec::with_capacity(VOCAB), sums: Rows::new(VOCAB, config.embed)? },
+            embeddings: Sums { bytes: filled(VOCAB, 0, "gradients")?, used: 0, sums: Rows::new(VOCAB, config.embed)? },
             again: if rule.replay == 0 { None } else { Some(Again::new(config, rule)?) },
         })
     }
@@ -94,12 +95,13 @@ impl Again {
     fn new(config: &Config, rule: &Rule) -> Result<Self> {
         let lanes = rule.replay as usize;
         Ok(Self {
-            tape: (0..rule.bptt).map(|_| Moment::new(config, lanes)).collect::<Result<_>>()?,
+            tape: made(rule.bptt as usize, "activations", |_| Moment::new(config, lanes))?,
             gradients: Gradients::new(config, rule.bptt as usize, lanes)?,
             scratch: Scratch::new(config, lanes)?,
             logits: Rows::new(lanes, VOCAB)?,
             frequencies: Frequencies::default(),
-            starts: vec![0; lanes],
+            starts: filled(lanes, 0, "stretches")?,
+            tokens: filled(lanes, 0, "stretches")?,
         })
     }
 
@@ -111,10 +113,12 @@ impl Again {
             *start = count - all + random.next_u64() % (all - steps);
         }
         for step in 0..self.tape.len() {
-            let tokens: Vec<u8> = self.starts.iter().map(|start| byte(start + step as u64)).collect();
+            for (token, start) in self.tokens.iter_mut().zip(&self.starts) {
+                *token = byte(start + step as u64);
+            }
             let (before, now) = self.tape.split_at_mut(step);
             let now = &mut now[0];
-            weights.step(level, &tokens, before.last(), &mut self.scratch, now);
+            weights.step(level, &self.tokens, before.last(), &mut self.scratch, now);
             // States know nothing at first.
             now.trains = 4 * step as u64 >= steps;
             if now.trains {
@@ -126,8 +130,7 @@ impl Again {
                 }
             }
         }
-        let moments: Vec<&Moment> = self.tape.iter().collect();
-        self.gradients.run(level, weights, &moments);
+        self.gradients.run(level, weights, self.tape.iter());
     }
 }
 
@@ -141,12 +144,15 @@ impl Gru {
     /// `Memory`.
     pub fn new(config: &Config, seed: u64, rule: &Rule) -> Result<Self> {
         let weights = Weights::new(config, seed)?;
+        let mut moments = made(2 * config.layers + 2, "the optimiser's moments", |_| Moments::new(0, rule.train))?;
         let vectors = weights.matrices().map(|m| m.panels.len() + m.bias.len());
-        let moments = vectors.chain([weights.embeddings.all().len()]).map(|n| Moments::new(n, rule.train));
+        for (moments, n) in moments.iter_mut().zip(vectors.chain([weights.embeddings.all().len()])) {
+            *moments = Moments::new(n, rule.train)?;
+        }
         Ok(Self {
-            moments: moments.collect::<Result<_>>()?,
+            moments,
             powers: Powers::FIRST,
-            tape: (0..=rule.bptt).map(|_| Moment::new(config, LANES)).collect::<Result<_>>()?,
+            tape: made(rule.bptt as usize + 1, "activations", |_| Moment::new(config, LANES))?,
             weights,
             latest: 0,
             held: 0,
@@ -162,10 +168,13 @@ impl Gru {
         let copies = if rule.train == Train::Adam { 3 } else { 1 };
         let (layers, hidden, steps) = (config.layers as u64, config.hidden as u64, u64::from(rule.bptt));
         // What a moment and a step's gradients hold, and the pairs that are made of them.
-        let step = layers * (2 * config.embed as u64 + 16 * hidden) + 3 * VOCAB as u64;
-        let stretches = (1 + u64::from(rule.replay)).saturating_mul(steps).saturating_add(1);
+        let step = layers * (4 * config.embed as u64 + 18 * hidden) + 3 * VOCAB as u64;
+        let lanes = 1 + u64::from(rule.replay);
+        let stretches = lanes.saturating_mul(steps).saturating_add(1);
+        let rest = VOCAB as u64 * (config.embed as u64 + lanes) + lanes * hidden * (6 + layers);
         let floats = config.parameters().saturating_mul(copies).saturating_add(step.saturating_mul(stretches));
-        floats.saturating_mul(4).saturating_add(if rule.replay > 0 { PAST as u64 } else { 0 })
+        let past = if rule.replay > 0 { PAST as u64 } else { 0 };
+        floats.saturating_add(rest).saturating_mul(4).saturating_add(past)
     }
 
     /// How many multiplications a byte takes, about; saturates.
@@ -189,8 +198,8 @@ impl Gru {
         (self.count, self.random) = (other.count, other.random.clone());
     }
 
-    /// Shows all of its numbers, in a fixed order.
-    pub fn visit(&self, floats: &mut dyn FnMut(&[Vec16])) {
+    /// Shows all that it holds, in a fixed order: floats, and others.
+    pub fn visit(&self, floats: &mut dyn FnMut(&[Vec16]), others: &mut dyn FnMut(&[u8])) {
         floats(self.weights.embeddings.all());
         for matrix in self.weights.matrices() {
             floats(&matrix.panels);
@@ -201,13 +210,22 @@ impl Gru {
             floats(&moments.second);
         }
         for moment in self.steps() {
+            others(moment.tokens());
+            others(&[moment.trains.into()]);
             moment.parts().for_each(&mut *floats);
-            // Small integers, exact.
-            let counts = [f32::from(moment.tokens()[0]), f32::from(u8::from(moment.trains))];
-            floats(&[Vec16(std::array::from_fn(|i| counts.get(i).copied().unwrap_or(0.0)))]);
         }
-        let rest = [self.powers.0[0], self.powers.0[1], self.held as f32, self.wait as f32];
-        floats(&[Vec16(std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0.0)))]);
+        others(self.powers.0.map(f32::to_le_bytes).as_flattened());
+        others(&self.wait.to_le_bytes());
+        if !self.past.is_empty() {
+            others(&self.count.to_le_bytes());
+            others(&self.random.state().to_le_bytes());
+            // In the order of the text.
+            let (newest, oldest) = self.past.split_at(self.count as usize % PAST);
+            if self.count > PAST as u64 {
+                others(oldest);
+            }
+            others(newest);
+        }
     }
 
     /// The steps that count, the earliest first.
@@ -248,22 +266,18 @@ impl Gru {
     }
 
     fn train(&mut self, level: Level, rule: &Rule, work: &mut Workspace) {
-        let n = self.tape.len();
-        let (latest, held) = (self.latest, self.held);
-        let index = |step: usize| (latest + n + 1 + step - held) % n;
+        let (tape, latest, held) = (&self.tape, self.latest, self.held);
+        let live = |step: usize| &tape[(latest + tape.len() + 1 + step - held) % tape.len()];
         let Workspace { gradients, pairs, embeddings, again, .. } = work;
-        let moments: Vec<&Moment> = (0..held).map(|step| &self.tape[index(step)]).collect();
-        gradients.run(level, &self.weights, &moments);
+        gradients.run(level, &self.weights, (0..held).map(live));
         let again = again.as_mut().filter(|again| self.count > 2 * again.tape.len() as u64);
         let again = again.map(|again| {
             again.run(level, &self.weights, &self.past, self.count, &mut self.random);
             &*again
         });
-        let mut steps: Vec<(&Moment, &Gradients, usize)> = Vec::new();
-        if let Some(again) = again {
-            steps.extend(again.tape.iter().enumerate().map(|(i, moment)| (moment, &again.gradients, i)));
-        }
-        steps.extend(moments.iter().enumerate().map(|(i, moment)| (*moment, &*gradients, i)));
+        // Earlier stretches first, then the live one: moments, and which of whose gradients are theirs.
+        let earlier = || again.into_iter().flat_map(|a| a.tape.iter().enumerate().map(|(i, m)| (m, &a.gradients, i)));
+        let steps = || earlier().chain((0..held).map(|i| (live(i), &*gradients, i)));
         let adam = (rule.train == Train::Adam).then(|| self.powers.next(rule.lr));
         let how = How { lr: rule.lr, clip: rule.clip, adam };
         let mut remembered = self.moments.iter_mut();
@@ -272,15 +286,15 @@ impl Gru {
             level.run(Descend { matrix, moments, pairs, how });
         };
         for (l, layer) in self.weights.layers.iter_mut().enumerate() {
-            pairs.gather(steps.iter().map(|(m, g, i)| (g.input(*i, l), m.input(l))), layer.input.cols);
+            pairs.gather(steps().map(|(m, g, i)| (g.input(i, l), m.input(l))), layer.input.cols);
             learn(&mut layer.input, pairs);
-            pairs.gather(steps.iter().map(|(m, g, i)| (g.recurrent(*i, l), m.before(l))), layer.recurrent.cols);
+            pairs.gather(steps().map(|(m, g, i)| (g.recurrent(i, l), m.before(l))), layer.recurrent.cols);
             learn(&mut layer.recurrent, pairs);
         }
-        let trained = steps.iter().filter(|(m, ..)| m.trains).map(|(m, ..)| (&m.error, &m.features));
+        let trained = steps().filter(|(m, ..)| m.trains).map(|(m, ..)| (&m.error, &m.features));
         pairs.gather(trained, self.weights.head.cols);
         learn(&mut self.weights.head, pairs);
-        embeddings.gather(steps.iter().map(|(m, g, i)| (m.tokens(), g.embedding(*i))));
+        embeddings.gather(steps().map(|(m, g, i)| (m.tokens(), g.embedding(i))));
         let moments = remembered.next().expect("the embeddings' come last");
         level.run(DescendRows { rows: &mut self.weights.embeddings, moments, sums: embeddings, how });
         self.tape.iter_mut().for_each(|moment| moment.trains = false);
@@ -387,23 +401,27 @@ impl Kernel for Descend<'_> {
 /// Gradients of the embeddings that were used, each byte once, in the order they first came.
 #[derive(Debug)]
 struct Sums {
+    /// Room for all.
     bytes: Vec<u8>,
+    /// How many there are.
+    used: usize,
     sums: Rows,
 }
 
 impl Sums {
     fn gather<'a>(&mut self, steps: impl Iterator<Item = (&'a [u8], &'a Rows)>) {
-        self.bytes.clear();
+        self.used = 0;
         for (byte, more) in steps.flat_map(|(bytes, rows)| bytes.iter().zip((0..rows.lanes()).map(|l| rows.row(l)))) {
-            match self.bytes.iter().position(|b| b == byte) {
+            match self.bytes[..self.used].iter().position(|b| b == byte) {
                 Some(at) => {
                     for (to, more) in self.sums.row_mut(at).iter_mut().zip(more) {
                         to.0.iter_mut().zip(more.0).for_each(|(to, more)| *to += more);
                     }
                 }
                 None => {
-                    self.sums.row_mut(self.bytes.len()).copy_from_slice(more);
-                    self.bytes.push(*byte);
+                    self.sums.row_mut(self.used).copy_from_slice(more);
+                    self.bytes[self.used] = *byte;
+                    self.used += 1;
                 }
             }
         }
@@ -422,7 +440,7 @@ impl Kernel for DescendRows<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (i, byte) in self.sums.bytes.iter().enumerate() {
+        for (i, byte) in self.sums.bytes[..self.sums.used].iter().enumerate() {
             let row = self.rows.row_mut((*byte).into());
             let first = usize::from(*byte) * row.len();
             for (j, (w, g)) in row.iter_mut().zip(self.sums.sums.row(i)).enumerate() {
@@ -460,7 +478,9 @@ mod tests {
 
     fn all(gru: &Gru) -> Vec<u32> {
         let mut out = Vec::new();
-        gru.visit(&mut |v| out.extend(flat(v).iter().map(|x| x.to_bits())));
+        let mut bytes: Vec<u8> = Vec::new();
+        gru.visit(&mut |v| out.extend(flat(v).iter().map(|x| x.to_bits())), &mut |b| bytes.extend(b));
+        out.extend(bytes.into_iter().map(u32::from));
         out
     }
 

@@ -5,9 +5,6 @@ use super::block::plausible;
 use super::read::{Reader, put_varint};
 use crate::error::{Result, fail};
 
-/// The most bytes that a record takes beside its content.
-pub const MAX_RECORD_OVERHEAD: usize = 5;
-
 /// What lies in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -56,7 +53,7 @@ mod tests {
         for len in [0, 1, 127, 128, 70_000, u32::MAX] {
             let mut bytes = Vec::new();
             Record::write_head(len, &mut bytes);
-            assert!(bytes.len() <= MAX_RECORD_OVERHEAD);
+            assert!(bytes.len() <= 5);
             for cut in 0..bytes.len() {
                 assert_eq!(Record::read(&bytes[..cut]).unwrap_err().status(), Status::Truncated);
             }

@@ -159,13 +159,15 @@ impl Inner {
 /// Makes a handle.
 ///
 /// `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
-/// repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns),
-/// "file:model.safetensors" (weights, frozen), or NULL for the default method, a mix that needs no file. README.md
-/// describes the strings. Both sides of a frame need the same method.
+/// repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns),
+/// "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
+/// (weights, frozen), or NULL for the default method, a mix that needs no file. README.md describes the strings. Both sides
+/// of a frame need the same method.
 ///
 /// On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
-/// GPTZ_ERROR_METHOD, GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more
-/// than 1 GiB) or GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
+/// GPTZ_ERROR_METHOD (also for a network that would take more than 2^28 multiplications for each byte that it learns from),
+/// GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
+/// GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz) -> gptz_status {
     let body = || {

@@ -9,6 +9,7 @@ use crate::error::{Result, Status, fail};
 use crate::numeric::buffer::filled;
 
 /// The caller's arrays: `count` records, and as many lengths to write.
+#[derive(Clone, Copy)]
 struct Arrays {
     src: *const *const c_void,
     src_len: *const usize,
@@ -30,14 +31,46 @@ impl Arrays {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        if self.count > 0 && (self.src.is_null() || self.src_len.is_null() || self.dst_len.is_null()) {
-            fail!(Argument, "src, src_len or dst_len is NULL with a count of {}", self.count);
-        }
+    /// How many bytes an array of `count` lengths, or pointers, takes.
+    fn bytes(&self) -> Result<usize> {
         match self.count.checked_mul(size_of::<usize>()) {
-            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(bytes),
             _ => fail!(Argument, "a count of {} is more than memory can hold", self.count),
         }
+    }
+
+    /// Sets all lengths to 0, unless that would destroy what the call is to read or has written.
+    ///
+    /// # Safety
+    /// As [`Arrays::record`] and [`Arrays::write`] ask.
+    unsafe fn clear(&self) -> Result<()> {
+        let bytes = self.bytes()?;
+        if self.count > 0 && self.dst_len.is_null() {
+            fail!(Argument, "dst_len is NULL with a count of {}", self.count);
+        }
+        let apart = |p: *const c_void, len| check_apart(p, len, self.dst_len.cast(), bytes);
+        apart(self.dst, self.dst_cap)?;
+        if !self.src.is_null() && !self.src_len.is_null() {
+            apart(self.src.cast(), bytes)?;
+            apart(self.src_len.cast(), bytes)?;
+            for i in 0..self.count {
+                // SAFETY: the caller's promise.
+                let (p, len) = unsafe { self.record(i) };
+                apart(p, len)?;
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.write(&[]) };
+        Ok(())
+    }
+
+    /// A record's address and length.
+    ///
+    /// # Safety
+    /// `src` and `src_len` hold more than `i`.
+    unsafe fn record(&self, i: usize) -> (*const c_void, usize) {
+        // SAFETY: the caller's promise; unaligned, as above.
+        unsafe { (self.src.add(i).read_unaligned(), self.src_len.add(i).read_unaligned()) }
     }
 
     /// The records, none of which shares a byte with the destination.
@@ -45,10 +78,13 @@ impl Arrays {
     /// # Safety
     /// `src` and `src_len` hold `count` records, as [`input`] asks of each.
     unsafe fn records<'a>(&self) -> Result<Vec<&'a [u8]>> {
+        if self.count > 0 && (self.src.is_null() || self.src_len.is_null()) {
+            fail!(Argument, "src or src_len is NULL with a count of {}", self.count);
+        }
         let mut records: Vec<&[u8]> = filled(self.count, &[][..], "the list of records")?;
         for (i, record) in records.iter_mut().enumerate() {
-            // SAFETY: the caller's promise; unaligned, as above.
-            let (p, len) = unsafe { (self.src.add(i).read_unaligned(), self.src_len.add(i).read_unaligned()) };
+            // SAFETY: the caller's promise.
+            let (p, len) = unsafe { self.record(i) };
             check_apart(p, len, self.dst, self.dst_cap)?;
             // SAFETY: the caller's promise.
             *record = unsafe { input(p, len, "a record") }?;
@@ -66,9 +102,8 @@ impl Arrays {
         f: impl FnOnce(&mut Inner, &[&[u8]], &mut [u8], &mut [usize]) -> Result<usize>,
     ) -> gptz_status {
         call(|| {
-            self.check()?;
-            // SAFETY: checked, and the caller's promise.
-            unsafe { self.write(&[]) };
+            // SAFETY: the caller's promise.
+            unsafe { self.clear() }?;
             let mut lens = filled(self.count, 0, "the list of lengths")?;
             let body = |h: &mut Inner| {
                 // SAFETY: the caller's promise; no record shares a byte with the destination.
@@ -97,9 +132,11 @@ impl Arrays {
 /// not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
 ///
 /// GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
-/// cost of a whole call; a record takes at most 10 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
-/// bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record overlaps `dst` or a pointer is NULL (allowed for
-/// lengths and counts of 0). On failure all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified.
+/// cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
+/// bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
+/// anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
+/// On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
+/// Beside what the method takes, a call takes memory for a list of the records and for one compressed record.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_records_compress(
     handle: *mut gptz,

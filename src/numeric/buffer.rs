@@ -39,6 +39,16 @@ pub fn vectors(n: usize) -> usize {
     n.div_ceil(WIDTH)
 }
 
+/// A vector of `n` values that `make` makes, or an error, its own or one that names `what` was to be held.
+pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
+    for i in 0..n {
+        v.push(make(i)?);
+    }
+    Ok(v)
+}
+
 /// A vector of `n` copies of `value`, or an error that names `what` was to be held.
 pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
     let mut v = Vec::new();
@@ -130,11 +140,11 @@ pub(crate) fn prefetch<T>(x: &T) {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
     }
     // SAFETY: as above.
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags, readonly));
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags, nomem));
     }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
     let _ = p;
 }
 

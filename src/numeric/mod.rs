@@ -15,5 +15,6 @@ pub(crate) mod simd;
 pub(crate) mod testing;
 pub mod wkv;
 
-/// The version of the arithmetic. Every frame carries it; any change of an output bit raises it.
+/// The version of the arithmetic. Every frame carries it; from 1.0 on any change of an output bit raises it. Until then it
+/// stays 1, and CHANGELOG.md says what changed.
 pub const NUMERICS_VERSION: u16 = 1;

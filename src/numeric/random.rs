@@ -14,6 +14,11 @@ impl Random {
         Self(mixed.next_u64() ^ hash)
     }
 
+    /// All that it knows.
+    pub fn state(&self) -> u64 {
+        self.0
+    }
+
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

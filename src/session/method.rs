@@ -144,6 +144,9 @@ impl Method {
         let mut seen = false;
         for segment in segments {
             match segment.trim().split_once('=') {
+                Some(("weights", _)) if matches!(self.base, Base::Gru { .. }) => {
+                    fail!(Method, "\"{segment}\": a GRU has no frozen weights")
+                }
                 Some(("weights", value)) if !seen => {
                     seen = true;
                     self.weights = match value {
@@ -418,8 +421,8 @@ fn parse_gru(text: &str) -> Result<Base> {
     if !(1..=MAX_BPTT).contains(&rule.bptt) {
         fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);
     }
-    if rule.clip == 0.0 {
-        fail!(Method, "clip=0: nothing would be learned");
+    if rule.replay > 0 && rule.bptt == 1 {
+        fail!(Method, "replay={}: with bptt=1 there is nothing to learn from earlier text", rule.replay);
     }
     if rule.replay > MAX_REPLAY {
         fail!(Method, "replay={}: 0 to {MAX_REPLAY} are allowed", rule.replay);
@@ -684,7 +687,10 @@ mod tests {
             ("gru:replay=65", "replay=65"),
             ("gru:train=none", "train=none"),
             ("gru:lr=-1", "lr=-1"),
-            ("gru:clip=0", "clip=0"),
+            ("gru:clip=inf", "clip=inf"),
+            ("gru:bptt=1,replay=1", "replay=1"),
+            ("gru:;weights=f32", "weights=f32"),
+            ("mix:neural=(gru:;weights=i8)", "weights=i8"),
             ("gru:size=1", "size=1"),
             ("level:", "level:"),
             ("level:+3", "level:+3"),

@@ -122,7 +122,7 @@ impl Session {
                 let work = Gru::work(config, rule);
                 if work > MOST_WORK {
                     let method = method.canonical();
-                    fail!(Memory, "\"{method}\" needs {work} multiplications a byte, {MOST_WORK} are allowed");
+                    fail!(Method, "\"{method}\" needs {work} multiplications a byte, {MOST_WORK} are allowed");
                 }
                 (Gru::bytes(config, rule), 0)
             }

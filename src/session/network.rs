@@ -63,7 +63,7 @@ impl Blueprint {
 }
 
 /// Everything that bytes have changed: two equal ones predict the same for ever.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Learned {
     /// A state, and a head where it learns.
     Rwkv7(rwkv7::Learned),
@@ -102,7 +102,7 @@ impl Learned {
         };
         match self {
             Self::Rwkv7(learned) => learned.visit(&mut floats, &mut |bytes| hash.borrow_mut().update(bytes)),
-            Self::Gru(gru) => gru.visit(&mut floats),
+            Self::Gru(gru) => gru.visit(&mut floats, &mut |bytes| hash.borrow_mut().update(bytes)),
         }
     }
 }

@@ -41,15 +41,16 @@ impl Session {
     ) -> Result<usize> {
         let mut room = Room { dst, used: 0 };
         self.with_work(|session, work| {
-            let mut progress = Progress::start(progress, src.iter().map(|r| r.len() as u64).sum())?;
+            if let Some((i, raw)) = src.iter().enumerate().find(|(_, raw)| u32::try_from(raw.len()).is_err()) {
+                fail!(Argument, "record {i} has {} bytes, {} are the most", raw.len(), u32::MAX);
+            }
+            let total = src.iter().fold(0u64, |sum, raw| sum.saturating_add(raw.len() as u64));
+            let mut progress = Progress::start(progress, total)?;
             let (mut encoder, mut payload, mut head) = (RangeEncoder::default(), Vec::new(), Vec::new());
-            for (i, (raw, len)) in src.iter().zip(&mut *lens).enumerate() {
-                let Ok(n) = u32::try_from(raw.len()) else {
-                    fail!(Argument, "record {i} has {} bytes, {} are the most", raw.len(), u32::MAX);
-                };
+            for (raw, len) in src.iter().zip(&mut *lens) {
                 head.clear();
                 payload.clear();
-                Record::write_head(n, &mut head);
+                Record::write_head(raw.len() as u32, &mut head);
                 if !raw.is_empty() {
                     work.restore(session.base_learned())?;
                     drive(work, &mut Send::new(raw, &mut encoder), &mut progress)?;
@@ -82,7 +83,7 @@ impl Session {
         let mut total = 0u64;
         for (i, (record, len)) in src.iter().zip(&mut *lens).enumerate() {
             *len = Record::read(record).map_err(|e| within(i, e))?.len as usize;
-            total += *len as u64;
+            total = total.saturating_add(*len as u64);
         }
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
             return Err(Error::buffer_too_small(dst.len(), total));

@@ -20,7 +20,7 @@ pub struct Blueprint {
 }
 
 /// Everything that bytes have changed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Learned {
     state: State,
     /// What the head takes in for the next byte.

@@ -6,13 +6,13 @@ use super::Config;
 use super::step::{Gates, Moment};
 use super::weights::{Matrix, Weights};
 use crate::error::Result;
-use crate::numeric::buffer::{Rows, Vec16, flat_mut};
+use crate::numeric::buffer::{Rows, Vec16, filled, flat_mut, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::simd::{Simd, WIDTH};
 
 /// One time step's: the derivatives of the log-likelihood in what each matrix gave, lane by lane. With what the matrix
 /// took in they make its gradient.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Deltas {
     input: Vec<Rows>,
     recurrent: Vec<Rows>,
@@ -20,7 +20,7 @@ struct Deltas {
 }
 
 /// The derivatives over all steps that are held.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Gradients {
     steps: Vec<Deltas>,
     /// What comes back from later to each layer's state, by lane.
@@ -35,8 +35,8 @@ impl Gradients {
     /// # Errors
     /// `Memory`.
     pub fn new(config: &Config, steps: usize, lanes: usize) -> Result<Self> {
-        let rows = |width: usize| (0..config.layers).map(|_| Rows::new(lanes, width)).collect::<Result<Vec<_>>>();
-        let step = || {
+        let rows = |width: usize| made(config.layers, "gradients", |_| Rows::new(lanes, width));
+        let step = |_| {
             Ok(Deltas {
                 input: rows(3 * config.hidden)?,
                 recurrent: rows(3 * config.hidden)?,
@@ -45,18 +45,21 @@ impl Gradients {
         };
         let widest = (config.embed + config.hidden).max(config.features()) / WIDTH;
         Ok(Self {
-            steps: (0..steps).map(|_| step()).collect::<Result<_>>()?,
+            steps: made(steps, "gradients", step)?,
             carried: rows(config.hidden)?,
-            back: crate::numeric::buffer::filled(widest, Vec16::ZERO, "gradients")?,
+            back: filled(widest, Vec16::ZERO, "gradients")?,
         })
     }
 
     /// Goes back through steps, the latest first; the first one of `moments` is the earliest.
-    pub fn run(&mut self, level: Level, weights: &Weights, moments: &[&Moment]) {
+    pub fn run<'a, I>(&mut self, level: Level, weights: &Weights, moments: I)
+    where
+        I: DoubleEndedIterator<Item = &'a Moment> + ExactSizeIterator,
+    {
         for rows in &mut self.carried {
             (0..rows.lanes()).for_each(|lane| rows.row_mut(lane).fill(Vec16::ZERO));
         }
-        for (i, moment) in moments.iter().enumerate().rev() {
+        for (i, moment) in moments.enumerate().rev() {
             for lane in 0..moment.tokens.len() {
                 let (step, carried, back) = (&mut self.steps[i], &mut self.carried, &mut self.back);
                 level.run(Step { weights, moment, lane, step, carried, back });

@@ -4,14 +4,14 @@ use super::Config;
 use super::weights::Weights;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, flat, flat_mut};
+use crate::numeric::buffer::{Rows, Vec16, filled, flat, flat_mut, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::math::{sigmoid, tanh};
 use crate::numeric::matmul::mul_panels;
 use crate::numeric::simd::{Simd, WIDTH};
 
 /// What a layer of one lane made of a byte.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Gates {
     /// What it took in.
     pub(super) x: Rows,
@@ -22,7 +22,7 @@ pub(super) struct Gates {
 }
 
 /// One time step of every lane.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Moment {
     pub(super) tokens: Vec<u8>,
     pub(super) layers: Vec<Gates>,
@@ -48,8 +48,8 @@ impl Moment {
             })
         };
         Ok(Self {
-            tokens: vec![0; lanes],
-            layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
+            tokens: filled(lanes, 0, "tokens")?,
+            layers: made(config.layers, "activations", layer)?,
             features: Rows::new(lanes, config.features())?,
             error: Rows::new(lanes, VOCAB)?,
             trains: false,
@@ -69,10 +69,10 @@ impl Moment {
         self.trains = other.trains;
     }
 
-    /// All of its numbers, in a fixed order.
+    /// All of its numbers that count, in a fixed order: the error only where it is to be learned from.
     pub fn parts(&self) -> impl Iterator<Item = &[Vec16]> {
         let rows = self.layers.iter().flat_map(|gates| [&gates.x, &gates.before, &gates.gates]);
-        rows.chain([&self.features, &self.error]).map(Rows::all)
+        rows.chain([&self.features]).chain(self.trains.then_some(&self.error)).map(Rows::all)
     }
 
     /// The bytes taken in, by lane.
@@ -82,7 +82,7 @@ impl Moment {
 }
 
 /// Scratch memory of a step.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scratch {
     a: Rows,
     u: Rows,

@@ -110,8 +110,7 @@ fn outer<'a>(pairs: impl Iterator<Item = (&'a Rows, &'a Rows)>, rows: usize, col
 /// All gradients, by the fixture's names.
 fn gradients(level: Level, weights: &Weights, moments: &[Moment]) -> Vec<(String, Vec<f32>)> {
     let mut found = Gradients::new(&CONFIG, STEPS, moments[0].tokens().len()).unwrap();
-    let refs: Vec<&Moment> = moments.iter().collect();
-    found.run(level, weights, &refs);
+    found.run(level, weights, moments.iter());
     let (mut all, h) = (Vec::new(), CONFIG.hidden);
     for l in 0..CONFIG.layers {
         let steps = || moments.iter().enumerate();

@@ -3,12 +3,12 @@
 use super::Config;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, filled, flat_mut};
+use crate::numeric::buffer::{Rows, Vec16, filled, flat_mut, made};
 use crate::numeric::random::Random;
 use crate::numeric::simd::WIDTH;
 
 /// A matrix and a bias, in panels of sixteen outputs: `panels[panel * cols + k]` holds column k of sixteen rows.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Matrix {
     /// Inputs.
     pub cols: usize,
@@ -53,7 +53,7 @@ impl Matrix {
 }
 
 /// One layer's.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Layer {
     /// A and b.
     pub input: Matrix,
@@ -62,7 +62,7 @@ pub struct Layer {
 }
 
 /// All of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Weights {
     pub(super) config: Config,
     /// A row for each byte.
@@ -95,7 +95,7 @@ impl Weights {
             input.bias[hidden / WIDTH..2 * hidden / WIDTH].fill(Vec16([1.0; WIDTH]));
             Ok(Layer { input, recurrent })
         };
-        let layers = (0..config.layers).map(layer).collect::<Result<_>>()?;
+        let layers = made(config.layers, "weights", layer)?;
         Ok(Self { config: *config, embeddings, layers, head: Matrix::new(VOCAB, config.features())? })
     }
 
