@@ -170,6 +170,12 @@ impl Apm {
     #[inline(always)]
     pub(crate) fn turn_to(&mut self, context: usize) {
         self.now.row = context;
+        self.prefetch(context);
+    }
+
+    /// Asks for the memory of a context that may come.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, context: usize) {
         prefetch(&self.points[context]);
     }
 

@@ -441,11 +441,18 @@ impl Kernel for Predict<'_> {
         let Mix { now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
         let (logistic, partial) = (Logistic::get(), now.partial);
         let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
-        // Asked for now, of use when all is mixed.
-        let order3 = hash(c1 | c2 << 8 | c3 << 16, partial) >> (32 - APM_LOG);
+        let last_three = c1 | c2 << 8 | c3 << 16;
+        let order3 = |partial| (hash(last_three, partial) >> (32 - APM_LOG)) as usize;
         apms[0].turn_to(partial as usize);
         apms[1].turn_to((c1 << 8 | partial) as usize);
-        apms[2].turn_to(order3 as usize);
+        apms[2].turn_to(order3(partial));
+        if now.bits < 7 {
+            // One of the two comes next.
+            for next in [partial << 1, partial << 1 | 1] {
+                apms[1].prefetch((c1 << 8 | next) as usize);
+                apms[2].prefetch(order3(next));
+            }
+        }
         let (x, contexts) = (&mut mixer.inputs().0, maps.len());
         // Two inputs from each probability: stretched, and how far it is from one half.
         let (found, histories) = (now.at.iter().zip(&mut now.states).zip(&mut now.cells), slots.histories());
