@@ -7,37 +7,34 @@ import numpy as np
 
 
 class Corpus:
-    """Documents back to back in one file, an index of (offset, length, category) and the categories' names.
+    """Documents back to back in STEM.bin; STEM.idx.json has the categories' names and [offset, length, category, ...]."""
 
-    A folder holds `documents.bin`, `index.npy` (int64 [documents, 3]) and `categories.json` (names); see
-    corpus/README.md.
-    """
-
-    def __init__(self, folder):
-        folder = Path(folder)
-        self.bytes = np.memmap(folder / "documents.bin", np.uint8, "r")
-        self.index = np.load(folder / "index.npy")
-        self.categories = json.loads((folder / "categories.json").read_text())
+    def __init__(self, folder, stem="corpus"):
+        path = Path(folder) / stem
+        described = json.loads(path.with_name(stem + ".idx.json").read_text())
+        self.categories = described["categories"]
+        self.index = np.array([d[:3] for d in described["documents"]], np.int64).reshape(-1, 3)
+        self.bytes = np.memmap(path.with_name(stem + ".bin"), np.uint8, "r") if len(self.index) else np.empty(0, np.uint8)
         ends = self.index[:, 0] + self.index[:, 1]
-        if len(ends) and (self.index.min() < 0 or ends.max() > len(self.bytes) or self.index[:, 2].max() >= len(self.categories)):
-            raise ValueError(f"{folder}: its index does not fit its documents")
+        if (self.index < 0).any() or (ends > len(self.bytes)).any() or (self.index[:, 2] >= len(self.categories)).any():
+            raise ValueError(f"{path}: its index does not fit its documents")
 
-    def document(self, offset, length):
-        return self.bytes[offset : offset + length]
+    def rows(self, category):
+        """Numbers of the documents of a category that are not empty."""
+        return np.flatnonzero((self.index[:, 2] == category) & (self.index[:, 1] > 0))
 
-
-def split_held_out(corpus, per_category, seed):
-    """Row numbers of the index: for training, and by category held out (up to so many bytes, 1/10 of a category)."""
-    rng = np.random.default_rng(seed)
-    held, train = {}, []
-    for number, name in enumerate(corpus.categories):
-        rows = rng.permutation(np.flatnonzero((corpus.index[:, 2] == number) & (corpus.index[:, 1] > 0)))
-        sizes = np.minimum(corpus.index[rows, 1], per_category // 4 + 1)
-        limit = min(per_category, corpus.index[rows, 1].sum() // 10)
-        count = int(np.searchsorted(np.cumsum(sizes), limit, "right"))
-        held[name] = rows[:count]
-        train.append(rows[count:])
-    return train, held
+    def some(self, per_category, longest, seed):
+        """[(category's name, bytes)]: so many bytes of each category, by chance, no document longer than `longest`."""
+        rng, chosen = np.random.default_rng(seed), []
+        for number, name in enumerate(self.categories):
+            left = per_category
+            for offset, length, _ in self.index[rng.permutation(self.rows(number))]:
+                if left <= 0:
+                    break
+                length = min(length, longest, left)
+                chosen.append((name, self.bytes[offset : offset + length]))
+                left -= length
+        return chosen
 
 
 class Sampler:
@@ -46,9 +43,9 @@ class Sampler:
     Long documents are cut into pieces, so that none holds a lane for long; each piece starts fresh.
     """
 
-    def __init__(self, corpus, rows_by_category, weights, piece, seed):
+    def __init__(self, corpus, weights, piece, seed):
         self.rng = np.random.default_rng(seed)
-        self.pieces = [cut(corpus.index[rows], piece) for rows in rows_by_category]
+        self.pieces = [cut(corpus.index[corpus.rows(n)], piece) for n in range(len(corpus.categories))]
         weights = np.array([weights.get(name, 0.0) for name in corpus.categories], np.float64)
         weights[[len(p) == 0 for p in self.pieces]] = 0
         if not weights.sum() > 0:
