@@ -10,11 +10,11 @@ def orthogonalised(g):
     x = g.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
-        x = x.transpose(1, 2)
+        x = x.transpose(1, 2).contiguous()
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(5):
         a = torch.bmm(x, x.transpose(1, 2))
-        x = 3.4445 * x + torch.bmm(-4.7750 * a + 2.0315 * torch.bmm(a, a), x)
+        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return (x.transpose(1, 2) if tall else x).float()
 
 

@@ -132,16 +132,16 @@ class Training(unittest.TestCase):
         write_corpus(self.folder)
         torch.set_num_threads(1)
 
-    def new_run(self):
+    def new_run(self, threads=1):
         settings = train.Settings(
-            data=self.folder, model=SMALL, pool=8, lanes=4, steps=32, piece=1000, total_bytes=6400, warm_up=1000,
+            data=self.folder, model=SMALL, pool=8, lanes=2, passes=2, steps=32, piece=1000, total_bytes=6400, warm_up=1000,
             held_out=2000, weights={"records": 0.6, "text": 0.4}, int8_from=0.8,
         )
-        return train.Run(settings, self.folder, compiled=False)
+        return train.Run(settings, self.folder, compiled=False, threads=threads)
 
     def test_lanes_deliver_documents(self):
         run = self.new_run()
-        for _ in range(20):
+        for _ in range(80):
             _, tokens, targets, resets = run.lanes.chunk()
             inside = resets[:, 1:] == 0
             self.assertTrue((tokens[:, 1:][inside] == targets[:, :-1][inside]).all())
@@ -157,7 +157,7 @@ class Training(unittest.TestCase):
         while half.seen < 3200:
             half.update()
         half.save()
-        again = self.new_run()
+        again = self.new_run(threads=2)
         again.restore(checkpoint.load(Path(self.folder, "checkpoint.pt")))
         while again.seen < 6400:
             again.update()

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -29,9 +30,9 @@ class Settings:
     weights: dict = field(default_factory=dict)  # category: share of the bytes; none given: all alike
     total_bytes: int = 300_000_000
     pool: int = 1024  # lanes
-    lanes: int = 8  # lanes a pass; 4 for each thread keep activations near the cache
+    lanes: int = 4  # lanes a pass; few, so that activations stay near the cache
     steps: int = 256  # bytes of each lane a pass; gradients flow no further back
-    passes: int = 2  # passes an update
+    passes: int = 4  # passes an update; threads share them out
     piece: int = 32768  # longer documents are cut
     warm_up: int = 500_000
     decay_share: float = 0.34  # the last part, where rates fall linearly
@@ -57,7 +58,7 @@ class Settings:
 class Run:
     """A training run: everything that changes is in `state` and `restore`."""
 
-    def __init__(self, settings, out, device="cpu", compiled=True):
+    def __init__(self, settings, out, device="cpu", compiled=True, threads=1):
         self.settings, self.out, self.device = s, out, device = settings, Path(out), torch.device(device)
         torch.manual_seed(s.seed)
         dtype = best_dtype(device) if s.bf16 is None else (torch.bfloat16 if s.bf16 else torch.float32)
@@ -71,29 +72,46 @@ class Run:
         self.held = Corpus(s.data, "heldout").some(s.held_out, s.held_out // 4, s.seed)
         self.pool = self.model.start(s.pool, device)
         self.seen, self.losses = 0, []
+        if s.passes * s.lanes > s.pool:
+            raise ValueError(f"{s.passes} passes of {s.lanes} lanes would visit some of {s.pool} lanes twice an update")
+        self.parameters = list(self.model.parameters())
+        # Each pass runs on one thread, and gradients are summed in the order of passes: any number of threads gives
+        # the same result, and they wait for each other once an update only.
+        torch.set_num_threads(1)
+        self.workers = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1))
+        self.warm = False
         self.loss, self.costs = loss, evaluate.costs
         if compiled:
+            # Compiled as C++ throughout, passes leave Python's lock to each other.
+            torch._inductor.config.cpp_wrapper = self.device.type == "cpu"
             self.loss, self.costs = (torch.compile(f, dynamic=False) for f in (loss, evaluate.costs))
 
     def update(self):
         """One update of the weights."""
         s = self.settings
-        self.model.arithmetic.int8_weights = self.seen >= s.int8_from * s.total_bytes
-        factor = s.rate(self.seen)
-        for _ in range(s.passes):
-            self.losses.append(self.forward_backward() / math.log(2))
-            self.seen += s.lanes * s.steps
-        self.optimiser.step(factor)
+        int8 = self.seen >= s.int8_from * s.total_bytes
+        if int8 != self.model.arithmetic.int8_weights:
+            self.model.arithmetic.int8_weights, self.warm = int8, False
+        chunks = [self.lanes.chunk() for _ in range(s.passes)]
+        # Compiling happens on this thread alone.
+        results = list((self.workers.map if self.warm else map)(self.forward_backward, chunks))
+        self.warm = True
+        for p, *gradients in zip(self.parameters, *(gradients for _, gradients in results)):
+            p.grad = torch.stack(gradients).sum(0) / s.passes
+        self.losses.extend(value / math.log(2) for value, _ in results)
+        self.optimiser.step(s.rate(self.seen))
+        self.seen += s.passes * s.lanes * s.steps
 
-    def forward_backward(self):
-        first, *inputs = self.lanes.chunk()
+    def forward_backward(self, chunk):
+        """The loss in nats and the gradients of a chunk; its lanes' states move on."""
+        first, *inputs = chunk
         inputs = [torch.from_numpy(x).to(self.device) for x in inputs]
         here = slice(first, first + self.settings.lanes)
         shifts, states = self.pool
         value, end = self.loss(self.model, *inputs, shifts[:, :, here].contiguous(), states[:, here].contiguous())
-        (value / self.settings.passes).backward()
+        gradients = torch.autograd.grad(value, self.parameters)
         shifts[:, :, here], states[:, here] = end
-        return value.item()
+        return value.item(), gradients
 
     def held_out(self):
         """Bits a byte of held-out documents by category, of the short ones (at most 512 bytes), of first bytes."""
@@ -214,7 +232,6 @@ def main():
     parser.add_argument("--save-seconds", type=float, default=180)
     parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     path = Path(args.out) / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not args.resume and path.exists():
@@ -223,7 +240,7 @@ def main():
     settings = Settings(**content["settings"]) if content else settings_from(args)
     if args.data:
         settings.data = args.data
-    run = Run(settings, args.out, args.device, not args.no_compile)
+    run = Run(settings, args.out, args.device, not args.no_compile, args.threads)
     if content:
         run.restore(content)
     else:
