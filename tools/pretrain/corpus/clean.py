@@ -154,8 +154,6 @@ class Cleaner:
                 return "generated", None
         if category in ("code", "docs", "logs"):
             text = without_notice(text)
-        if rule.get("addresses") == "replace":
-            return None, ADDRESS.sub("user@example.com", text)
         return without_addresses(text, structured)
 
     def known(self, data):
