@@ -27,7 +27,7 @@
 //! - [`container`]: GPTZ frames, bytes only (docs/FORMAT.md)
 //! - [`adapt`]: online learning
 //! - [`mix`]: cheap predictors of bits, and the mixer that weighs them and what a network says
-//! - [`model`]: networks: [`model::rwkv7`]
+//! - [`model`]: networks: [`model::rwkv7`], [`model::gru`]
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies
 //! - [`numeric`]: exact arithmetic (docs/NUMERICS.md)
