@@ -24,20 +24,24 @@ pub fn compress_bound(len: usize) -> Option<usize> {
 }
 
 /// A destination that counts on when it is full, so that an error can tell what would have been enough.
-struct Sink<'a> {
+pub(super) struct Sink<'a> {
     dst: &'a mut [u8],
     len: usize,
 }
 
-impl Sink<'_> {
-    fn put(&mut self, bytes: &[u8]) {
+impl<'a> Sink<'a> {
+    pub(super) fn new(dst: &'a mut [u8]) -> Self {
+        Self { dst, len: 0 }
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) {
         if let Some(to) = self.dst.get_mut(self.len..).and_then(|rest| rest.get_mut(..bytes.len())) {
             to.copy_from_slice(bytes);
         }
-        self.len += bytes.len();
+        self.len = self.len.saturating_add(bytes.len());
     }
 
-    fn finish(self) -> Result<usize> {
+    pub(super) fn finish(self) -> Result<usize> {
         if self.len > self.dst.len() {
             return Err(Error::buffer_too_small(self.dst.len(), self.len as u64));
         }
@@ -56,7 +60,7 @@ impl Session {
         dst: &mut [u8],
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<usize> {
-        let mut sink = Sink { dst, len: 0 };
+        let mut sink = Sink::new(dst);
         self.with_work(|session, work| {
             let mut progress = Progress::start(progress, src.len() as u64)?;
             let header = session.header(src);

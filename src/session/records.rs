@@ -3,28 +3,12 @@
 //! A record has no frame around it, for that would outweigh it.
 
 use super::Session;
+use super::compress::Sink;
 use super::driver::{Progress, ProgressFn, Receive, Send, drive};
 use super::predictor::Predictor;
 use crate::coder::{Encoder, RangeDecoder, RangeEncoder};
 use crate::container::Record;
 use crate::error::{Error, Result, fail};
-
-/// Room for one record after the other; counts on when it is full.
-struct Room<'a> {
-    dst: &'a mut [u8],
-    used: u64,
-}
-
-impl Room<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let at = usize::try_from(self.used).ok();
-        let to = at.and_then(|at| self.dst.get_mut(at..)).and_then(|rest| rest.get_mut(..bytes.len()));
-        if let Some(to) = to {
-            to.copy_from_slice(bytes);
-        }
-        self.used += bytes.len() as u64;
-    }
-}
 
 impl Session {
     /// Compresses each record from the base, end to end into `dst`; `lens[i]` is how many bytes record i took. Returns their
@@ -39,7 +23,7 @@ impl Session {
         lens: &mut [usize],
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<usize> {
-        let mut room = Room { dst, used: 0 };
+        let mut sink = Sink::new(dst);
         self.with_work(|session, work| {
             if let Some((i, raw)) = src.iter().enumerate().find(|(_, raw)| u32::try_from(raw.len()).is_err()) {
                 fail!(Argument, "record {i} has {} bytes, {} are the most", raw.len(), u32::MAX);
@@ -57,13 +41,13 @@ impl Session {
                     encoder.finish(&mut payload)?;
                 }
                 let body = if payload.len() < raw.len() { &payload[..] } else { raw };
-                room.put(&head);
-                room.put(body);
+                sink.put(&head);
+                sink.put(body);
                 *len = head.len() + body.len();
             }
             Ok(())
         })?;
-        finish(room)
+        sink.finish()
     }
 
     /// Decompresses records that were made from the same base, end to end into `dst`; `lens[i]` is the length of what
@@ -113,11 +97,4 @@ fn decode(work: &mut Predictor, payload: &[u8], raw: &mut [u8], progress: &mut P
     let mut port = Receive::new(raw, RangeDecoder::new(payload));
     drive(work, &mut port, progress)?;
     port.finish()
-}
-
-fn finish(room: Room) -> Result<usize> {
-    match usize::try_from(room.used) {
-        Ok(used) if used <= room.dst.len() => Ok(used),
-        _ => Err(Error::buffer_too_small(room.dst.len(), room.used)),
-    }
 }
