@@ -298,13 +298,13 @@ const char *gptz_cpu_level(void);
  * Makes a handle.
  *
  * `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
- * repeats and words), "mix:neural=(gru:hidden=64)" (with a network among them that learns),
- * "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
- * (weights, frozen), or NULL for the default method, a mix that needs no file. README.md describes the strings. Both sides
- * of a frame need the same method.
+ * repeats and words), "mix:neural=(builtin:1)" (with the network that the library carries among them),
+ * "mix:neural=(gru:hidden=64)" (with one that learns from nothing else than the text), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
+ * (weights, frozen), or NULL for the default method, "level:5", a mix with the network that the library carries; where it
+ * was built without, "level:3". README.md describes the strings. Both sides of a frame need the same method.
  *
  * On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
- * GPTZ_ERROR_METHOD (also for a network that would take more than 2^28 multiplications for each byte that it learns from),
+ * GPTZ_ERROR_METHOD (also for a built-in model that the library was built without, and for a network that would take more than 2^28 multiplications for each byte that it learns from),
  * GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
  * GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
  */
@@ -325,7 +325,8 @@ gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
 /**
  * Makes a handle with weights that are open already. The model may be freed before the handle or after it.
  *
- * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. Handles of one model share
+ * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL; or a whole mix, in which the
+ * model is "(file:)": "mix:neural=(file:;head:lr=0.01),mem=16M". Handles of one model share
  * its weights. Frames of such a handle are decoded by every handle with the same weights and policy, whether they came
  * by gptz_create, from memory or from a file. On failure `*out` is NULL: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY,
  * GPTZ_ERROR_ARGUMENT.
@@ -515,19 +516,30 @@ gptz_status gptz_byte_costs(gptz *handle,
                             float *bits);
 
 /**
- * Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, F32, F16 or BF16, under the
- * tensor names of flash-linear-attention. The file is read whole and may change or go afterwards.
+ * Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
+ * flash-linear-attention; F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has a factor for each row. The file is read whole and may change or go afterwards.
  *
  * On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
  * GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,
  * GPTZ_ERROR_ARGUMENT.
  */
-gptz_status gptz_model_open(const char *path, gptz_model **out);
+gptz_status gptz_model_open(const char *path,
+                            gptz_model **out);
 
 /**
  * As gptz_model_open, from the `len` bytes of a file that is in memory. They are copied.
  */
 gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **out);
+
+/**
+ * The newest of the models that the library carries, which the default method predicts with: to look at its fingerprint, or
+ * to make handles of it with gptz_create_from_model. Frames of such a handle name the weights by their fingerprint, as
+ * those of any model; a method that says "builtin:" names them itself, and its frames need nothing else.
+ *
+ * To be freed with gptz_model_free; whoever asks while another has it shares its memory. NULL, and gptz_last_error
+ * tells, where memory is short, or where the library was built without models. Any thread.
+ */
+gptz_model *gptz_model_builtin(void);
 
 /**
  * What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and

@@ -76,7 +76,9 @@ fn the_default_reaches_what_the_readme_says() {
     let h = Handle::default();
     let frame = h.compress(ALICE);
     let bits = frame.len() as f64 * 8.0 / ALICE.len() as f64;
-    assert!(bits <= 1.915, "{bits} bits a byte");
+    // Without the model that it carries, the library's default is a mix of contexts.
+    let most = if cfg!(feature = "builtin-model") { 1.75 } else { 1.915 };
+    assert!(bits <= most, "{bits} bits a byte");
     let reader = Handle::for_frame(&frame).unwrap();
     assert_eq!(reader.method(), h.method());
     assert!(reader.decompress(&frame) == ALICE);
@@ -268,7 +270,8 @@ fn stored_methods_are_bounded_and_name_no_path() {
         header.push(0);
         header
     };
-    for method in [LEARNING, GRU, "level:9"] {
+    let largest = if cfg!(feature = "builtin-model") { "level:9" } else { "level:3" };
+    for method in [LEARNING, GRU, largest] {
         let canonical = Handle::new(method).method();
         assert!(Handle::for_frame(&naming(&canonical)).is_ok(), "{method}: {}", message());
     }
@@ -286,6 +289,8 @@ fn stored_methods_are_bounded_and_name_no_path() {
         ("file:/etc/passwd".into(), GPTZ_ERROR_CORRUPT),
         ("file:".into(), GPTZ_ERROR_CORRUPT),
         ("cfg:hidden=64".into(), GPTZ_ERROR_CORRUPT),
+        ("builtin:2".into(), GPTZ_ERROR_CORRUPT),
+        ("mix:neural=(file:),orders=0-6,word=1,match=1,sparse=1,mem=64K".into(), GPTZ_ERROR_CORRUPT),
         ("cfg:hidden=\u{1b}[31m".into(), GPTZ_ERROR_CORRUPT),
         (String::new(), GPTZ_ERROR_CORRUPT),
     ];

@@ -31,7 +31,7 @@ fn cases() -> Vec<Case> {
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=4");
     let head64 = "cfg:hidden=64,layers=2,intermediate=33,decay_rank=5,a_rank=3,v_rank=7,g_rank=9;weights=f32";
     vec![
-        ("default", Handle::default(), vec![], text.to_vec()),
+        ("mix", Handle::new("level:3"), vec![], text.to_vec()),
         ("mix-blocks", Handle::new("level:1"), vec![(GPTZ_PARAM_BLOCK_LOG, 12), (GPTZ_PARAM_CODER, 1)], mixed.clone()),
         ("mix-neural", Handle::new(&mixed_with(LEARNING)), vec![], text.to_vec()),
         ("gru", Handle::new(GRU), vec![], text[..2000].to_vec()),
@@ -49,15 +49,33 @@ fn cases() -> Vec<Case> {
         ("v2-mix", Handle::new("mix:orders=0-3,mem=64K"), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-range", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
-        ("empty", Handle::default(), vec![], vec![]),
+        ("empty", Handle::new("level:3"), vec![], vec![]),
     ]
+}
+
+/// Those that need the model which the library carries.
+#[cfg(feature = "builtin-model")]
+fn builtin_cases() -> Vec<Case> {
+    let mixed = [&ALICE[..3000], &noise(4096, 6), &WEIGHTS[..12288], &ALICE[3000..5000]].concat();
+    vec![
+        ("builtin", Handle::new("builtin:1"), vec![], ALICE[..1000].to_vec()),
+        ("default", Handle::default(), vec![], ALICE[..6000].to_vec()),
+        ("default-blocks", Handle::default(), vec![(GPTZ_PARAM_BLOCK_LOG, 12)], mixed),
+        ("level-6", Handle::new("level:6"), vec![(GPTZ_PARAM_CODER, 1)], ALICE[..2000].to_vec()),
+    ]
+}
+
+/// None: then their files are left alone.
+#[cfg(not(feature = "builtin-model"))]
+fn builtin_cases() -> Vec<Case> {
+    vec![]
 }
 
 #[test]
 fn golden_frames_are_written_and_read_as_ever() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
     let mut names = Vec::new();
-    for (name, handle, options, content) in cases() {
+    for (name, handle, options, content) in cases().into_iter().chain(builtin_cases()) {
         for (param, value) in options {
             assert_eq!(handle.set(param, value), GPTZ_OK);
         }
@@ -74,6 +92,9 @@ fn golden_frames_are_written_and_read_as_ever() {
     names.push(golden_records(&folder));
     let mut there: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    if cfg!(not(feature = "builtin-model")) {
+        names.extend(["builtin", "default", "default-blocks", "level-6"].map(|name| format!("{name}.gptz")));
+    }
     there.sort();
     names.sort();
     assert_eq!(there, names, "every golden frame is tested");

@@ -73,6 +73,75 @@ fn dtypes_with_the_same_values_are_the_same_weights() {
     Handle::from_model(&f16, Some("weights=f32")).unwrap().compress(b"abc");
 }
 
+/// The file with its matrices as I8 with a scale a row, and as the F32 values that these are.
+fn quantised(file: &File) -> [File; 2] {
+    let mut files = [(); 2].map(|()| File { header: BTreeMap::new(), data: Vec::new() });
+    fn add(file: &mut File, name: &str, dtype: &str, shape: &serde_json::Value, bytes: Vec<u8>) {
+        let from = file.data.len();
+        file.data.extend(bytes);
+        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": [from, file.data.len()]});
+        file.header.insert(name.to_owned(), entry);
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    for (name, info) in file.header.iter().filter(|(name, _)| *name != "__metadata__") {
+        let pairs = file.data[file.range(name)].as_chunks::<2>().0;
+        let values: Vec<f32> = pairs.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect();
+        let shape = &info["shape"];
+        let rows = shape[0].as_u64().unwrap() as usize;
+        if shape.as_array().unwrap().len() != 2 || name.ends_with("r_k") {
+            files.iter_mut().for_each(|file| add(file, name, "F32", shape, bytes(&values)));
+            continue;
+        }
+        let (mut whole, mut scales, mut products) = (Vec::new(), Vec::new(), Vec::new());
+        for row in values.chunks_exact(values.len() / rows) {
+            let scale = row.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;
+            let q: Vec<i8> = row.iter().map(|x| (x / scale).round_ties_even() as i8).collect();
+            products.extend(q.iter().map(|q| f32::from(*q) * scale));
+            whole.extend(q.iter().map(|q| q.cast_unsigned()));
+            scales.push(scale);
+        }
+        add(&mut files[0], name, "I8", shape, whole);
+        add(&mut files[0], &format!("{name}.scale"), "F32", &json!([rows]), bytes(&scales));
+        add(&mut files[1], name, "F32", shape, bytes(&products));
+    }
+    files
+}
+
+#[test]
+fn i8_with_a_scale_a_row_stands_for_the_products() {
+    let files = quantised(&File::fixture());
+    let [i8, f32] = files.each_ref().map(|file| Model::from_memory(&file.bytes()).unwrap());
+    assert_eq!(i8.fingerprint(), f32.fingerprint());
+    for policy in [None, Some("weights=f32")] {
+        let [a, b] = [&i8, &f32].map(|model| Handle::from_model(model, policy).unwrap());
+        assert_eq!(b.decompress(&a.compress(&ALICE[..300])), &ALICE[..300]);
+    }
+    let ([file, _], name) = (&files, "lm_head.weight");
+    let changed = |change: &dyn Fn(&mut BTreeMap<String, serde_json::Value>)| {
+        let mut bad = file.clone();
+        change(&mut bad.header);
+        bad.bytes()
+    };
+    let scale = format!("{name}.scale");
+    refused(&changed(&|h| h.get_mut(&scale).unwrap()["shape"] = json!([128, 2])), &[&scale, "[128, 2]", "[256]"]);
+    refused(&changed(&|h| h.get_mut(name).unwrap()["dtype"] = json!("U8")), &[&scale]);
+    refused(
+        &changed(&|h| {
+            let entry = h.remove(&scale).unwrap();
+            h.insert("lm_head.weight.scales".into(), entry);
+        }),
+        &[&scale, "missing"],
+    );
+    // Scales as 16-bit numbers, of which there are then twice as many.
+    refused(
+        &changed(&|h| {
+            let entry = h.get_mut(&scale).unwrap();
+            (entry["dtype"], entry["shape"]) = (json!("F16"), json!([512]));
+        }),
+        &[&scale],
+    );
+}
+
 #[test]
 fn a_file_that_is_cut_or_lies_about_its_header_is_refused() {
     for n in [0, 1, 7, 8, 9, 100, 2000, WEIGHTS.len() / 2, WEIGHTS.len() - 1] {

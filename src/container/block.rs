@@ -20,6 +20,15 @@ pub enum BlockKind {
     StoredLearned = 2,
     /// The raw bytes; the predictor stays as it was before the block.
     StoredSkipped = 3,
+    /// Coded symbols, by a mix whose networks rest: they neither see the block nor learn from it.
+    CodedAlone = 4,
+}
+
+impl BlockKind {
+    /// Whether the payload is coded symbols.
+    pub fn is_coded(self) -> bool {
+        matches!(self, Self::Coded | Self::CodedAlone)
+    }
 }
 
 /// A block as it lies in a frame.
@@ -51,7 +60,7 @@ pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
 pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc: Option<u32>, coded_len: usize) {
     out.push(kind as u8);
     put_varint(out, raw_len);
-    if kind == BlockKind::Coded {
+    if kind.is_coded() {
         put_varint(out, coded_len as u32);
     }
     out.extend(crc.iter().flat_map(|c| c.to_le_bytes()));
@@ -72,15 +81,16 @@ impl<'a> Block<'a> {
             1 => BlockKind::Coded,
             2 => BlockKind::StoredLearned,
             3 => BlockKind::StoredSkipped,
-            other => fail!(Corrupt, "the block at byte {at} is of kind {other}; 0 to 3 are known"),
+            4 => BlockKind::CodedAlone,
+            other => fail!(Corrupt, "the block at byte {at} is of kind {other}; 0 to 4 are known"),
         };
         let raw_len = r.varint("a block's length")?;
         if raw_len == 0 || raw_len > 1 << block_log {
             fail!(Corrupt, "the block at byte {at} holds {raw_len} bytes; 1 to {} are allowed", 1u32 << block_log);
         }
-        let coded_len = if kind == BlockKind::Coded { r.varint("a block's length")? } else { raw_len };
+        let coded_len = if kind.is_coded() { r.varint("a block's length")? } else { raw_len };
         let crc = if checksums { Some(r.u32("a block's CRC-32")?) } else { None };
-        if kind == BlockKind::Coded && !(coded_len < raw_len && plausible(u64::from(raw_len), u64::from(coded_len))) {
+        if kind.is_coded() && !(coded_len < raw_len && plausible(u64::from(raw_len), u64::from(coded_len))) {
             fail!(Corrupt, "the block at byte {at} codes {raw_len} bytes in {coded_len}, which cannot be");
         }
         let payload = r.take(u64::from(coded_len), "a block's payload")?;

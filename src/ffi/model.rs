@@ -2,10 +2,12 @@
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 use super::guard::{Opaque, call, hand_out, input, object, release, with_out};
 use super::status::gptz_status;
 use crate::error::{Result, fail};
+use crate::model::builtin;
 use crate::model::file::Model;
 use crate::numeric::buffer::copied;
 
@@ -16,13 +18,13 @@ pub struct gptz_model {
 }
 
 impl Opaque for gptz_model {
-    type Value = Model;
+    type Value = Arc<Model>;
     const TAG: u64 = u64::from_ne_bytes(*b"gptz-mdl");
     const NAME: &'static str = "model";
 }
 
-/// Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, F32, F16 or BF16, under the
-/// tensor names of flash-linear-attention. The file is read whole and may change or go afterwards.
+/// Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
+/// flash-linear-attention; F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has a factor for each row. The file is read whole and may change or go afterwards.
 ///
 /// On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
 /// GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,
@@ -35,7 +37,7 @@ pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gpt
         }
         // SAFETY: a string, as the header asks.
         let path = native_path(unsafe { CStr::from_ptr(path) })?;
-        hand_out(Model::open(&path)?)
+        hand_out(Arc::new(Model::open(&path)?))
     };
     // SAFETY: `out` is NULL or the caller's to write, as the header asks.
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
@@ -65,10 +67,26 @@ pub unsafe extern "C" fn gptz_model_from_memory(
     let body = || {
         // SAFETY: `data` holds `len` bytes, as the header asks.
         let bytes = unsafe { input(data, len, "the data") }?;
-        hand_out(Model::from_bytes(copied(bytes, "a weights file")?)?)
+        hand_out(Arc::new(Model::from_bytes(copied(bytes, "a weights file")?)?))
     };
     // SAFETY: `out` is NULL or the caller's to write, as the header asks.
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
+}
+
+/// The newest of the models that the library carries, which the default method predicts with: to look at its fingerprint, or
+/// to make handles of it with gptz_create_from_model. Frames of such a handle name the weights by their fingerprint, as
+/// those of any model; a method that says "builtin:" names them itself, and its frames need nothing else.
+///
+/// To be freed with gptz_model_free; whoever asks while another has it shares its memory. NULL, and gptz_last_error
+/// tells, where memory is short, or where the library was built without models. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
+    let mut model = ptr::null_mut();
+    call(|| {
+        model = hand_out(builtin::open(builtin::NEWEST)?)?;
+        Ok(())
+    });
+    model
 }
 
 /// What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and

@@ -12,11 +12,18 @@ pub struct BitView {
 impl BitView {
     /// Of a distribution as the coders use it.
     pub fn new(frequencies: &Frequencies) -> Self {
-        let mut sums = [0; 257];
+        let mut view = Self { sums: [0; 257] };
+        view.set(frequencies);
+        view
+    }
+
+    /// Of another one from now on.
+    pub fn set(&mut self, frequencies: &Frequencies) {
+        let mut sum = 0;
         for byte in 0..=255u8 {
-            sums[usize::from(byte) + 1] = sums[usize::from(byte)] + frequencies.weight(byte);
+            sum += frequencies.weight(byte);
+            self.sums[usize::from(byte) + 1] = sum;
         }
-        Self { sums }
     }
 
     /// How likely the next bit is 1 after the bits of `partial`, which has a leading 1 and up to seven bits behind it: of

@@ -141,6 +141,57 @@ impl Mixer {
         })
     }
 
+    pub(crate) fn average(&mut self, fresh: &Self, dump: bool) {
+        let mut bounds = self.first.to_vec();
+        bounds.push(self.weights.len());
+        for pair in bounds.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            let mut sums = vec![0i64; self.width * LINE];
+            let mut n = 0;
+            for at in (from..to).step_by(self.width) {
+                let touched = (0..self.width).any(|i| self.weights[at + i].0 != fresh.weights[at + i].0);
+                if touched {
+                    n += 1;
+                    for i in 0..self.width * LINE {
+                        sums[i] += i64::from(self.weights[at + i / LINE].0[i % LINE]);
+                    }
+                }
+            }
+            if n == 0 {
+                continue;
+            }
+            for at in (from..to).step_by(self.width) {
+                for i in 0..self.width * LINE {
+                    self.weights[at + i / LINE].0[i % LINE] = (sums[i] / n) as i32;
+                }
+            }
+            if dump {
+                eprintln!("{n} {:?}", sums.iter().map(|s| s / n).collect::<Vec<_>>());
+            }
+        }
+        let mut sums = [0i64; SETS];
+        let n = self.last_weights.len() as i64;
+        for w in &self.last_weights {
+            for i in 0..SETS {
+                sums[i] += i64::from(w[i]);
+            }
+        }
+        if dump {
+            eprintln!("last {:?}", sums.map(|s| s / n));
+        }
+        if std::env::var("AVLAST").is_ok() {
+            for w in &mut self.last_weights {
+                for i in 0..SETS {
+                    w[i] = (sums[i] / n) as i32;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn start(&mut self, input: usize, weight: i32) {
+        self.weights.iter_mut().skip(input / LINE).step_by(self.width).for_each(|line| line.0[input % LINE] = weight);
+    }
+
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from_slice(&other.weights);
         self.last_weights.copy_from_slice(&other.last_weights);

@@ -45,14 +45,20 @@ const APM_LOG: u32 = 16;
 const APM_RATE: u32 = 4;
 /// First weights, of 65536: inputs agree too much for more.
 const FIRST_WEIGHT: i32 = (1 << 16) / 17;
+/// The most views of the next byte that networks give.
+pub const MAX_VIEWS: usize = 3;
+
+/// What networks say of the next byte; none of it where they are left out.
+pub type Views<'a> = [Option<&'a BitView>; MAX_VIEWS];
+
 /// Steps of how sure the network is.
 const SURE: usize = 12;
 
 /// What is mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Whether a network says something too.
-    pub neural: bool,
+    /// How many views of the next byte networks give, at most [`MAX_VIEWS`].
+    pub neural: u8,
     /// Orders go from 0 to this one, 2 to 8.
     pub highest_order: u8,
     /// Words as contexts.
@@ -156,7 +162,7 @@ impl Mix {
         let [long, short] = MATCHES;
         let matches =
             if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
-        let sets = [256, 2 * 16 * 8, 10 * 10, 256, if options.neural { SURE * 8 } else { 1 }];
+        let sets = [256, 2 * 16 * 8, 10 * 10, 256, if options.neural > 0 { SURE * 8 } else { 1 }];
         let inputs = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches) + 2 * usize::from(options.neural) + 1;
         let now = Now {
             partial: 1,
@@ -184,7 +190,23 @@ impl Mix {
             maps,
             direct: [zeroed(1 << 8, "order 0")?, zeroed(1 << 16, "order 1")?],
             matches,
-            mixer: Mixer::new(sets, 256, inputs, FIRST_WEIGHT)?,
+            mixer: {
+                let mut m = Mixer::new(
+                    sets,
+                    256,
+                    inputs,
+                    (std::env::var("W0").map_or(FIRST_WEIGHT as f32, |s| s.parse::<f32>().unwrap() * 65536.0)) as i32,
+                )?;
+                for (i, name) in [(0, "W1"), (1, "W1D"), (2, "W2"), (3, "W2D")] {
+                    if let Ok(w) = std::env::var(name) {
+                        m.start(
+                            inputs - 1 - 2 * usize::from(options.neural) + i,
+                            (w.parse::<f32>().unwrap() * 65536.0) as i32,
+                        );
+                    }
+                }
+                m
+            },
             apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
             now,
             seen: 0,
@@ -192,6 +214,40 @@ impl Mix {
         mix.find_slots(0);
         mix.begin();
         Ok(mix)
+    }
+
+    /// Experiment.
+    pub fn forget(&mut self) {
+        let mut fresh = Mix::new(self.options).unwrap();
+        let parts = std::env::var("PARTS").unwrap_or("wmas".into());
+        if parts.contains('v') {
+            self.mixer.average(&fresh.mixer, false);
+        }
+        if parts.contains('w') {
+            fresh.mixer.copy_from(&self.mixer);
+        }
+        if parts.contains('m') {
+            for (t, f) in fresh.maps.iter_mut().flatten().zip(self.maps.iter().flatten()) {
+                *t = f.limited(std::env::var("MLIM").map_or(255, |s| s.parse().unwrap()));
+            }
+        }
+        if parts.contains('a') {
+            for (t, f) in
+                fresh.apms.iter_mut().zip(&self.apms).take(std::env::var("NAPM").map_or(2, |s| s.parse().unwrap()))
+            {
+                t.copy_from(f);
+            }
+        }
+        if parts.contains('x') {
+            for (t, f) in fresh.matches.iter_mut().flatten().zip(self.matches.iter().flatten()) {
+                t.take_maps(f);
+            }
+        }
+        if parts.contains('s') {
+            fresh.seen = std::env::var("PSEEN").map_or(1 << 17, |s| s.parse().unwrap());
+        }
+        *self = fresh;
+        self.begin();
     }
 
     /// What is mixed.
@@ -287,9 +343,10 @@ impl Mix {
 
     /// How likely the next bit is 1, of 65536: never 0, never 65536. `neural` is what the network says of it, where there
     /// is one. Each bit is first asked for, then [taken in](Self::update).
-    pub fn predict(&mut self, neural: Option<&BitView>) -> u32 {
-        let neural = neural.map(|view| view.p(self.now.partial) as i32);
-        self.level.run(Predict { mix: self, neural })
+    pub fn predict(&mut self, neural: &Views) -> u32 {
+        let partial = self.now.partial;
+        let views = neural.map(|view| view.map_or(ONE / 2, |view| view.p(partial) as i32));
+        self.level.run(Predict { mix: self, views })
     }
 
     /// Takes in the bit that was asked for.
@@ -322,7 +379,7 @@ impl Mix {
     }
 
     /// The probability of every byte: what its bits would cost, one after the other. Nothing is changed.
-    pub fn probabilities(&mut self, neural: Option<&BitView>, out: &mut [f32; VOCAB]) {
+    pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) {
         // What is tried is put back at once: a log of it would only grow from call to call.
         self.pause(true);
         self.try_bits(neural, 1.0, out);
@@ -338,7 +395,7 @@ impl Mix {
         self.log.direct.iter_mut().for_each(|undo| undo.pause(paused));
     }
 
-    fn try_bits(&mut self, neural: Option<&BitView>, so_far: f32, out: &mut [f32; VOCAB]) {
+    fn try_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) {
         let ones = self.predict(neural);
         let first = self.now.partial << 1 & 0xff;
         for (bit, share) in [ONE as u32 - ones, ones].into_iter().enumerate() {
@@ -430,7 +487,7 @@ fn chance(cell: u16) -> i32 {
 /// Asks for a bit at a level.
 struct Predict<'a> {
     mix: &'a mut Mix,
-    neural: Option<i32>,
+    views: [i32; MAX_VIEWS],
 }
 
 impl Kernel for Predict<'_> {
@@ -438,7 +495,7 @@ impl Kernel for Predict<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u32 {
         let node = self.mix.node();
-        let Mix { now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
+        let Mix { options, now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
         let (logistic, partial) = (Logistic::get(), now.partial);
         let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
         let last_three = c1 | c2 << 8 | c3 << 16;
@@ -477,10 +534,13 @@ impl Kernel for Predict<'_> {
         }
         let bits = now.bits as usize;
         let mut sure = 0;
-        if let Some(p) = self.neural {
-            *free.next().expect("room for all inputs") = both(p);
+        let views = &self.views[..options.neural.into()];
+        for p in views {
+            *free.next().expect("room for all inputs") = both(*p);
+        }
+        if let Some(p) = views.last() {
             // The network's answer in steps of one half, from -2.5 to 2.5.
-            sure = (((logistic.stretch(p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits;
+            sure = (((logistic.stretch(*p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits;
         }
         free.next().expect("room for all inputs")[0] = 256;
         // How many of the orders from 2 on have come before.

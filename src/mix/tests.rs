@@ -5,7 +5,10 @@ use crate::coder::Frequencies;
 use crate::numeric::buffer::{Rows, flat_mut};
 use crate::numeric::random::Random;
 
-const SMALL: Options = Options { neural: false, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
+/// No network says anything.
+const NONE: Views = [None; MAX_VIEWS];
+
+const SMALL: Options = Options { neural: 0, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
 
 /// Lines with numbers that repeat and change, some noise between: every model has something to say.
 fn text(len: usize, seed: u64) -> Vec<u8> {
@@ -23,7 +26,7 @@ fn text(len: usize, seed: u64) -> Vec<u8> {
     out
 }
 
-fn feed(mix: &mut Mix, data: &[u8], view: Option<&BitView>) -> f64 {
+fn feed(mix: &mut Mix, data: &[u8], view: &Views) -> f64 {
     let mut bits = 0.0;
     for byte in data {
         for i in (0..8).rev() {
@@ -57,7 +60,7 @@ fn all_options() -> [Options; 4] {
     let none = Options { words: false, matches: false, sparse: false, highest_order: 2, ..SMALL };
     [
         none,
-        Options { neural: true, words: true, log: 17, ..none },
+        Options { neural: 1, words: true, log: 17, ..none },
         Options { sparse: true, highest_order: 8, ..none },
         SMALL,
     ]
@@ -67,7 +70,7 @@ fn all_options() -> [Options; 4] {
 fn going_back_leaves_nothing_behind() {
     let view = view();
     for options in all_options() {
-        let view = options.neural.then_some(&view);
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
         // More than the window of the smaller tables, so that it goes around.
         let past = text(20_000, 1);
         let mut base = Mix::new(options).unwrap();
@@ -98,7 +101,7 @@ fn going_back_leaves_nothing_behind() {
 fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothing() {
     let view = view();
     for options in all_options() {
-        let view = options.neural.then_some(&view);
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
         let mut mix = Mix::new(options).unwrap();
         feed(&mut mix, &text(3000, 3), view);
         for next in text(4, 4) {
@@ -119,15 +122,15 @@ fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothin
 fn asking_leaves_the_log_as_it_is() {
     let mut mix = Mix::new(SMALL).unwrap();
     let (mut p, fresh) = ([0.0; VOCAB], hash_of(&mix));
-    feed(&mut mix, &text(100, 3), None);
+    feed(&mut mix, &text(100, 3), &NONE);
     let noted = |mix: &Mix| (mix.slots.noted(), mix.apms[0].undo.len(), mix.log.direct[0].len());
     let before = noted(&mix);
     assert!(before.0 > 0 && before.1 > 0 && before.2 > 0);
     for _ in 0..20 {
-        mix.probabilities(None, &mut p);
+        mix.probabilities(&NONE, &mut p);
     }
     assert_eq!(noted(&mix), before);
-    feed(&mut mix, &text(100, 4), None);
+    feed(&mut mix, &text(100, 4), &NONE);
     assert!(noted(&mix) > before);
     assert!(mix.roll_back());
     assert_eq!(hash_of(&mix), fresh);
@@ -137,7 +140,7 @@ fn asking_leaves_the_log_as_it_is() {
 fn every_level_predicts_the_same() {
     let view = view();
     for options in all_options() {
-        let view = options.neural.then_some(&view);
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
         let data = text(3000, 5);
         let of_level = |level: Level| {
             let mut mix = Mix::new(options).unwrap();
@@ -156,14 +159,14 @@ fn what_repeats_is_cheap_and_noise_costs_little_more_than_itself() {
     let mut random = Random::new(6, "mix");
     let noise: Vec<u8> = (0..4000).map(|_| random.next_u64() as u8).collect();
     let mut mix = Mix::new(SMALL).unwrap();
-    let first = feed(&mut mix, &noise, None) / 8.0;
+    let first = feed(&mut mix, &noise, &NONE) / 8.0;
     assert!(first < noise.len() as f64 * 1.03, "{first}");
-    let again = feed(&mut mix, &noise, None) / 8.0;
+    let again = feed(&mut mix, &noise, &NONE) / 8.0;
     assert!(again < 250.0, "the match model finds what was there before: {again}");
     // A long match goes on beside a changed byte.
     let mut changed = noise.clone();
     changed[2000] ^= 0x55;
-    let with_change = feed(&mut mix, &changed, None) / 8.0;
+    let with_change = feed(&mut mix, &changed, &NONE) / 8.0;
     assert!(with_change < 100.0, "{with_change}");
 }
 
@@ -172,14 +175,14 @@ fn what_a_network_is_sure_of_counts() {
     // A network that always knows the next byte of noise, against none.
     let mut random = Random::new(7, "mix");
     let noise: Vec<u8> = (0..2000).map(|_| random.next_u64() as u8).collect();
-    let mut mix = Mix::new(Options { neural: true, ..SMALL }).unwrap();
+    let mut mix = Mix::new(Options { neural: 1, ..SMALL }).unwrap();
     let mut bits = 0.0;
     for byte in &noise {
         let mut logits = Rows::new(1, 256).unwrap();
         flat_mut(logits.row_mut(0))[usize::from(*byte)] = 9.0;
         let mut frequencies = Frequencies::default();
         frequencies.set(Level::PORTABLE, logits.row(0));
-        bits += feed(&mut mix, &[*byte], Some(&BitView::new(&frequencies)));
+        bits += feed(&mut mix, &[*byte], &[Some(&BitView::new(&frequencies)), None, None]);
     }
     assert!(bits / 8.0 < noise.len() as f64 * 0.2, "{bits}");
 }
@@ -189,6 +192,6 @@ fn a_position_may_go_around_and_the_far_past_is_not_asked() {
     // Windows of 16 KiB: the second half repeats the first from outside of the window.
     let half = text(40_000, 8);
     let mut mix = Mix::new(SMALL).unwrap();
-    feed(&mut mix, &half, None);
-    feed(&mut mix, &half, None);
+    feed(&mut mix, &half, &NONE);
+    feed(&mut mix, &half, &NONE);
 }

@@ -1,5 +1,6 @@
 //! A weights file that is held in memory and packed when a handle asks for it.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::weights::safetensors::Safetensors;
 /// Checked weights. Threads may share it; what is packed once serves every handle.
 #[derive(Debug)]
 pub struct Model {
-    bytes: Vec<u8>,
+    bytes: Cow<'static, [u8]>,
     config: Config,
     fingerprint: Fingerprint,
     packed: Mutex<Vec<Arc<Weights>>>,
@@ -77,6 +78,18 @@ impl Model {
     /// # Errors
     /// `Model`, `Memory`.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::checked(Cow::Owned(bytes))
+    }
+
+    /// The same of bytes that are there for ever.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`].
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
+        Self::checked(Cow::Borrowed(bytes))
+    }
+
+    fn checked(bytes: Cow<'static, [u8]>) -> Result<Self> {
         let mut file = Safetensors::open(Cursor::new(&*bytes), bytes.len() as u64)?;
         let config = infer(&file)?;
         let fingerprint = Weights::check(&config, &mut file)?;
@@ -107,5 +120,11 @@ impl Model {
         let weights = Arc::new(Weights::load(&self.config, packing, &mut file)?);
         packed.push(weights.clone());
         Ok(weights)
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        super::builtin::forget();
     }
 }

@@ -1,8 +1,8 @@
 //! From bytes to a frame.
 
-use super::driver::{Progress, ProgressFn, Send, drive};
+use super::driver::{Counted, Progress, ProgressFn, Send, Show, drive};
 use super::params::Param;
-use super::predictor::Predictor;
+use super::predictor::{Learned, Predictor};
 use super::{Session, method};
 use crate::coder::{Encoder, RANS_BLOCK, RangeEncoder, RansEncoder};
 use crate::container::{
@@ -114,7 +114,6 @@ impl Session {
         sink: &mut Sink,
         progress: &mut Progress,
     ) -> Result<()> {
-        let mut encoder = E::default();
         let (mut payload, mut bytes) = (Vec::new(), Vec::new());
         for (index, raw) in src.chunks(size).enumerate() {
             // Before the first block lies the base.
@@ -123,37 +122,134 @@ impl Session {
                 Some(checkpoint) => work.save_to(checkpoint),
                 None => self.checkpoint = Some(work.save(&self.blueprint)?),
             }
+            let before = self.checkpoint.as_ref().filter(|_| index > 0).unwrap_or_else(|| self.base_learned());
             payload.clear();
-            drive(work, &mut Send::new(raw, &mut encoder), progress)?;
-            encoder.finish(&mut payload)?;
-            let kind = kind_of(raw.len(), payload.len());
-            if kind == BlockKind::StoredSkipped {
-                let before = self.checkpoint.as_ref().filter(|_| index > 0);
-                work.restore(before.unwrap_or_else(|| self.base_learned()))?;
-            }
+            let mut block = Coding { work, raw, before, payload: &mut payload };
+            let may_rest = self.blueprint.may_rest();
+            let kind = if may_rest { block.choose::<E>(progress)? } else { block.code::<E>(progress)? };
             let crc = checksums.then(|| block_crc(kind, raw));
             bytes.clear();
-            if kind == BlockKind::Coded {
-                write_block_header(&mut bytes, kind, raw.len() as u32, crc, payload.len());
-                sink.put(&bytes);
-                sink.put(&payload);
-            } else {
-                write_block_header(&mut bytes, kind, raw.len() as u32, crc, 0);
-                sink.put(&bytes);
-                sink.put(raw);
-            }
+            write_block_header(&mut bytes, kind, raw.len() as u32, crc, payload.len());
+            sink.put(&bytes);
+            sink.put(if kind.is_coded() { &payload } else { raw });
         }
         sink.put(&[END_BLOCK]);
         Ok(())
     }
 }
 
+/// Networks are tried for so many bytes before it is looked whether they help.
+const PIECE: usize = 1 << 14;
+/// They cost an order of magnitude more time than a mix alone: they must save more than this share of its bits.
+const WORTH: f64 = 1.0 / 128.0;
+
+/// A block on its way: what is done leaves the predictor where a decoder's will be.
+struct Coding<'a> {
+    work: &'a mut Predictor,
+    raw: &'a [u8],
+    /// What was learned before the block.
+    before: &'a Learned,
+    payload: &'a mut Vec<u8>,
+}
+
+impl Coding<'_> {
+    /// Codes the block, or stores it.
+    fn code<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let mut encoder = E::default();
+        drive(self.work, &mut Send::new(self.raw, &mut encoder), progress)?;
+        encoder.finish(self.payload)?;
+        self.unless_stored(BlockKind::Coded)
+    }
+
+    /// The kind that a coded block is given; if it is stored and skipped, the predictor goes back.
+    fn unless_stored(&mut self, coded: BlockKind) -> Result<BlockKind> {
+        let kind = kind_of(self.raw.len(), self.payload.len(), coded);
+        if kind == BlockKind::StoredSkipped {
+            self.work.restore(self.before)?;
+        }
+        Ok(kind)
+    }
+
+    /// Codes the block with networks where they are worth their time, else without. The mix alone costs little, so it goes
+    /// first and tells what is to be beaten.
+    fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let mut limits = Vec::new();
+        let mut encoder = E::default();
+        self.work.rest(true);
+        progress.trial(|progress| {
+            self.pieces(&mut encoder, progress, |bits| {
+                limits.push(bits * (1.0 - WORTH));
+                true
+            })
+        })?;
+        encoder.finish(self.payload)?;
+        // What is noise to a mix, after more than a few bytes, is noise to a network.
+        let hopeless = self.raw.len() > PIECE && self.payload.len() >= self.raw.len();
+        let mut left = self.raw.len();
+        if !hopeless && self.try_networks::<E>(&limits, &mut left, progress)? {
+            return Ok(BlockKind::Coded);
+        }
+        progress.advance(left as u64)?;
+        let kind = self.unless_stored(BlockKind::CodedAlone)?;
+        self.work.rest(false);
+        Ok(kind)
+    }
+
+    /// Codes the block with networks, if they stay below these bits after each piece. If not, all is as before, and `left`
+    /// says how many bytes progress was not told of.
+    fn try_networks<E: Encoder + Default>(
+        &mut self,
+        limits: &[f64],
+        left: &mut usize,
+        progress: &mut Progress,
+    ) -> Result<bool> {
+        self.work.restore(self.before)?;
+        let (mut encoder, mut limits, mut better) = (E::default(), limits.iter(), true);
+        *left = self.pieces(&mut encoder, progress, |bits| {
+            better = limits.next().is_some_and(|limit| bits < *limit);
+            better
+        })?;
+        if better {
+            let mut payload = Vec::new();
+            encoder.finish(&mut payload)?;
+            if payload.len() < self.payload.len().min(self.raw.len()) {
+                *self.payload = payload;
+                return Ok(true);
+            }
+        }
+        self.work.restore(self.before)?;
+        self.work.rest(true);
+        progress.trial(|progress| drive(self.work, &mut Show::new(self.raw), progress))?;
+        Ok(false)
+    }
+
+    /// Codes piece after piece as long as the bits so far suit; tells how many bytes are left.
+    fn pieces<E: Encoder>(
+        &mut self,
+        encoder: &mut E,
+        progress: &mut Progress,
+        mut suits: impl FnMut(f64) -> bool,
+    ) -> Result<usize> {
+        let (mut bits, mut left) = (0.0, self.raw.len());
+        for piece in self.raw.chunks(PIECE) {
+            let mut port = Counted::new(Send::new(piece, encoder), bits);
+            drive(self.work, &mut port, progress)?;
+            bits = port.bits;
+            left -= piece.len();
+            if !suits(bits) {
+                return Ok(left);
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// Stored where coding saves nothing. What nearly paid is learned from, for what follows may be like it; what did not
 /// come near is skipped: the decoder saves its time, and the predictor is not led astray.
-fn kind_of(raw: usize, coded: usize) -> BlockKind {
-    if coded < raw {
-        BlockKind::Coded
-    } else if coded < raw + raw / 16 {
+fn kind_of(raw: usize, payload: usize, coded: BlockKind) -> BlockKind {
+    if payload < raw {
+        coded
+    } else if payload < raw + raw / 16 {
         BlockKind::StoredLearned
     } else {
         BlockKind::StoredSkipped

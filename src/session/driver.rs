@@ -17,6 +17,8 @@ pub struct Progress<'a> {
     callback: Option<&'a mut ProgressFn<'a>>,
     done: u64,
     total: u64,
+    /// Whether bytes count.
+    counts: bool,
 }
 
 impl<'a> Progress<'a> {
@@ -25,9 +27,17 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// `Cancelled`.
     pub fn start(callback: Option<&'a mut ProgressFn<'a>>, total: u64) -> Result<Self> {
-        let mut progress = Self { callback, done: 0, total };
+        let mut progress = Self { callback, done: 0, total, counts: true };
         progress.advance(0)?;
         Ok(progress)
+    }
+
+    /// Runs what is only tried: it asks and does not count.
+    pub fn trial<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        self.counts = false;
+        let result = f(self);
+        self.counts = true;
+        result
     }
 
     /// Counts `bytes` more and asks.
@@ -35,7 +45,9 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// `Cancelled`.
     pub fn advance(&mut self, bytes: u64) -> Result<()> {
-        self.done += bytes;
+        if self.counts {
+            self.done += bytes;
+        }
         if let Some(callback) = &mut self.callback
             && !callback(self.done, self.total)
         {
@@ -149,11 +161,52 @@ impl<D: Decoder> Port for Receive<'_, D> {
     }
 }
 
+/// A symbol's bits: log2(total / frequency) in f32, the same on every CPU.
+fn cost(distribution: &impl Distribution, symbol: u32) -> f64 {
+    let ratio = distribution.total() as f32 / distribution.interval(symbol).frequency as f32;
+    f64::from(scalar(Function::Log2, ratio))
+}
+
+/// A port whose symbols are known, with what they cost so far.
+pub struct Counted<P> {
+    port: P,
+    /// Bits.
+    pub bits: f64,
+}
+
+impl<P> Counted<P> {
+    /// Counts on from `bits`.
+    pub fn new(port: P, bits: f64) -> Self {
+        Self { port, bits }
+    }
+}
+
+impl<P: Port> Port for Counted<P> {
+    const ASKS: bool = P::ASKS;
+
+    fn left(&self) -> usize {
+        self.port.left()
+    }
+
+    fn known(&mut self) -> u8 {
+        self.port.known()
+    }
+
+    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+        self.bits += cost(distribution, known);
+        self.port.symbol(distribution, known)
+    }
+
+    fn done(&mut self, byte: u8) {
+        self.port.done(byte);
+    }
+}
+
 /// Sums what the bytes of `src` would cost, and tells what each did.
 pub struct Measure<'a> {
     src: std::slice::Iter<'a, u8>,
     costs: std::slice::IterMut<'a, f32>,
-    /// Bits so far: log2(total / frequency) of each symbol in f32, summed in f64.
+    /// Bits so far.
     pub bits: f64,
     /// What they were before this byte.
     before: f64,
@@ -178,8 +231,7 @@ impl Port for Measure<'_> {
     }
 
     fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
-        let ratio = distribution.total() as f32 / distribution.interval(known).frequency as f32;
-        self.bits += f64::from(scalar(Function::Log2, ratio));
+        self.bits += cost(distribution, known);
         known
     }
 

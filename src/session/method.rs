@@ -6,8 +6,8 @@ use crate::adapt::{GruRule, Rule, Train};
 use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::{Result, fail};
 use crate::mix::Options;
-use crate::model::gru;
 use crate::model::rwkv7::{Config, Packing};
+use crate::model::{builtin, gru};
 use crate::numeric::matmul::Precision;
 
 /// Methods that frames name by a number. A released number and its string never change (until 1.0: provisional).
@@ -20,50 +20,44 @@ const REGISTERED: [(u8, &str); 10] = [
     (2, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (3, "mix:neural=none,orders=0-5,word=1,match=1,sparse=0,mem=16M"),
     (4, "mix:neural=none,orders=0-6,word=1,match=1,sparse=0,mem=16M"),
-    (
-        5,
-        "mix:neural=(gru:embed=32,hidden=64,bptt=20,stride=20,train=adam,lr=0.003,clip=5,seed=0),\
-         orders=0-6,word=1,match=1,sparse=1,mem=16M",
-    ),
-    (
-        6,
-        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=20,train=adam,lr=0.002,clip=5,seed=0),\
-         orders=0-6,word=1,match=1,sparse=1,mem=16M",
-    ),
+    (5, "mix:neural=(builtin:1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
+    (6, "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (
         7,
-        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,train=adam,lr=0.002,clip=5,seed=0),\
+        "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1)+\
+         (gru:embed=32,hidden=64,bptt=20,stride=20,train=adam,lr=0.003,clip=5,seed=0),\
          orders=0-6,word=1,match=1,sparse=1,mem=16M",
     ),
     (
         8,
-        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,replay=1,train=adam,lr=0.002,clip=5,seed=0),\
+        "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1)+\
+         (gru:embed=32,hidden=128,bptt=20,stride=10,train=adam,lr=0.002,clip=5,seed=0),\
          orders=0-6,word=1,match=1,sparse=1,mem=16M",
     ),
     (
         9,
-        "mix:neural=(gru:embed=32,hidden=128,bptt=20,stride=10,replay=3,train=adam,lr=0.002,clip=5,seed=0),\
+        "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1)+\
+         (gru:embed=32,hidden=128,bptt=20,stride=10,replay=3,train=adam,lr=0.002,clip=5,seed=0),\
          orders=0-6,word=1,match=1,sparse=1,mem=16M",
     ),
     (
         10,
-        "mix:neural=(gru:embed=32,hidden=160,bptt=20,stride=10,replay=8,train=adam,lr=0.0015,clip=5,seed=0),\
+        "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1)+\
+         (gru:embed=32,hidden=160,bptt=20,stride=10,replay=8,train=adam,lr=0.0015,clip=5,seed=0),\
          orders=0-6,word=1,match=1,sparse=1,mem=16M",
     ),
 ];
-
-/// What `NULL` stands for: the registered method 2.
-pub const DEFAULT: &str = REGISTERED[1].1;
 
 /// What `level:1`, `level:2` and so on stand for, by their registered numbers: faster to smaller. Frames hold the method
 /// itself, so that these may change.
 const LEVELS: [u8; 9] = [3, 4, 2, 5, 6, 7, 8, 9, 10];
 
+/// What `NULL` stands for: the smallest at some ten thousand bytes a second that this build has all of.
+pub const DEFAULT: &str = if builtin::CARRIED { "level:5" } else { "level:3" };
+
 /// Where the network comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
-    /// None: the mix has no network among its inputs.
-    None,
     /// `cfg:`: random weights of this shape and seed; the head may learn.
     Config {
         /// The shape.
@@ -82,17 +76,28 @@ pub enum Base {
         /// How they learn.
         rule: GruRule,
     },
+    /// `builtin:`: weights of this name that the library carries, frozen.
+    Builtin(String),
     /// `file:`: a weights file, frozen. The path serves to open it and is no part of the method's identity.
     File(PathBuf),
+}
+
+/// A network and what goes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Where it comes from.
+    pub base: Base,
+    /// How frozen matrices are held.
+    pub weights: Precision,
+    /// How a second head learns, beside the frozen one, where there is one: only in a mix.
+    pub head: Option<Rule>,
 }
 
 /// A parsed method string.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
-    /// Where the network comes from.
-    pub base: Base,
-    /// How frozen matrices are held.
-    pub weights: Precision,
+    /// One where nothing is mixed; in a mix none, one, or two of which the second is a GRU.
+    pub networks: Vec<Network>,
     /// What is mixed, where anything is.
     pub mix: Option<Options>,
 }
@@ -101,8 +106,10 @@ pub struct Method {
 const MAX_BPTT: u32 = 64;
 /// How many earlier stretches of text a GRU may learn from each time.
 const MAX_REPLAY: u32 = 64;
+/// A second head leaves alone what it was so nearly right about: it costs half the time, and no bits.
+const LEAST_ERROR: f32 = 1.0 / 64.0;
 
-const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1 };
+const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1, least: 0.0 };
 
 impl Method {
     /// Parses a method string.
@@ -118,77 +125,117 @@ impl Method {
                 None => fail!(Method, "\"{text}\": level:1 to level:{} are known", LEVELS.len()),
             };
         }
-        if let Some(keys) = text.strip_prefix("mix:") {
-            return parse_mix(keys);
-        }
-        let mut parts = text.split(';');
-        let base = parse_base(parts.next().unwrap_or_default().trim())?;
-        let mut method = Self { base, weights: Precision::I8, mix: None };
-        method.parse_segments(parts)?;
-        Ok(method)
+        Self::parse_with(text, false)
     }
 
-    /// The method of a model that is held already, with segments as they follow a base: `weights=f32`, or none.
+    /// The method of a model that is held already: a `mix:` of it, in which it is `neural=(file:)`, or the segments that
+    /// follow a base, such as `weights=f32`, or none.
     ///
     /// # Errors
-    /// As [`Method::parse`].
-    pub fn of_model(segments: &str) -> Result<Self> {
-        let mut method = Self { base: Base::File(PathBuf::new()), weights: Precision::I8, mix: None };
-        if !segments.trim().is_empty() {
-            method.parse_segments(segments.split(';'))?;
+    /// As [`Method::parse`]; `Method` also for a mix of anything else.
+    pub fn of_model(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if !text.starts_with("mix:") {
+            let segments = if text.is_empty() { String::new() } else { format!(";{text}") };
+            return Self::parse_with(&format!("file:{segments}"), true);
         }
-        Ok(method)
+        let method = Self::parse_with(text, true)?;
+        match &method.networks[..] {
+            [Network { base: Base::File(path), .. }, ..] if path.as_os_str().is_empty() => Ok(method),
+            _ => fail!(Method, "\"{text}\": of a model that is open, a mix has neural=(file:)"),
+        }
     }
 
-    fn parse_segments<'a>(&mut self, segments: impl Iterator<Item = &'a str>) -> Result<()> {
-        let mut seen = false;
-        for segment in segments {
-            match segment.trim().split_once('=') {
-                Some(("weights", _)) if matches!(self.base, Base::Gru { .. }) => {
-                    fail!(Method, "\"{segment}\": a GRU has no frozen weights")
-                }
-                Some(("weights", value)) if !seen => {
-                    seen = true;
-                    self.weights = match value {
-                        "i8" => Precision::I8,
-                        "f32" => Precision::F32,
-                        other => fail!(Method, "weights={other}: i8 and f32 are allowed"),
-                    };
-                }
-                Some(("weights", _)) => fail!(Method, "\"{segment}\": weights= may stand once"),
-                _ if segment.trim().starts_with("policy:") => {
-                    fail!(Method, "\"{segment}\": policies are not in this version of gptz")
-                }
-                _ => fail!(Method, "\"{segment}\": an unknown segment; weights=i8|f32 may follow the base"),
-            }
+    /// Parses a method, where `given` with a model that is there already, as a file without a path.
+    fn parse_with(text: &str, given: bool) -> Result<Self> {
+        match text.strip_prefix("mix:") {
+            Some(keys) => parse_mix(keys, given),
+            None => Ok(Self { networks: vec![Network::parse(text, given, false)?], mix: None }),
         }
-        Ok(())
     }
 
     /// The canonical form: what frames store and sides compare. Every key of a `cfg:` base in its order, `head_size`
     /// and `weights` only where they are not the default; a file's path is left out. Every key of a `mix:`.
     pub fn canonical(&self) -> String {
-        let network = self.canonical_network();
+        let networks: Vec<String> = self.networks.iter().map(Network::canonical).collect();
         let text = match self.mix {
             Some(o) => {
-                let network = if network == "none" { network } else { format!("({network})") };
+                let networks: Vec<String> = networks.into_iter().map(|n| format!("({n})")).collect();
+                let networks = if networks.is_empty() { "none".to_owned() } else { networks.join("+") };
                 let [words, matches, sparse] = [o.words, o.matches, o.sparse].map(u8::from);
                 format!(
-                    "mix:neural={network},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
+                    "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
                     o.highest_order,
                     memory_text(o.log)
                 )
             }
-            None => network,
+            None => networks.concat(),
         };
         debug_assert!(text.len() <= MAX_METHOD_LEN);
         text
     }
+}
 
-    fn canonical_network(&self) -> String {
+impl Network {
+    fn new(base: Base) -> Self {
+        Self { base, weights: Precision::I8, head: None }
+    }
+
+    /// A base and what follows it. `mixed`: inside a mix.
+    fn parse(text: &str, given: bool, mixed: bool) -> Result<Self> {
+        let mut parts = text.split(';');
+        let mut network = Self::new(parse_base(parts.next().unwrap_or_default().trim(), given)?);
+        let mut seen = false;
+        for segment in parts.map(str::trim) {
+            if let Some(value) = segment.strip_prefix("weights=") {
+                if matches!(network.base, Base::Gru { .. }) {
+                    fail!(Method, "\"{segment}\": a GRU has no frozen weights");
+                }
+                if std::mem::replace(&mut seen, true) {
+                    fail!(Method, "\"{segment}\": weights= may stand once");
+                }
+                network.weights = match value {
+                    "i8" => Precision::I8,
+                    "f32" => Precision::F32,
+                    other => fail!(Method, "weights={other}: i8 and f32 are allowed"),
+                };
+            } else if let Some(keys) = segment.strip_prefix("head:") {
+                network.set_head(keys, mixed)?;
+            } else if segment.starts_with("policy:") {
+                fail!(Method, "\"{segment}\": policies are not in this version of gptz");
+            } else {
+                fail!(Method, "\"{segment}\": an unknown segment; weights=i8|f32 and head: may follow the base");
+            }
+        }
+        Ok(network)
+    }
+
+    /// `train=sgd,lr=0.01,stride=1`: any of them, these are the defaults.
+    fn set_head(&mut self, keys: &str, mixed: bool) -> Result<()> {
+        let frozen = !matches!(self.base, Base::Gru { .. }) && self.rule().train == Train::None;
+        if !mixed || !frozen || self.head.is_some() {
+            fail!(Method, "\"head:{keys}\": may stand once, in a mix, behind a network that learns nothing else");
+        }
+        let mut draft = Draft::new();
+        draft.rule = Rule { train: Train::Sgd, lr: 0.01, stride: 1, least: LEAST_ERROR };
+        for (key, value) in pairs(keys)? {
+            if !["train", "lr", "stride"].contains(&key) {
+                fail!(Method, "\"{key}={value}\": an unknown key of head:; train, lr and stride are known");
+            }
+            draft.set_rule(key, value)?;
+        }
+        if draft.rule.train == Train::None {
+            fail!(Method, "\"head:{keys}\": a second head that does not learn is the first one again");
+        }
+        self.head = Some(draft.rule);
+        Ok(())
+    }
+
+    /// Its part of the canonical form.
+    fn canonical(&self) -> String {
         let mut text = match &self.base {
-            Base::None => "none".to_owned(),
             Base::File(_) => "file:".to_owned(),
+            Base::Builtin(name) => format!("builtin:{name}"),
             Base::Gru { config: c, seed, rule: r } => {
                 // What was added to the first keys stands only where it is not the default.
                 let more = |key: &str, value: String, default: &str| {
@@ -230,18 +277,22 @@ impl Method {
         if self.weights == Precision::F32 {
             text.push_str(";weights=f32");
         }
+        if let Some(r) = self.head {
+            text.push_str(&format!(";head:train={},lr={},stride={}", train_name(r.train), r.lr, r.stride));
+        }
         text
     }
 
-    /// How the head learns.
+    /// How a head learns: the network's own, or the second one.
     pub fn rule(&self) -> Rule {
-        match &self.base {
-            Base::Config { rule, .. } => *rule,
-            Base::None | Base::File(_) | Base::Gru { .. } => FROZEN,
+        match (&self.base, self.head) {
+            (_, Some(rule)) => rule,
+            (Base::Config { rule, .. }, _) => *rule,
+            _ => FROZEN,
         }
     }
 
-    /// How the matrices are held: what is trained is f32.
+    /// How the matrices are held: a head that is trained starts from f32, and one beside it stays so.
     pub fn packing(&self) -> Packing {
         let head = if self.rule().train == Train::None { self.weights } else { Precision::F32 };
         Packing { body: self.weights, head }
@@ -279,7 +330,7 @@ pub fn resolve(reference: &MethodRef) -> Result<&str> {
 }
 
 /// A base is tried as a known prefix, then as numbers, then as a path.
-fn parse_base(base: &str) -> Result<Base> {
+fn parse_base(base: &str, given: bool) -> Result<Base> {
     if let Some(rest) = base.strip_prefix("cfg:") {
         let positional = rest.split(',').next().is_some_and(|first| is_number(first.trim()));
         return if positional { parse_positional(rest) } else { parse_keys(rest) };
@@ -287,9 +338,13 @@ fn parse_base(base: &str) -> Result<Base> {
     if let Some(keys) = base.strip_prefix("gru:") {
         return parse_gru(keys);
     }
+    if let Some(name) = base.strip_prefix("builtin:") {
+        builtin::check(name)?;
+        return Ok(Base::Builtin(name.to_owned()));
+    }
     if let Some(path) = base.strip_prefix("file:") {
-        if path.is_empty() {
-            fail!(Method, "\"file:\": a path is missing");
+        if path.is_empty() != given {
+            fail!(Method, "\"{base}\": {}", if given { "the model is open already" } else { "a path is missing" });
         }
         return Ok(Base::File(path.into()));
     }
@@ -300,7 +355,7 @@ fn parse_base(base: &str) -> Result<Base> {
     if !base.is_empty() && std::path::Path::new(base).exists() {
         return Ok(Base::File(base.into()));
     }
-    fail!(Method, "\"{base}\": neither cfg:..., gru:..., file:PATH, numbers nor a file that exists")
+    fail!(Method, "\"{base}\": neither cfg:..., gru:..., builtin:..., file:PATH, numbers nor a file that exists")
 }
 
 fn is_number(text: &str) -> bool {
@@ -471,25 +526,35 @@ fn orders(value: &str) -> Result<u8> {
     }
 }
 
-/// A network inside a mix: `none`, or a method of its own in parentheses. Not a bare path: what a frame names must not be
-/// looked for among files.
-fn parse_neural(value: &str) -> Result<Option<Method>> {
+/// The networks of a mix: `none`, or one in parentheses, and perhaps a GRU behind a plus. Not a bare path: what a frame
+/// names must not be looked for among files.
+fn parse_neural(value: &str, given: bool) -> Result<Vec<Network>> {
     if value == "none" {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let inner = value.strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
-    match inner {
-        Some(inner) if ["cfg:", "gru:", "file:"].iter().any(|known| inner.starts_with(known)) => {
-            Method::parse(inner).map(Some)
-        }
-        _ => fail!(Method, "neural={value}: none, (cfg:...), (gru:...) and (file:PATH) are allowed"),
+    let mut networks = Vec::new();
+    for part in split_outside(value, '+')? {
+        let inner = part.trim().strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
+        let known = |inner: &&str| ["cfg:", "gru:", "builtin:", "file:"].iter().any(|known| inner.starts_with(known));
+        let Some(inner) = inner.filter(known) else {
+            fail!(
+                Method,
+                "neural={value}: none, (cfg:...), (gru:...), (builtin:...) and (file:PATH) are allowed, and +(gru:...) \
+                 behind them"
+            );
+        };
+        networks.push(Network::parse(inner, given, true)?);
     }
+    if networks.len() > 2 || networks.get(1).is_some_and(|n| !matches!(n.base, Base::Gru { .. })) {
+        fail!(Method, "neural={value}: one network, and a GRU behind a plus, are allowed");
+    }
+    Ok(networks)
 }
 
 /// The keys and values between commas, each key once.
 fn pairs(text: &str) -> Result<Vec<(&str, &str)>> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for part in split_outside(text)?.into_iter().filter(|_| !text.trim().is_empty()) {
+    for part in split_outside(text, ',')?.into_iter().filter(|_| !text.trim().is_empty()) {
         let Some((key, value)) = part.trim().split_once('=') else {
             fail!(Method, "\"{part}\": key=value is needed");
         };
@@ -502,15 +567,15 @@ fn pairs(text: &str) -> Result<Vec<(&str, &str)>> {
     Ok(pairs)
 }
 
-/// What stands between commas that are outside of parentheses.
-fn split_outside(text: &str) -> Result<Vec<&str>> {
+/// What stands between separators that are outside of parentheses.
+fn split_outside(text: &str, separator: char) -> Result<Vec<&str>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0u32);
     for (i, c) in text.char_indices() {
         match c {
             '(' => depth += 1,
             ')' if depth == 0 => fail!(Method, "\"{text}\": a parenthesis is closed that is not open"),
             ')' => depth -= 1,
-            ',' if depth == 0 => {
+            c if c == separator && depth == 0 => {
                 parts.push(&text[start..i]);
                 start = i + 1;
             }
@@ -525,12 +590,12 @@ fn split_outside(text: &str) -> Result<Vec<&str>> {
 }
 
 /// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
-fn parse_mix(text: &str) -> Result<Method> {
-    let mut options = Options { neural: false, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
-    let mut network = None;
+fn parse_mix(text: &str, given: bool) -> Result<Method> {
+    let mut options = Options { neural: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+    let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
     for (key, value) in pairs(text)? {
         match key {
-            "neural" => network = parse_neural(value)?,
+            "neural" => networks = parse_neural(value, given)?,
             "orders" => options.highest_order = orders(value)?,
             "word" => options.words = switch(key, value)?,
             "match" => options.matches = switch(key, value)?,
@@ -542,9 +607,8 @@ fn parse_mix(text: &str) -> Result<Method> {
             ),
         }
     }
-    options.neural = network.is_some();
-    let method = network.unwrap_or(Method { base: Base::None, weights: Precision::I8, mix: None });
-    Ok(Method { mix: Some(options), ..method })
+    options.neural = networks.iter().map(|n| 1 + u8::from(n.head.is_some())).sum();
+    Ok(Method { networks, mix: Some(options) })
 }
 
 /// `hidden,intermediate,layers,train,seed,lr[,stride]`.
@@ -589,7 +653,7 @@ mod tests {
         assert!(canonical("cfg:head_size=32,hidden=32;weights=f32").ends_with(",stride=1;weights=f32"));
         assert!(canonical("cfg:head_size=32,hidden=32").contains("g_rank=64,head_size=32,seed=0"));
         let mix = "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M";
-        for same in ["mix:", mix, " mix: sparse=1 , mem=16M,neural=none", "level:3", DEFAULT] {
+        for same in ["mix:", mix, " mix: sparse=1 , mem=16M,neural=none", "level:3"] {
             assert_eq!(canonical(same), mix);
         }
         assert_eq!(
@@ -608,9 +672,33 @@ mod tests {
         let all = "gru:embed=16,hidden=32,layers=2,bptt=8,stride=4,replay=1,train=adam,lr=0.002,clip=0.5,seed=9";
         assert_eq!(canonical(all), all);
         assert!(canonical(&format!("mix:neural=({all})")).starts_with(&format!("mix:neural=({all}),orders=")));
+        let built_in =
+            "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M";
+        for same in ["mix:neural=(builtin:1;head:)", " mix: neural = ( builtin:1; head: stride=1 ) ", built_in] {
+            assert_eq!(canonical(same), built_in);
+        }
+        let two = format!("mix:neural=(file:;weights=f32;head:train=adam,lr=0.5,stride=3)+({gru}),orders=0-6");
+        assert!(
+            canonical(&format!("mix:neural=(file:a+b;head:stride=3,lr=0.5,train=adam;weights=f32) + ({gru})"))
+                .starts_with(&two)
+        );
+        assert_eq!(canonical("builtin:1;weights=f32"), "builtin:1;weights=f32");
         assert_eq!(canonical("file:/no/such/thing"), "file:");
         assert_eq!(canonical(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), "file:");
         assert_eq!(canonical("file:x;weights=f32"), "file:;weights=f32");
+    }
+
+    #[test]
+    fn a_model_that_is_open_takes_the_place_of_a_path() {
+        let canonical = |text| Method::of_model(text).map(|m| m.canonical());
+        assert_eq!(canonical("").unwrap(), "file:");
+        assert_eq!(canonical("weights=f32").unwrap(), "file:;weights=f32");
+        let mix = "mix:neural=(file:;head:train=sgd,lr=0.02,stride=1),orders=0-4,word=1,match=1,sparse=1,mem=1M";
+        assert_eq!(canonical(mix).unwrap(), mix);
+        assert!(canonical("mix:mem=1M").unwrap().starts_with("mix:neural=(file:),"));
+        for wrong in ["file:", "mix:neural=(file:x)", "mix:neural=none", "mix:neural=(builtin:1)", "level:3", "cfg:"] {
+            assert_eq!(canonical(wrong).unwrap_err().status(), Status::Method, "{wrong}");
+        }
     }
 
     #[test]
@@ -620,7 +708,7 @@ mod tests {
             assert_eq!(reference(text), MethodRef::Registered(id));
             assert_eq!(resolve(&MethodRef::Registered(id)).unwrap(), text);
         }
-        assert_eq!(canonical("level:3"), DEFAULT);
+        assert_eq!(canonical(DEFAULT), resolve(&MethodRef::Registered(if builtin::CARRIED { 6 } else { 2 })).unwrap());
         assert!(
             (1..=9).all(|level| matches!(reference(&canonical(&format!("level:{level}"))), MethodRef::Registered(_)))
         );
@@ -692,6 +780,19 @@ mod tests {
             ("gru:;weights=f32", "weights=f32"),
             ("mix:neural=(gru:;weights=i8)", "weights=i8"),
             ("gru:size=1", "size=1"),
+            ("builtin:", "builtin:"),
+            ("builtin:0", "builtin:0"),
+            ("builtin:1;head:", "head:"),
+            ("mix:neural=(builtin:1;head:;head:)", "head:"),
+            ("mix:neural=(builtin:1;head:seed=1)", "seed=1"),
+            ("mix:neural=(builtin:1;head:train=none)", "train=none"),
+            ("mix:neural=(gru:;head:)", "head:"),
+            ("mix:neural=(cfg:train=sgd;head:)", "head:"),
+            ("mix:neural=(builtin:1)+(builtin:1)", "(builtin:1)+(builtin:1)"),
+            ("mix:neural=(gru:)+(gru:)+(gru:)", "+(gru:)+"),
+            ("mix:neural=(gru:)+", "(gru:)+"),
+            ("mix:neural=none+(gru:)", "none+(gru:)"),
+            ("mix:neural=(file:)", "a path is missing"),
             ("level:", "level:"),
             ("level:+3", "level:+3"),
         ];

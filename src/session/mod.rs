@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub use compress::compress_bound;
 pub use decompress::decompressed_size;
 pub use driver::ProgressFn;
+use method::Network;
 pub use method::{Base, DEFAULT, Method};
 pub use params::{DEFAULT_MEMORY_LIMIT, Param, Params};
 pub use snapshot::{Identity, Snapshot};
@@ -29,9 +30,9 @@ use crate::adapt::Gru;
 use crate::container::{Frame, Version};
 use crate::error::{Result, fail};
 use crate::model::VOCAB;
+use crate::model::builtin;
 use crate::model::file::{self, Model};
 use crate::model::rwkv7::{Init, Scratch, Weights};
-use crate::weights::Fingerprint;
 
 /// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
 /// work a byte, but for weights that learn from each byte many times.
@@ -44,11 +45,32 @@ const MOST_WORK: u64 = 1 << 28;
 /// back to when it is cancelled.
 const COPIES: u64 = 6;
 
+/// What a network of a method takes in a handle, before it is made; what lies in files is not known yet.
+fn bytes_of(network: &Network) -> Result<u64> {
+    let (own, shared) = match &network.base {
+        Base::Config { config, rule, .. } => (
+            rwkv7::Learned::bytes(config, rule.train).saturating_add(Scratch::bytes(config)),
+            config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()),
+        ),
+        Base::Gru { config, rule, .. } => {
+            let work = Gru::work(config, rule);
+            if work > MOST_WORK {
+                fail!(Method, "a network of the method needs {work} multiplications a byte, {MOST_WORK} are allowed");
+            }
+            (Gru::bytes(config, rule), 0)
+        }
+        Base::Builtin(_) | Base::File(_) => (0, 0),
+    };
+    Ok(own.saturating_mul(COPIES).saturating_add(shared))
+}
+
 /// A compressor. It may move between threads and serves one call at a time.
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
     blueprint: Blueprint,
+    /// Kept open, so that other handles share its weights.
+    _builtin: Option<Arc<Model>>,
     params: Params,
     created: Learned,
     base: Option<Arc<Snapshot>>,
@@ -95,7 +117,8 @@ impl Session {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", snapshot::hex(id));
         }
         // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
-        let method = ["cfg:", "gru:", "mix:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
+        let method =
+            ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
         let method = match method {
             Some(Ok(method)) if method.canonical() == text => method,
             _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
@@ -103,76 +126,60 @@ impl Session {
         Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
     }
 
-    /// A compressor with these weights, and segments as they follow a base in a method string.
+    /// A compressor with these weights; see [`Method::of_model`].
     ///
     /// # Errors
     /// `Method`, `Memory`.
-    pub fn create_from_model(model: &Model, segments: &str) -> Result<Self> {
-        let method = Method::of_model(segments)?;
-        Self::with_weights(&method, Some(model.weights(method.packing())?))
+    pub fn create_from_model(model: &Model, text: &str) -> Result<Self> {
+        Self::of(&Method::of_model(text)?, DEFAULT_MEMORY_LIMIT, Some(model))
     }
 
     fn build(method: &Method, limit: u64) -> Result<Self> {
-        let (own, shared) = match &method.base {
-            Base::Config { config, rule, .. } => (
-                rwkv7::Learned::bytes(config, rule.train).saturating_add(Scratch::bytes(config)),
-                config.weight_bytes(method.packing()).saturating_add(config.loading_bytes()),
-            ),
-            Base::Gru { config, rule, .. } => {
-                let work = Gru::work(config, rule);
-                if work > MOST_WORK {
-                    let method = method.canonical();
-                    fail!(Method, "\"{method}\" needs {work} multiplications a byte, {MOST_WORK} are allowed");
-                }
-                (Gru::bytes(config, rule), 0)
-            }
-            Base::None | Base::File(_) => (0, 0),
-        };
-        let own = method.mix.map_or(0, |options| options.bytes()).saturating_add(own);
-        let needed = own.saturating_mul(COPIES).saturating_add(shared);
+        Self::of(method, limit, None)
+    }
+
+    /// With the `given` model where the method has one.
+    fn of(method: &Method, limit: u64, given: Option<&Model>) -> Result<Self> {
+        let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(COPIES));
+        for network in &method.networks {
+            needed = needed.saturating_add(bytes_of(network)?);
+        }
         if needed > limit {
             fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
         }
-        let weights = match &method.base {
-            Base::None => None,
-            Base::File(path) => Some(Arc::new(file::load(path, method.packing())?)),
-            Base::Config { config, seed, .. } => {
-                Some(Arc::new(Weights::load(config, method.packing(), &mut Init::new(*config, *seed))?))
-            }
-            Base::Gru { config, seed, rule } => {
-                return Self::with_network(
-                    method,
-                    None,
-                    Some(network::Blueprint::Gru { config: *config, seed: *seed, rule: *rule }),
-                );
-            }
-        };
-        Self::with_weights(method, weights)
-    }
-
-    fn with_weights(method: &Method, weights: Option<Arc<Weights>>) -> Result<Self> {
-        let fingerprint = match (&method.base, &weights) {
-            (Base::File(_), Some(weights)) => Some(*weights.fingerprint()),
-            _ => None,
-        };
-        let rule = method.rule();
-        let network = weights.map(|weights| network::Blueprint::Rwkv7(rwkv7::Blueprint { weights, rule }));
-        Self::with_network(method, fingerprint, network)
-    }
-
-    fn with_network(
-        method: &Method,
-        fingerprint: Option<Fingerprint>,
-        network: Option<network::Blueprint>,
-    ) -> Result<Self> {
+        let (mut networks, mut fingerprint, mut builtin) = (Vec::new(), None, None);
+        for network in &method.networks {
+            let packing = network.packing();
+            let weights = match &network.base {
+                Base::Gru { config, seed, rule } => {
+                    networks.push(network::Blueprint::Gru { config: *config, seed: *seed, rule: *rule });
+                    continue;
+                }
+                Base::Config { config, seed, .. } => {
+                    Arc::new(Weights::load(config, packing, &mut Init::new(*config, *seed))?)
+                }
+                Base::Builtin(name) => builtin.insert(builtin::open(name)?).weights(packing)?,
+                Base::File(path) => {
+                    let weights = match given {
+                        Some(model) => model.weights(packing)?,
+                        None => Arc::new(file::load(path, packing)?),
+                    };
+                    fingerprint = Some(*weights.fingerprint());
+                    weights
+                }
+            };
+            let (rule, beside) = (network.rule(), network.head.is_some());
+            networks.push(network::Blueprint::Rwkv7(rwkv7::Blueprint { weights, rule, beside }));
+        }
         let identity = Identity { canonical: method.canonical(), fingerprint };
-        let blueprint = Blueprint { network, mix: method.mix };
+        let blueprint = Blueprint { networks, mix: method.mix };
         let mut first = Predictor::new(&blueprint)?;
         let created = first.created(&blueprint)?;
         let params = Params::default();
         Ok(Self {
             identity,
             blueprint,
+            _builtin: builtin,
             params,
             created,
             base: None,
@@ -226,8 +233,9 @@ impl Session {
     fn check_memory(&self) -> Result<()> {
         let mut needed = self.blueprint.bytes().saturating_mul(COPIES);
         // Weights that the caller opened are the caller's business.
-        if let (Some(network), None) = (&self.blueprint.network, &self.identity.fingerprint) {
-            needed = needed.saturating_add(network.shared_bytes());
+        if self.identity.fingerprint.is_none() {
+            let shared = self.blueprint.networks.iter().map(network::Blueprint::shared_bytes);
+            needed = shared.fold(needed, u64::saturating_add);
         }
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {

@@ -5,9 +5,10 @@
 use sha2::{Digest, Sha256};
 
 use super::rwkv7;
-use crate::adapt::{Gru, GruRule, GruWork};
+use crate::adapt::{Gru, GruRule, GruWork, Train};
 use crate::coder::Frequencies;
 use crate::error::Result;
+use crate::mix::BitView;
 use crate::model::rwkv7::Scratch;
 use crate::model::{VOCAB, gru};
 use crate::numeric::buffer::{Rows, Vec16, flat};
@@ -51,6 +52,22 @@ impl Blueprint {
         match self {
             Self::Rwkv7(b) => b.weights.config().weight_bytes(b.weights.packing()),
             Self::Gru { .. } => 0,
+        }
+    }
+
+    /// How many distributions of the next byte it gives.
+    pub fn heads(&self) -> usize {
+        match self {
+            Self::Rwkv7(b) => b.heads(),
+            Self::Gru { .. } => 1,
+        }
+    }
+
+    /// Whether it knows something before it has learned from the text.
+    pub fn knows(&self) -> bool {
+        match self {
+            Self::Rwkv7(b) => b.rule.train == Train::None || b.beside,
+            Self::Gru { .. } => false,
         }
     }
 
@@ -121,9 +138,12 @@ pub struct Predictor {
     level: Level,
     learned: Learned,
     logits: Rows,
-    frequencies: Frequencies,
-    /// Whether `frequencies` are those of `learned`.
-    current: bool,
+    /// One for each head.
+    frequencies: Vec<Frequencies>,
+    /// Of the same, for a mix.
+    views: Vec<BitView>,
+    /// Whether `frequencies`, and `views`, are those of `learned`.
+    current: [bool; 2],
 }
 
 impl Predictor {
@@ -141,8 +161,9 @@ impl Predictor {
             level: Level::current(),
             learned: blueprint.fresh()?,
             logits: Rows::new(1, VOCAB)?,
-            frequencies: Frequencies::default(),
-            current: false,
+            frequencies: vec![Frequencies::default(); blueprint.heads()],
+            views: vec![BitView::new(&Frequencies::default()); blueprint.heads()],
+            current: [false; 2],
         };
         predictor.step(PRIMING);
         Ok(predictor)
@@ -162,21 +183,36 @@ impl Predictor {
     pub fn restore(&mut self, learned: &Learned) {
         self.use_current_level();
         self.learned.copy_from(learned);
-        self.current = false;
+        self.current = [false; 2];
     }
 
-    /// The distribution of the next byte, as the coders use it.
+    /// The distribution of the next byte, as the coders use it: that of the head that learns, where there are two.
     pub fn frequencies(&mut self) -> &Frequencies {
-        if !self.current {
-            match (&mut self.worker, &self.learned) {
-                (Worker::Rwkv7(b, scratch), Learned::Rwkv7(l)) => b.logits(self.level, l, &mut self.logits, scratch),
-                (_, Learned::Gru(gru)) => gru.logits(self.level, &mut self.logits),
-                _ => unreachable!("of the same blueprint"),
+        if !std::mem::replace(&mut self.current[0], true) {
+            let (level, logits) = (self.level, &mut self.logits);
+            for (head, frequencies) in self.frequencies.iter_mut().enumerate() {
+                match (&mut self.worker, &self.learned) {
+                    (Worker::Rwkv7(b, scratch), Learned::Rwkv7(l)) => b.logits(level, head, l, logits, scratch),
+                    (_, Learned::Gru(gru)) => gru.logits(level, logits),
+                    _ => unreachable!("of the same blueprint"),
+                }
+                frequencies.set(level, logits.row(0));
             }
-            self.frequencies.set(self.level, self.logits.row(0));
-            self.current = true;
         }
-        &self.frequencies
+        self.frequencies.last().expect("one head at least")
+    }
+
+    /// Makes [`Predictor::views`] those of the next byte.
+    pub fn look(&mut self) {
+        self.frequencies();
+        if !std::mem::replace(&mut self.current[1], true) {
+            self.views.iter_mut().zip(&self.frequencies).for_each(|(view, frequencies)| view.set(frequencies));
+        }
+    }
+
+    /// The distributions of all heads, as they were when it last looked.
+    pub fn views(&self) -> &[BitView] {
+        &self.views
     }
 
     /// Takes in a byte: learns from it where the rule says so, then steps.
@@ -200,7 +236,7 @@ impl Predictor {
             (Worker::Gru(_, work), Learned::Gru(gru)) => gru.step(self.level, byte, work),
             _ => unreachable!("of the same blueprint"),
         }
-        self.current = false;
+        self.current = [false; 2];
     }
 
     /// The probabilities of all bytes, as the coders use them.

@@ -9,7 +9,7 @@ use super::driver::Port;
 use super::network;
 use crate::coder::Bit;
 use crate::error::Result;
-use crate::mix::{BitView, Mix, Options};
+use crate::mix::{MAX_VIEWS, Mix, Options, Views};
 use crate::model::VOCAB;
 
 /// What a bit's probability is of.
@@ -18,17 +18,22 @@ const BIT_TOTAL: u32 = 1 << 16;
 /// What is at work: one of them at least.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    /// A network and how its head learns.
-    pub network: Option<network::Blueprint>,
+    /// Networks and how they learn; several only with a mix.
+    pub networks: Vec<network::Blueprint>,
     /// What is mixed, where anything is; without it bytes are coded as the network says.
     pub mix: Option<Options>,
 }
 
 impl Blueprint {
+    /// Whether networks may rest in a block: one that knows nothing before it learns has to see all there is.
+    pub fn may_rest(&self) -> bool {
+        self.mix.is_some() && self.networks.first().is_some_and(network::Blueprint::knows)
+    }
+
     /// How many bytes a predictor of this takes, without the network's weights; saturates.
     pub fn bytes(&self) -> u64 {
-        let network = self.network.as_ref().map_or(0, network::Blueprint::bytes);
-        network.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()))
     }
 }
 
@@ -37,9 +42,17 @@ impl Blueprint {
 pub struct Learned {
     /// No other has it, and it changes when the content does: who holds it has the same content.
     number: u64,
-    network: Option<network::Learned>,
+    networks: Vec<network::Learned>,
     /// `None` before any byte, and where nothing is mixed: a fresh mix is cheaper made than copied.
     mix: Option<Mix>,
+}
+
+/// What networks say of the next byte, which they looked at.
+fn views(networks: &[network::Predictor]) -> Views<'_> {
+    let mut all = [None; MAX_VIEWS];
+    let views = networks.iter().flat_map(|network| network.views());
+    all.iter_mut().zip(views).for_each(|(to, view)| *to = Some(view));
+    all
 }
 
 /// A number that was not there before.
@@ -51,9 +64,7 @@ fn new_number() -> u64 {
 impl Learned {
     /// Shows all of it to a hash.
     pub fn hash(&self, hash: &mut Sha256) {
-        if let Some(network) = &self.network {
-            network.hash(hash);
-        }
+        self.networks.iter().for_each(|network| network.hash(hash));
         if let Some(mix) = &self.mix {
             // Small pieces are gathered, for a hash has its cost by call; large ones are not copied.
             let (mut gathered, mut len) = ([0; 1 << 12], 0);
@@ -78,8 +89,10 @@ impl Learned {
 /// A predictor at work: it holds all the memory that it will need.
 #[derive(Debug)]
 pub struct Predictor {
-    network: Option<network::Predictor>,
+    networks: Vec<network::Predictor>,
     mix: Option<Mix>,
+    /// Whether networks rest: they neither say anything nor see what comes.
+    resting: bool,
     /// What the mix started from, by its number.
     origin: Option<u64>,
 }
@@ -91,8 +104,9 @@ impl Predictor {
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         Ok(Self {
-            network: blueprint.network.as_ref().map(network::Predictor::new).transpose()?,
+            networks: blueprint.networks.iter().map(network::Predictor::new).collect::<Result<_>>()?,
             mix: blueprint.mix.map(Mix::new).transpose()?,
+            resting: false,
             origin: None,
         })
     }
@@ -104,17 +118,21 @@ impl Predictor {
     pub fn created(&mut self, blueprint: &Blueprint) -> Result<Learned> {
         let number = new_number();
         self.origin = Some(number);
-        Ok(Learned { number, network: self.saved_network(blueprint)?, mix: None })
+        Ok(Learned { number, networks: self.saved_networks(blueprint)?, mix: None })
     }
 
     /// Goes on with the CPU level that is allowed now.
     pub fn use_current_level(&mut self) {
-        if let Some(network) = &mut self.network {
-            network.use_current_level();
-        }
+        self.networks.iter_mut().for_each(network::Predictor::use_current_level);
         if let Some(mix) = &mut self.mix {
             mix.use_current_level();
         }
+    }
+
+    /// Has networks rest, or work, from here on; only beside a mix may they rest.
+    pub fn rest(&mut self, resting: bool) {
+        debug_assert!(!resting || self.mix.is_some());
+        self.resting = resting;
     }
 
     /// A copy of what bytes have changed so far.
@@ -130,22 +148,17 @@ impl Predictor {
             }
             None => None,
         };
-        Ok(Learned { number: new_number(), network: self.saved_network(blueprint)?, mix })
+        Ok(Learned { number: new_number(), networks: self.saved_networks(blueprint)?, mix })
     }
 
-    fn saved_network(&self, blueprint: &Blueprint) -> Result<Option<network::Learned>> {
-        match (&self.network, &blueprint.network) {
-            (Some(network), Some(blueprint)) => network.learned().try_clone(blueprint).map(Some),
-            _ => Ok(None),
-        }
+    fn saved_networks(&self, blueprint: &Blueprint) -> Result<Vec<network::Learned>> {
+        self.networks.iter().zip(&blueprint.networks).map(|(n, blueprint)| n.learned().try_clone(blueprint)).collect()
     }
 
     /// The same to where [`Predictor::save`] put one before, without taking memory.
     pub fn save_to(&self, learned: &mut Learned) {
         learned.number = new_number();
-        if let (Some(to), Some(from)) = (&mut learned.network, &self.network) {
-            to.copy_from(from.learned());
-        }
+        learned.networks.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.learned()));
         if let (Some(to), Some(from)) = (&mut learned.mix, &self.mix) {
             to.copy_from(from);
         }
@@ -157,9 +170,8 @@ impl Predictor {
     /// `Memory`: then the predictor is of no use until this succeeds.
     pub fn restore(&mut self, learned: &Learned) -> Result<()> {
         self.use_current_level();
-        if let (Some(to), Some(from)) = (&mut self.network, &learned.network) {
-            to.restore(from);
-        }
+        self.resting = false;
+        self.networks.iter_mut().zip(&learned.networks).for_each(|(to, from)| to.restore(from));
         if let Some(mix) = &mut self.mix {
             // After little text it is cheaper to go back.
             if self.origin != Some(learned.number) || !mix.roll_back() {
@@ -177,13 +189,15 @@ impl Predictor {
     /// Has a port's next byte coded, and learns from it.
     pub fn exchange<P: Port>(&mut self, port: &mut P) {
         let known = port.known();
-        let byte = match (&mut self.mix, &mut self.network) {
-            (Some(mix), network) => {
-                let view = network.as_mut().map(|n| BitView::new(n.frequencies()));
+        let networks = if self.resting { &mut [] } else { &mut self.networks[..] };
+        let byte = match (&mut self.mix, networks.first_mut()) {
+            (Some(mix), _) => {
+                networks.iter_mut().for_each(network::Predictor::look);
+                let views = &views(networks);
                 // The bits so far, with a leading 1.
                 let mut partial = 1u32;
                 while partial < 1 << 8 {
-                    let bit = Bit { ones: mix.predict(view.as_ref()), total: BIT_TOTAL };
+                    let bit = Bit { ones: mix.predict(views), total: BIT_TOTAL };
                     let left = 7 - partial.ilog2();
                     let bit = port.symbol(&bit, u32::from(known) >> left & 1);
                     mix.update(bit);
@@ -195,17 +209,15 @@ impl Predictor {
             (None, _) => known,
         };
         port.done(byte);
-        if let Some(network) = &mut self.network {
-            network.observe(byte);
-        }
+        networks.iter_mut().for_each(|network| network.observe(byte));
     }
 
     /// The probabilities of all bytes, as the coders would use them.
     pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
-        match (&mut self.mix, &mut self.network) {
-            (Some(mix), network) => {
-                let view = network.as_mut().map(|n| BitView::new(n.frequencies()));
-                mix.probabilities(view.as_ref(), out);
+        match (&mut self.mix, self.networks.first_mut()) {
+            (Some(mix), _) => {
+                self.networks.iter_mut().for_each(network::Predictor::look);
+                mix.probabilities(&views(&self.networks), out);
             }
             (None, Some(network)) => network.probabilities(out),
             (None, None) => out.fill(1.0 / VOCAB as f32),

@@ -17,6 +17,8 @@ pub struct Blueprint {
     pub weights: Arc<Weights>,
     /// How the head learns.
     pub rule: Rule,
+    /// Whether the head that learns stands beside the frozen one, not in its place.
+    pub beside: bool,
 }
 
 /// Everything that bytes have changed.
@@ -50,11 +52,16 @@ impl Blueprint {
         Scratch::new(self.weights.config(), 1)
     }
 
-    /// The logits of the next byte.
-    pub fn logits(&self, level: Level, learned: &Learned, logits: &mut Rows, scratch: &mut Scratch) {
+    /// How many heads there are.
+    pub fn heads(&self) -> usize {
+        1 + usize::from(self.beside)
+    }
+
+    /// The logits of the next byte that a head gives; the last one is the one that learns.
+    pub fn logits(&self, level: Level, head: usize, learned: &Learned, logits: &mut Rows, scratch: &mut Scratch) {
         match &learned.head {
-            Some(head) => head.logits(level, &learned.features, logits),
-            None => self.weights.logits(level, &learned.features, logits, scratch),
+            Some(learned_head) if head + 1 == self.heads() => learned_head.logits(level, &learned.features, logits),
+            _ => self.weights.logits(level, &learned.features, logits, scratch),
         }
     }
 

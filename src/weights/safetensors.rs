@@ -1,4 +1,4 @@
-//! Safetensors files (F32, F16, BF16): <https://huggingface.co/docs/safetensors>.
+//! Safetensors files (F32, F16, BF16; I8 with a scale a row): <https://huggingface.co/docs/safetensors>.
 //!
 //! Eight bytes of header length, a JSON header, the tensors' bytes. The header's types are those of the `safetensors`
 //! crate, which would read whole files; here lengths are checked against the file before memory is taken, and tensors
@@ -68,16 +68,21 @@ impl<R: Read + Seek> Safetensors<R> {
         Ok(info)
     }
 
-    /// Whether the header has these tensors and no others.
+    /// Whether the header has these tensors, with scales where they are I8, and no others.
     ///
     /// # Errors
     /// `Model`, naming the tensor that is missing, of another shape, or unknown.
     pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
+        let mut known = HashSet::new();
         for spec in specs {
-            self.entry(&spec.name, &spec.shape)?;
+            if self.entry(&spec.name, &spec.shape)?.dtype == Dtype::I8 {
+                let scale = scale_name(&spec.name);
+                self.entry(&scale, &spec.shape[..1])?;
+                known.insert(scale);
+            }
+            known.insert(spec.name.clone());
         }
-        let known: HashSet<&str> = specs.iter().map(|spec| &*spec.name).collect();
-        if let Some((name, info)) = self.tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
+        if let Some((name, info)) = self.tensors.iter().find(|(name, _)| !known.contains(*name)) {
             fail!(Model, "{name}: of shape {:?}, the model has no such tensor", info.shape);
         }
         Ok(())
@@ -194,6 +199,26 @@ fn same_shape(a: &[usize], b: &[usize]) -> bool {
     wide(a) == wide(b)
 }
 
+/// The scales of an I8 tensor: one F32 a row (what the first dimension counts). A value is the integer times its row's.
+fn scale_name(name: &str) -> String {
+    format!("{name}.scale")
+}
+
+impl<R: Read + Seek> Safetensors<R> {
+    /// Multiplies the rows of `values` by the scales of tensor `name`.
+    fn scale(&mut self, name: &str, rows: usize, values: &mut [f32]) -> Result<()> {
+        let (name, mut scales) = (scale_name(name), Vec::new());
+        if self.entry(&name, &[rows])?.dtype != Dtype::F32 {
+            fail!(Model, "{name}: scales must be F32");
+        }
+        self.tensor(&name, &[rows], &mut scales)?;
+        for (row, scale) in values.chunks_exact_mut((values.len() / rows).max(1)).zip(scales) {
+            row.iter_mut().for_each(|x| *x *= scale);
+        }
+        Ok(())
+    }
+}
+
 impl<R: Read + Seek> TensorSource for Safetensors<R> {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
         let info = self.entry(name, shape)?;
@@ -208,7 +233,11 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
             Dtype::F32 => out.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),
             Dtype::F16 => out.extend(pairs.iter().map(|b| half::f16::from_le_bytes(*b).to_f32())),
             Dtype::BF16 => out.extend(pairs.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32())),
-            other => fail!(Model, "{name}: its dtype is {other:?}; F32, F16 and BF16 can be read"),
+            Dtype::I8 => {
+                out.extend(bytes.iter().map(|b| f32::from(b.cast_signed())));
+                self.scale(name, shape[0], out)?;
+            }
+            other => fail!(Model, "{name}: its dtype is {other:?}; F32, F16, BF16, and I8 with scales can be read"),
         }
         Ok(())
     }

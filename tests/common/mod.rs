@@ -72,6 +72,12 @@ impl Drop for Model {
 }
 
 impl Model {
+    pub fn builtin() -> Self {
+        let model = gptz_model_builtin();
+        assert!(!model.is_null(), "{}", message());
+        Self(model)
+    }
+
     pub fn from_memory(bytes: &[u8]) -> Result<Self, gptz_status> {
         let mut out = ptr::without_provenance_mut(1);
         // SAFETY: a buffer of its length and a place to write to.

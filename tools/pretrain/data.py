@@ -66,11 +66,20 @@ class Sampler:
         return int(offset), int(length)
 
     def state(self):
-        return {"taken": self.taken.copy(), "orders": [o.copy() for o in self.orders], "rng": self.rng.bit_generator.state}
+        return {
+            "taken": self.taken.copy(),
+            "orders": [o.copy() for o in self.orders],
+            "pieces": [len(p) for p in self.pieces],
+            "rng": self.rng.bit_generator.state,
+        }
 
     def restore(self, state):
-        self.taken, self.orders = state["taken"].copy(), list(state["orders"])
-        self.rng.bit_generator.state = state["rng"]
+        """Goes on where it was; tells whether it could: of another corpus, all pieces are to come again."""
+        self.taken, self.rng.bit_generator.state = state["taken"].copy(), state["rng"]
+        same = state.get("pieces", [len(p) for p in self.pieces]) == [len(p) for p in self.pieces]
+        if same:
+            self.orders = list(state["orders"])
+        return same
 
 
 def cut(entries, piece):
@@ -134,7 +143,8 @@ class Lanes:
         if state["at"].shape != self.at.shape:
             raise ValueError(f"the checkpoint has {len(state['at'])} lanes, the run {len(self.at)}")
         self.at, self.next_lane = state["at"].copy(), state["next_lane"]
-        self.sampler.restore(state["sampler"])
+        if not self.sampler.restore(state["sampler"]):
+            self.at[:, 1] = 0
 
 
 def pack(documents, lanes, steps):

@@ -203,9 +203,9 @@ def train(run, save_seconds, until=None):
     run.save()
 
 
-def settings_from(args):
-    """The file's settings, changed by each --set KEY=VALUE (JSON, or a string)."""
-    values = json.loads(Path(args.config).read_text()) if args.config else {}
+def settings_from(args, before=None):
+    """The settings of the run that is resumed, or the file's; changed by each --set KEY=VALUE (JSON, or a string)."""
+    values = dict(before) if before else json.loads(Path(args.config).read_text()) if args.config else {}
     for change in args.set:
         key, _, value = change.partition("=")
         try:
@@ -225,7 +225,7 @@ def main():
     parser.add_argument("--data", help="folder of the corpus")
     parser.add_argument("--config", help="JSON file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt, with its settings")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt, with its settings but for those that are --set")
     parser.add_argument("--until", type=int, help="stop after so many bytes, the schedule unchanged")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -237,7 +237,7 @@ def main():
     if not args.resume and path.exists():
         raise SystemExit(f"{path} exists: --resume, or another folder")
     content = checkpoint.load(path) if args.resume else None
-    settings = Settings(**content["settings"]) if content else settings_from(args)
+    settings = settings_from(args, content["settings"] if content else None)
     if args.data:
         settings.data = args.data
     run = Run(settings, args.out, args.device, not args.no_compile, args.threads)

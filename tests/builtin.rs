@@ -1,0 +1,126 @@
+//! The model that the library carries, alone and among a mix's inputs, and blocks in which networks rest.
+#![cfg(feature = "builtin-model")]
+
+mod common;
+
+use ::gptz::container::{BlockKind, Body, block_crc, frames};
+use common::*;
+
+/// Numbers: weights of a network, that is. There is little in them, and nothing for a network of texts.
+const NUMBERS: &[u8] = WEIGHTS.split_at(8192).1;
+
+fn kinds(frame: &[u8]) -> Vec<BlockKind> {
+    let frame = frames(frame).next().unwrap().unwrap();
+    let Body::Blocks(blocks) = frame.body else { panic!("a frame of blocks") };
+    blocks.map(|block| block.kind).collect()
+}
+
+#[test]
+fn the_model_is_a_handle_like_any_other() {
+    let (a, b) = (Model::builtin(), Model::builtin());
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    let alone = Handle::from_model(&a, None).unwrap();
+    let mixed = Handle::from_model(&a, Some("mix:neural=(file:;head:),mem=1M")).unwrap();
+    let implied = Handle::from_model(&b, Some("mix:mem=1M")).unwrap();
+    drop((a, b));
+    assert!(implied.method().starts_with("mix:neural=(file:),"), "{}", implied.method());
+    for h in [alone, mixed, implied] {
+        let text = &ALICE[..700];
+        let frame = h.compress(text);
+        assert!(frame.len() < 450, "{} bytes", frame.len());
+        assert_eq!(h.decompress(&frame), text);
+        assert_eq!(
+            Handle::for_frame(&frame).err(),
+            Some(GPTZ_ERROR_MODEL),
+            "those weights have a fingerprint, no name"
+        );
+    }
+}
+
+#[test]
+fn frames_of_its_methods_need_nothing_else() {
+    let long = "mix:neural=(builtin:1;head:lr=0.02)+(gru:hidden=16,embed=16,bptt=2),mem=1M";
+    for method in ["level:4", "level:5", "level:6", "builtin:1", "builtin:1;weights=f32", long] {
+        let h = Handle::new(method);
+        let frame = h.compress(&ALICE[..900]);
+        let reader = Handle::for_frame(&frame).unwrap_or_else(|e| panic!("{method}: {e} {}", message()));
+        assert_eq!(reader.method(), h.method());
+        assert_eq!(reader.decompress(&frame), &ALICE[..900]);
+        let costs = h.cross_entropy(&ALICE[..900]) * 900.0 / 8.0;
+        assert!((frame.len() as f64 - costs).abs() < 200.0, "{method}: {} bytes, {costs}", frame.len());
+    }
+}
+
+#[test]
+fn networks_rest_where_they_do_not_help() {
+    let h = Handle::new("level:5");
+    let (text, numbers) = (&ALICE[..32_768], &NUMBERS[..32_768]);
+    for coder in [GPTZ_CODER_AC, GPTZ_CODER_RANS] {
+        h.set(GPTZ_PARAM_CODER, coder.into());
+        h.set(GPTZ_PARAM_BLOCK_LOG, 15);
+        let content = [text, numbers, &noise(32_768, 3), &text[..9000]].concat();
+        let frame = h.compress(&content);
+        use BlockKind::*;
+        assert_eq!(kinds(&frame), [Coded, CodedAlone, StoredLearned, Coded]);
+        assert!(Handle::for_frame(&frame).unwrap().decompress(&frame) == content);
+        // Smaller than the mix alone would have it.
+        let alone = Handle::new("level:3");
+        alone.set(GPTZ_PARAM_CODER, coder.into());
+        alone.set(GPTZ_PARAM_BLOCK_LOG, 15);
+        assert!(frame.len() < alone.compress(&content).len());
+    }
+    // What little there is says nothing about what follows; it is tried to its end.
+    h.set(GPTZ_PARAM_CODER, GPTZ_CODER_AC.into());
+    for n in [1, 2, 3, 10, 100, 1000, 5000] {
+        for content in [&numbers[..n], &text[..n], &noise(n, 4)[..]] {
+            let frame = h.compress(content);
+            assert!(h.decompress(&frame) == content, "{n}");
+        }
+    }
+}
+
+#[test]
+fn a_block_that_is_said_to_be_of_the_other_kind_is_damage() {
+    for (method, content, from, to) in [
+        ("level:4", &ALICE[..3000][..], BlockKind::Coded, BlockKind::CodedAlone),
+        ("level:4", &NUMBERS[..20_000], BlockKind::CodedAlone, BlockKind::Coded),
+        ("level:3", &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
+        (LEARNING, &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
+        (&mixed_with(LEARNING), &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
+    ] {
+        let h = Handle::new(method);
+        for (checksum, status) in [(1, GPTZ_ERROR_CORRUPT), (0, GPTZ_ERROR_CORRUPT)] {
+            h.set(GPTZ_PARAM_CHECKSUM, checksum);
+            let mut frame = h.compress(content);
+            assert_eq!(kinds(&frame), [from], "{method}");
+            let Body::Blocks(mut blocks) = frames(&frame).next().unwrap().unwrap().body else { panic!("blocks") };
+            let block = blocks.next().unwrap();
+            let (at, crc) = (block.at, block_crc(to, content));
+            frame[at] = to as u8;
+            // With a CRC-32 that fits, too, where there is one: then it is for the coder to tell.
+            let place = frame.windows(4).position(|w| w == block_crc(from, content).to_le_bytes());
+            assert_eq!(place.is_some(), checksum == 1);
+            if let Some(place) = place {
+                frame[place..place + 4].copy_from_slice(&crc.to_le_bytes());
+            }
+            let (found, ..) = h.decompress_into(&frame, content.len());
+            assert_eq!(found, status, "{method}: {}", message());
+        }
+    }
+}
+
+#[test]
+fn records_start_from_what_the_model_knows() {
+    let text = &ALICE[2000..6000];
+    let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+    let bytes = |method: &str| {
+        let h = Handle::new(method);
+        let (status, lens, all) = records(&h, gptz_records_compress, &lines, 10_000);
+        assert_eq!(status, GPTZ_OK);
+        let (status, sizes, back) = records(&h, gptz_records_decompress, &pieces(&all, &lens), 10_000);
+        assert_eq!((status, &back[..sizes.iter().sum()]), (GPTZ_OK, text));
+        lens.iter().sum::<usize>()
+    };
+    let (with, without) = (bytes("level:5"), bytes("level:3"));
+    assert!(with * 10 < without * 7, "{with} bytes, {without} without the model");
+}
