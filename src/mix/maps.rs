@@ -32,10 +32,6 @@ impl Adaptive {
         Self(p << 16)
     }
 
-    pub(crate) fn limited(self, n: u32) -> Self {
-        Self(self.0 & !(COUNTS as u32 - 1) | (self.0 % COUNTS as u32).min(n))
-    }
-
     pub(crate) fn to_bytes(self) -> [u8; 4] {
         self.0.to_le_bytes()
     }

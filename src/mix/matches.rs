@@ -66,12 +66,6 @@ impl Match {
         })
     }
 
-    pub(crate) fn take_maps(&mut self, other: &Self) {
-        for (to, from) in self.confidence.iter_mut().zip(&other.confidence) {
-            *to = from.limited(255);
-        }
-    }
-
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.heads.copy_from_slice(&other.heads);
         self.follow = other.follow;

@@ -108,20 +108,21 @@ fn train<const W: usize, S: Simd>(
 }
 
 impl Mixer {
-    /// Sets with so many `contexts` each; the second mixer has `last_contexts`. Weights of the first `used` inputs start
-    /// at `weight` of 65536.
-    pub(crate) fn new(contexts: [usize; SETS], last_contexts: usize, used: usize, weight: i32) -> Result<Self> {
-        assert!(used <= MAX_INPUTS);
-        let width = used.div_ceil(LINE);
+    /// Sets with so many `contexts` each; the second mixer has `last_contexts`. An input's weights start at its own of
+    /// `first_weights`, of 65536.
+    pub(crate) fn new(contexts: [usize; SETS], last_contexts: usize, first_weights: &[i32]) -> Result<Self> {
+        assert!(first_weights.len() <= MAX_INPUTS);
+        let width = first_weights.len().div_ceil(LINE);
         let mut first = [0; SETS];
         let mut total = 0;
         for (first, n) in first.iter_mut().zip(contexts) {
             *first = total;
             total += n * width;
         }
-        let mut weights = filled(total, Line([weight; LINE]), "mixer weights")?;
-        if !used.is_multiple_of(LINE) {
-            weights.iter_mut().skip(width - 1).step_by(width).for_each(|line| line.0[used % LINE..].fill(0));
+        let mut weights = filled(total, Line([0; LINE]), "mixer weights")?;
+        for row in weights.chunks_exact_mut(width) {
+            let to = row.iter_mut().flat_map(|line| &mut line.0);
+            to.zip(first_weights).for_each(|(to, weight)| *to = *weight);
         }
         Ok(Self {
             undo: Undo::default(),
@@ -139,57 +140,6 @@ impl Mixer {
                 last_answer: ONE / 2,
             },
         })
-    }
-
-    pub(crate) fn average(&mut self, fresh: &Self, dump: bool) {
-        let mut bounds = self.first.to_vec();
-        bounds.push(self.weights.len());
-        for pair in bounds.windows(2) {
-            let (from, to) = (pair[0], pair[1]);
-            let mut sums = vec![0i64; self.width * LINE];
-            let mut n = 0;
-            for at in (from..to).step_by(self.width) {
-                let touched = (0..self.width).any(|i| self.weights[at + i].0 != fresh.weights[at + i].0);
-                if touched {
-                    n += 1;
-                    for i in 0..self.width * LINE {
-                        sums[i] += i64::from(self.weights[at + i / LINE].0[i % LINE]);
-                    }
-                }
-            }
-            if n == 0 {
-                continue;
-            }
-            for at in (from..to).step_by(self.width) {
-                for i in 0..self.width * LINE {
-                    self.weights[at + i / LINE].0[i % LINE] = (sums[i] / n) as i32;
-                }
-            }
-            if dump {
-                eprintln!("{n} {:?}", sums.iter().map(|s| s / n).collect::<Vec<_>>());
-            }
-        }
-        let mut sums = [0i64; SETS];
-        let n = self.last_weights.len() as i64;
-        for w in &self.last_weights {
-            for i in 0..SETS {
-                sums[i] += i64::from(w[i]);
-            }
-        }
-        if dump {
-            eprintln!("last {:?}", sums.map(|s| s / n));
-        }
-        if std::env::var("AVLAST").is_ok() {
-            for w in &mut self.last_weights {
-                for i in 0..SETS {
-                    w[i] = (sums[i] / n) as i32;
-                }
-            }
-        }
-    }
-
-    pub(crate) fn start(&mut self, input: usize, weight: i32) {
-        self.weights.iter_mut().skip(input / LINE).step_by(self.width).for_each(|line| line.0[input % LINE] = weight);
     }
 
     pub(crate) fn copy_from(&mut self, other: &Self) {

@@ -45,6 +45,8 @@ const APM_LOG: u32 = 16;
 const APM_RATE: u32 = 4;
 /// First weights, of 65536: inputs agree too much for more.
 const FIRST_WEIGHT: i32 = (1 << 16) / 17;
+/// The same beside networks that know something before the first byte, and those of what they say.
+const FIRST_WEIGHTS_BESIDE: [i32; 2] = [(1 << 16) / 25, (1 << 16) * 3 / 10];
 /// The most views of the next byte that networks give.
 pub const MAX_VIEWS: usize = 3;
 
@@ -59,6 +61,8 @@ const SURE: usize = 12;
 pub struct Options {
     /// How many views of the next byte networks give, at most [`MAX_VIEWS`].
     pub neural: u8,
+    /// How many of them, from the first on, are of networks that know something before the first byte.
+    pub knowing: u8,
     /// Orders go from 0 to this one, 2 to 8.
     pub highest_order: u8,
     /// Words as contexts.
@@ -84,6 +88,16 @@ impl Options {
         const REST: u64 = 16 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
+}
+
+/// Where each input's weights start: `own` inputs, two for each of `views` of which the first `knowing` know something, and
+/// the last one, which is always the same.
+fn first_weights(own: usize, views: usize, knowing: usize) -> Vec<i32> {
+    let [others, known] = if knowing > 0 { FIRST_WEIGHTS_BESIDE } else { [FIRST_WEIGHT; 2] };
+    let mut weights = vec![others; own + 2 * views + 1];
+    // Of the two only what is stretched: how far it is from one half says the same.
+    weights[own..].iter_mut().step_by(2).take(knowing).for_each(|weight| *weight = known);
+    weights
 }
 
 /// Predicts bits. A fresh one knows nothing.
@@ -163,7 +177,9 @@ impl Mix {
         let matches =
             if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
         let sets = [256, 2 * 16 * 8, 10 * 10, 256, if options.neural > 0 { SURE * 8 } else { 1 }];
-        let inputs = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches) + 2 * usize::from(options.neural) + 1;
+        let own = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches);
+        let views = usize::from(options.neural);
+        let first_weights = first_weights(own, views, options.knowing.into());
         let now = Now {
             partial: 1,
             bits: 0,
@@ -190,23 +206,7 @@ impl Mix {
             maps,
             direct: [zeroed(1 << 8, "order 0")?, zeroed(1 << 16, "order 1")?],
             matches,
-            mixer: {
-                let mut m = Mixer::new(
-                    sets,
-                    256,
-                    inputs,
-                    (std::env::var("W0").map_or(FIRST_WEIGHT as f32, |s| s.parse::<f32>().unwrap() * 65536.0)) as i32,
-                )?;
-                for (i, name) in [(0, "W1"), (1, "W1D"), (2, "W2"), (3, "W2D")] {
-                    if let Ok(w) = std::env::var(name) {
-                        m.start(
-                            inputs - 1 - 2 * usize::from(options.neural) + i,
-                            (w.parse::<f32>().unwrap() * 65536.0) as i32,
-                        );
-                    }
-                }
-                m
-            },
+            mixer: Mixer::new(sets, 256, &first_weights)?,
             apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
             now,
             seen: 0,
@@ -214,40 +214,6 @@ impl Mix {
         mix.find_slots(0);
         mix.begin();
         Ok(mix)
-    }
-
-    /// Experiment.
-    pub fn forget(&mut self) {
-        let mut fresh = Mix::new(self.options).unwrap();
-        let parts = std::env::var("PARTS").unwrap_or("wmas".into());
-        if parts.contains('v') {
-            self.mixer.average(&fresh.mixer, false);
-        }
-        if parts.contains('w') {
-            fresh.mixer.copy_from(&self.mixer);
-        }
-        if parts.contains('m') {
-            for (t, f) in fresh.maps.iter_mut().flatten().zip(self.maps.iter().flatten()) {
-                *t = f.limited(std::env::var("MLIM").map_or(255, |s| s.parse().unwrap()));
-            }
-        }
-        if parts.contains('a') {
-            for (t, f) in
-                fresh.apms.iter_mut().zip(&self.apms).take(std::env::var("NAPM").map_or(2, |s| s.parse().unwrap()))
-            {
-                t.copy_from(f);
-            }
-        }
-        if parts.contains('x') {
-            for (t, f) in fresh.matches.iter_mut().flatten().zip(self.matches.iter().flatten()) {
-                t.take_maps(f);
-            }
-        }
-        if parts.contains('s') {
-            fresh.seen = std::env::var("PSEEN").map_or(1 << 17, |s| s.parse().unwrap());
-        }
-        *self = fresh;
-        self.begin();
     }
 
     /// What is mixed.

@@ -283,6 +283,11 @@ impl Network {
         text
     }
 
+    /// Whether it knows something before it has learned from the text: weights that were learned elsewhere.
+    pub fn knows(&self) -> bool {
+        matches!(self.base, Base::Builtin(_) | Base::File(_))
+    }
+
     /// How a head learns: the network's own, or the second one.
     pub fn rule(&self) -> Rule {
         match (&self.base, self.head) {
@@ -591,7 +596,7 @@ fn split_outside(text: &str, separator: char) -> Result<Vec<&str>> {
 
 /// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
 fn parse_mix(text: &str, given: bool) -> Result<Method> {
-    let mut options = Options { neural: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+    let mut options = Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
     let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
     for (key, value) in pairs(text)? {
         match key {
@@ -607,7 +612,9 @@ fn parse_mix(text: &str, given: bool) -> Result<Method> {
             ),
         }
     }
-    options.neural = networks.iter().map(|n| 1 + u8::from(n.head.is_some())).sum();
+    let views = |n: &Network| 1 + u8::from(n.head.is_some());
+    options.neural = networks.iter().map(views).sum();
+    options.knowing = networks.iter().filter(|n| n.knows()).map(views).sum();
     Ok(Method { networks, mix: Some(options) })
 }
 

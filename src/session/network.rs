@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::rwkv7;
-use crate::adapt::{Gru, GruRule, GruWork, Train};
+use crate::adapt::{Gru, GruRule, GruWork};
 use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::mix::BitView;
@@ -60,14 +60,6 @@ impl Blueprint {
         match self {
             Self::Rwkv7(b) => b.heads(),
             Self::Gru { .. } => 1,
-        }
-    }
-
-    /// Whether it knows something before it has learned from the text.
-    pub fn knows(&self) -> bool {
-        match self {
-            Self::Rwkv7(b) => b.rule.train == Train::None || b.beside,
-            Self::Gru { .. } => false,
         }
     }
 

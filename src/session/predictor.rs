@@ -27,7 +27,7 @@ pub struct Blueprint {
 impl Blueprint {
     /// Whether networks may rest in a block: one that knows nothing before it learns has to see all there is.
     pub fn may_rest(&self) -> bool {
-        self.mix.is_some() && self.networks.first().is_some_and(network::Blueprint::knows)
+        self.mix.is_some_and(|options| options.knowing > 0)
     }
 
     /// How many bytes a predictor of this takes, without the network's weights; saturates.

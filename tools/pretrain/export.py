@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A checkpoint as a safetensors file: float32, which the engine opens, or int8 with a scale a row."""
+"""A checkpoint, or the mean of several, as a safetensors file: float32, which the engine opens, or int8 with a scale a row."""
 
 import argparse
 
@@ -35,13 +35,24 @@ def tensors_of(model, int8=False):
     return tensors
 
 
+def mean_of(paths):
+    """The model whose weights are the mean of the checkpoints'."""
+    first, *others = (checkpoint.open_model(path) for path in paths)
+    sums = {name: tensor.double() for name, tensor in first.state_dict().items()}
+    for model in others:
+        for name, tensor in model.state_dict().items():
+            sums[name] += tensor
+    first.load_state_dict({name: (tensor / len(paths)).float() for name, tensor in sums.items()})
+    return first
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoint", nargs="+")
     parser.add_argument("output")
     parser.add_argument("--int8", action="store_true")
     args = parser.parse_args()
-    save_file(tensors_of(checkpoint.open_model(args.checkpoint), args.int8), args.output, {"format": "pt"})
+    save_file(tensors_of(mean_of(args.checkpoint), args.int8), args.output, {"format": "pt"})
 
 
 if __name__ == "__main__":
