@@ -1,6 +1,6 @@
 # Builds, tests and installs gptz. All work is done by cargo, cc and install.
 #
-#   make            the libraries and gptz.pc, under build/
+#   make            the libraries and gptz.pc, under build/; FEATURES=--no-default-features leaves the models out
 #   make demo       builds everything and runs the first C example on a real text
 #   make check      all tests
 #   make install    PREFIX=/usr/local DESTDIR= LIBDIR= INCLUDEDIR= MANDIR=, and make uninstall with the same
@@ -11,6 +11,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 CARGO ?= cargo
+FEATURES ?=
 INSTALL ?= install
 OBJCOPY ?= objcopy
 CFLAGS ?= -O2
@@ -37,7 +38,7 @@ all: $(BUILD)/$(SHARED) $(BUILD)/libgptz.a $(BUILD)/gptz.pc
 
 # Always asked: cargo knows what is out of date, and leaves the archive alone where nothing is.
 $(ARCHIVE): FORCE
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked $(FEATURES)
 FORCE:
 
 # The archive as cargo makes it has thousands of global symbols of Rust's own; this one has gptz_* alone. What only
@@ -73,7 +74,7 @@ demo: all examples
 	$(BUILD)/simple tests/data/alice29.txt $(BUILD)/alice29.gptz $(BUILD)/alice29.txt
 
 check:
-	$(CARGO) test --locked
+	$(CARGO) test --locked $(FEATURES)
 
 header:
 	GPTZ_RENEW_HEADER=1 $(CARGO) test --test header

@@ -315,7 +315,8 @@ gptz_status gptz_create(const char *method,
  * Makes a handle for the method that the first frame of `src` names; only the frame's header needs to be there.
  *
  * For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
- * GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD. No path that an input names is ever opened. A method that
+ * GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
+ * built without and a network of too much work. No path that an input names is ever opened. A method that
  * takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
  * takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
  * Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
@@ -495,12 +496,16 @@ gptz_status gptz_reset(gptz *handle);
  * What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
  * what gptz_compress spends on it but for headers and rounding. 0 for no data.
  *
- * Where gptz_compress stores noise and skips it, this goes on learning from it: there the two differ.
+ * Where gptz_compress stores noise and skips it, this goes on learning from it; where gptz_compress finds that networks do
+ * not help in a block and leaves them out, this has them go on: there the two differ.
  *
  * The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
  * GPTZ_ERROR_ARGUMENT.
  */
-gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, double *bits_per_byte);
+gptz_status gptz_cross_entropy(gptz *handle,
+                               const void *data,
+                               size_t len,
+                               double *bits_per_byte);
 
 /**
  * What each byte of the data costs from the base, in bits: -log2 of its probability after the bytes before it. `bits` has
@@ -517,7 +522,7 @@ gptz_status gptz_byte_costs(gptz *handle,
 
 /**
  * Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
- * flash-linear-attention; F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has a factor for each row. The file is read whole and may change or go afterwards.
+ * flash-linear-attention; F32, F16, BF16, or I8 matrices with an F32 tensor NAME.scale that has a factor for each row. The file is read whole and may change or go afterwards.
  *
  * On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
  * GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,

@@ -193,6 +193,15 @@ public:
         return model(p);
     }
 
+    /** The newest model that the library carries; GPTZ_ERROR_METHOD where it has none. gptz_model_builtin. */
+    [[nodiscard]] static model builtin()
+    {
+        gptz_model *p = gptz_model_builtin();
+        if (p == nullptr)
+            detail::raise(GPTZ_ERROR_METHOD);
+        return model(p);
+    }
+
     /** From a file that is in memory; it is copied. gptz_model_from_memory. */
     [[nodiscard]] static model from_memory(bytes_view file)
     {

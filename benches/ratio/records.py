@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Bits a byte of single records: each line of a file's second half alone, from a base primed with the first half.
 
-    make && python3 benches/ratio/records.py FILE... [-m METHOD...]
+    make && python3 benches/ratio/records.py FILE... [-m METHOD...] [--base BYTES]
+
+With --base only the first whole lines of together at most so many bytes prime; 0: none do.
 
 Beside zstd -19 with its best trained dictionary (of several sizes) and the least header: no magic, no content size, no
 checksum, no dictionary's number; needs the PyPI package zstandard, left out without it. Everything a decoder that has the
@@ -9,6 +11,7 @@ base needs is counted; every record is brought back and compared.
 """
 import argparse
 import ctypes
+import itertools
 import os
 import pathlib
 import time
@@ -50,7 +53,8 @@ class Gptz:
 
 def gptz(method, first, second):
     coder = Gptz(method)
-    coder.prime(first)
+    if first:
+        coder.prime(first)
     raw = sum(map(len, second))
     start = time.perf_counter()
     made = coder.records(coder.lib.gptz_records_compress, second, raw + 10 * len(second))
@@ -77,16 +81,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", type=pathlib.Path, nargs="+")
     parser.add_argument("-m", "--method", action="append")
+    parser.add_argument("--base", type=int, metavar="BYTES")
     options = parser.parse_args()
     for path in options.files:
         lines = path.read_bytes().splitlines(keepends=True)
         first, second = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+        if options.base is not None:
+            ends = itertools.accumulate(map(len, first))
+            first = first[: sum(end <= options.base for end in ends)]
         raw, cells = sum(map(len, second)), []
-        for method in options.method or ["level:1", "level:3"]:
+        for method in options.method or ["level:3", "level:5"]:
             size, taken = gptz(method, first, second)
             cells.append(f"{method} {size * 8 / raw:.3f} ({taken / len(second) * 1e6:.0f} us a record)")
         try:
-            cells.append(f"zstd -19 with a dictionary {zstd(first, second) * 8 / raw:.3f}")
+            if first:
+                cells.append(f"zstd -19 with a dictionary {zstd(first, second) * 8 / raw:.3f}")
         except ImportError:
             pass
         print(f"{path.name}: {len(second)} records of {raw / len(second):.0f} bytes; bits a byte: " + ", ".join(cells), flush=True)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Bits a byte and speed of gptz's methods beside the classical compressors, over a folder's files.
 
-    make && python3 benches/ratio/run.py FOLDER [-m METHOD...] [-o] [--markdown]
+    make && python3 benches/ratio/run.py FOLDER [-m METHOD...] [-o] [--markdown] [--plot FILE.svg]
 
-Without -m: level:1, level:3, level:6. With -o only gptz. Needs, as Debian names its packages: zstd, xz-utils, brotli, bzip3,
+Without -m: level:1, 3, 4, 5 and 7. With -o only gptz. With --plot a picture of all (needs the PyPI package matplotlib). Needs, as Debian names its packages: zstd, xz-utils, brotli, bzip3,
 7zip, zpaq. gptz is asked through the C ABI (build/libgptz.so), the others as programs with their files in memory (a folder
 under /dev/shm), start of the program included. Everything a decoder needs is counted. One thread each, one run after the
 other; every file is brought back and compared.
@@ -79,15 +79,38 @@ def program(commands, data, folder):
     return size, *times
 
 
+def plot(points, path):
+    """Speed and mean bits a byte of each, as SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "gptz", "font.size": 9})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.2))
+    own = {name: point for name, point in points.items() if name not in PROGRAMS}
+    others = {name: point for name, point in points.items() if name in PROGRAMS}
+    axes.plot(*zip(*own.values()), "o-", color="tab:red", label="gptz")
+    if others:
+        axes.plot(*zip(*others.values()), "s", color="tab:gray", label="others")
+    for name, point in points.items():
+        axes.annotate(name, point, (5, 4), textcoords="offset points")
+    axes.set(xscale="log", xlabel="KB/s, compressing, one core", ylabel="bits a byte, mean over the files")
+    axes.grid(True, which="both", alpha=0.25)
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("-m", "--method", action="append")
     parser.add_argument("-o", "--only-gptz", action="store_true")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg")
     options = parser.parse_args()
     gptz = Gptz()
-    columns = {m: (lambda data, m=m: gptz.run(m, data)) for m in options.method or ["level:1", "level:3", "level:6"]}
+    columns = {m: (lambda data, m=m: gptz.run(m, data)) for m in options.method or [f"level:{n}" for n in (1, 3, 4, 5, 7)]}
     shm = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     for name, commands in PROGRAMS.items():
         if not options.only_gptz and shutil.which(commands[0].split()[0]):
@@ -104,11 +127,13 @@ def main():
         for name, run in columns.items():
             size, there, again = run(data)
             cells.append(f"{size * 8 / max(len(data), 1):16.4f}")
-            totals[name] = [sum(pair) for pair in zip(totals[name], (len(data), size, there, again))]
+            totals[name] = [sum(pair) for pair in zip(totals[name], (len(data), size * 8 / max(len(data), 1), there, again))]
         print(bar.join([path.name.ljust(width), *cells]), flush=True)
     for label, cell in (("KB/s there", lambda n, s, t, a: f"{n / t / 1000:16.0f}"), ("KB/s back", lambda n, s, t, a: f"{n / a / 1000:16.0f}")):
         print(bar.join([label.ljust(width), *(cell(*total) for total in totals.values())]))
     shutil.rmtree(shm)
+    if options.plot:
+        plot({name: (n / t / 1000, bits / len(files)) for name, (n, bits, t, _) in totals.items()}, options.plot)
 
 
 if __name__ == "__main__":

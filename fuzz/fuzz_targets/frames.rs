@@ -9,18 +9,19 @@ use gptz::numeric::NUMERICS_VERSION;
 use gptz::session::{Session, decompressed_size};
 use libfuzzer_sys::fuzz_target;
 
-const METHODS: [&str; 2] = [
+const METHODS: [&str; 3] = [
     "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,seed=1,train=adam,lr=0.004,stride=1",
     "mix:neural=none,orders=0-3,word=1,match=1,sparse=1,mem=64K",
+    "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-3,word=1,match=1,sparse=1,mem=64K",
 ];
 
 thread_local! {
-    static READERS: RefCell<[Session; 2]> = RefCell::new(METHODS.map(|m| Session::create(m).expect("a method")));
+    static READERS: RefCell<[Session; METHODS.len()]> = RefCell::new(METHODS.map(|m| Session::create(m).expect("a method")));
 }
 
 /// Which method an input is for.
 fn method_of(data: &[u8]) -> usize {
-    usize::from(data.first().is_some_and(|b| b & 16 != 0))
+    data.first().map_or(0, |b| usize::from(b >> 4) % METHODS.len())
 }
 
 /// The input behind a header that is sound and means what the input's first bytes say.

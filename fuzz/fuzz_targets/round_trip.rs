@@ -8,9 +8,10 @@ use gptz::numeric::level::{Cap, set_cap};
 use gptz::session::{Param, Session, compress_bound, decompressed_size};
 use libfuzzer_sys::fuzz_target;
 
-const METHODS: [&str; 3] = [
+const METHODS: [&str; 4] = [
     "cfg:hidden=32,layers=2,intermediate=17,decay_rank=3,a_rank=5,v_rank=4,g_rank=7,head_size=32,seed=3,train=adam,lr=0.01",
     "mix:orders=0-4,mem=64K",
+    "mix:neural=(builtin:1;head:)+(gru:embed=16,hidden=16,bptt=4,replay=1),orders=0-2,mem=64K",
     "mix:neural=(cfg:hidden=32,layers=1,intermediate=17,head_size=32,train=sgd,lr=0.01),orders=0-2,mem=64K",
 ];
 
@@ -29,7 +30,7 @@ struct Input<'a> {
 }
 
 thread_local! {
-    static SESSIONS: RefCell<[[Session; 2]; 3]> =
+    static SESSIONS: RefCell<[[Session; 2]; METHODS.len()]> =
         RefCell::new(METHODS.map(|method| [0; 2].map(|_| Session::create(method).expect("a method"))));
 }
 

@@ -8,9 +8,10 @@ use arbitrary::Arbitrary;
 use gptz::session::{Session, Snapshot};
 use libfuzzer_sys::fuzz_target;
 
-const METHODS: [&str; 4] = [
+const METHODS: [&str; 5] = [
     "cfg:hidden=32,layers=1,intermediate=16,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,head_size=32,seed=1,train=sgd,lr=0.02,stride=2",
     "mix:orders=0-3,mem=64K",
+    "mix:neural=(builtin:1;head:)+(gru:embed=16,hidden=16,bptt=4,replay=1),orders=0-2,mem=64K",
     "mix:neural=(gru:embed=16,hidden=16,bptt=4,stride=2,replay=1,train=adam,lr=0.01),orders=0-2,mem=64K",
     "mix:neural=(cfg:hidden=32,layers=1,intermediate=17,head_size=32,train=sgd,lr=0.01),orders=0-2,mem=64K",
 ];

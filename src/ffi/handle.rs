@@ -197,7 +197,8 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
 /// Makes a handle for the method that the first frame of `src` names; only the frame's header needs to be there.
 ///
 /// For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
-/// GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD. No path that an input names is ever opened. A method that
+/// GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
+/// built without and a network of too much work. No path that an input names is ever opened. A method that
 /// takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
 /// takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
 /// Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.

@@ -56,7 +56,8 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
 /// What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
 /// what gptz_compress spends on it but for headers and rounding. 0 for no data.
 ///
-/// Where gptz_compress stores noise and skips it, this goes on learning from it: there the two differ.
+/// Where gptz_compress stores noise and skips it, this goes on learning from it; where gptz_compress finds that networks do
+/// not help in a block and leaves them out, this has them go on: there the two differ.
 ///
 /// The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
 /// GPTZ_ERROR_ARGUMENT.

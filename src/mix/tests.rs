@@ -8,7 +8,8 @@ use crate::numeric::random::Random;
 /// No network says anything.
 const NONE: Views = [None; MAX_VIEWS];
 
-const SMALL: Options = Options { neural: 0, knowing: 0, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
+const SMALL: Options =
+    Options { neural: 0, knowing: 0, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
 
 /// Lines with numbers that repeat and change, some noise between: every model has something to say.
 fn text(len: usize, seed: u64) -> Vec<u8> {

@@ -596,7 +596,8 @@ fn split_outside(text: &str, separator: char) -> Result<Vec<&str>> {
 
 /// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
 fn parse_mix(text: &str, given: bool) -> Result<Method> {
-    let mut options = Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+    let mut options =
+        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
     let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
     for (key, value) in pairs(text)? {
         match key {

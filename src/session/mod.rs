@@ -46,12 +46,14 @@ const MOST_WORK: u64 = 1 << 28;
 const COPIES: u64 = 6;
 
 /// What a network of a method takes in a handle, before it is made; what lies in files is not known yet.
-fn bytes_of(network: &Network) -> Result<u64> {
+fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
+    let of_shape = |config| {
+        let own = rwkv7::Learned::bytes(config, network.rule().train).saturating_add(Scratch::bytes(config));
+        (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
+    };
     let (own, shared) = match &network.base {
-        Base::Config { config, rule, .. } => (
-            rwkv7::Learned::bytes(config, rule.train).saturating_add(Scratch::bytes(config)),
-            config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()),
-        ),
+        Base::Config { config, .. } => of_shape(config),
+        Base::Builtin(_) => builtin.map_or((0, 0), |model| of_shape(model.config())),
         Base::Gru { config, rule, .. } => {
             let work = Gru::work(config, rule);
             if work > MOST_WORK {
@@ -59,7 +61,7 @@ fn bytes_of(network: &Network) -> Result<u64> {
             }
             (Gru::bytes(config, rule), 0)
         }
-        Base::Builtin(_) | Base::File(_) => (0, 0),
+        Base::File(_) => (0, 0),
     };
     Ok(own.saturating_mul(COPIES).saturating_add(shared))
 }
@@ -140,14 +142,20 @@ impl Session {
 
     /// With the `given` model where the method has one.
     fn of(method: &Method, limit: u64, given: Option<&Model>) -> Result<Self> {
+        // At most one: a second network is a GRU.
+        let builtin = method.networks.first().and_then(|network| match &network.base {
+            Base::Builtin(name) => Some(builtin::open(name)),
+            _ => None,
+        });
+        let builtin = builtin.transpose()?;
         let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(COPIES));
         for network in &method.networks {
-            needed = needed.saturating_add(bytes_of(network)?);
+            needed = needed.saturating_add(bytes_of(network, builtin.as_deref())?);
         }
         if needed > limit {
             fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
         }
-        let (mut networks, mut fingerprint, mut builtin) = (Vec::new(), None, None);
+        let (mut networks, mut fingerprint) = (Vec::new(), None);
         for network in &method.networks {
             let packing = network.packing();
             let weights = match &network.base {
@@ -158,7 +166,7 @@ impl Session {
                 Base::Config { config, seed, .. } => {
                     Arc::new(Weights::load(config, packing, &mut Init::new(*config, *seed))?)
                 }
-                Base::Builtin(name) => builtin.insert(builtin::open(name)?).weights(packing)?,
+                Base::Builtin(_) => builtin.as_ref().expect("opened above").weights(packing)?,
                 Base::File(path) => {
                     let weights = match given {
                         Some(model) => model.weights(packing)?,

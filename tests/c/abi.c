@@ -116,6 +116,16 @@ static void models(void)
     CHECK(gptz_model_fingerprint(NULL, print) == GPTZ_ERROR_ARGUMENT);
     CHECK(gptz_create_from_model(NULL, NULL, &z) == GPTZ_ERROR_ARGUMENT && z == NULL);
     gptz_model_free(NULL);
+
+    /* The one that the library carries: open once, however often it is asked for, and gone with the last who has it. */
+    model = gptz_model_builtin();
+    CHECK(model != NULL && gptz_model_fingerprint(model, print) == GPTZ_OK);
+    CHECK(gptz_create_from_model(model, "mix:neural=(file:;head:),mem=64K", &z) == GPTZ_OK);
+    gptz_model_free(model);
+    gptz_free(z);
+    z = NULL;
+    CHECK(gptz_create("level:5", &z) == GPTZ_OK && strcmp(gptz_method(z), "level:5") != 0);
+    gptz_free(z);
 }
 
 int main(void)
