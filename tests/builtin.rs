@@ -58,7 +58,7 @@ fn networks_rest_where_they_do_not_help() {
     for coder in [GPTZ_CODER_AC, GPTZ_CODER_RANS] {
         h.set(GPTZ_PARAM_CODER, coder.into());
         h.set(GPTZ_PARAM_BLOCK_LOG, 15);
-        let content = [text, numbers, &noise(32_768, 3), &text[..9000]].concat();
+        let content = [text, numbers, &noise(32_768, 3), &ALICE[60_000..69_000]].concat();
         let frame = h.compress(&content);
         use BlockKind::*;
         assert_eq!(kinds(&frame), [Coded, CodedAlone, StoredLearned, Coded]);
