@@ -80,8 +80,11 @@ check(gptz.gptz_set_progress(handle, nil, nil))
 callback:free()
 
 -- A snapshot as base.
-local based, message = create(nil), text:sub(1, 48)
-check(gptz.gptz_feed(based, text, #text))
+local based = create(nil)
+-- Nothing that anybody knows before it was shown: the start of a base64 of SHA-512 of "gptz".
+local message = "OIAgOSg6iAmtWfhhSY4k0e+BeB0ujDhVyKr8R4NgAffKtgYp"
+local samples = message:rep(40)
+check(gptz.gptz_feed(based, samples, #samples))
 local snapshot = ffi.new("gptz_snapshot *[1]")
 check(gptz.gptz_snapshot_take(based, snapshot))
 check(gptz.gptz_set_base(based, snapshot[0]))

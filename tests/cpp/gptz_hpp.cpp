@@ -426,7 +426,7 @@ void models(const char *path)
     const bytes_view message(text.data(), 300);
     bytes frame;
     compressor carried = compressor::from_model(model::builtin(), "mix:mem=1M");
-    CHECK(carried.decompress(carried.compress(message)) == message);
+    CHECK(same(carried.decompress(carried.compress(message)), message));
     compressor outlives = [&] {
         model weights = model::from_memory(file);
         CHECK(weights.fingerprint() == model::open(path).fingerprint());
