@@ -3,8 +3,8 @@
  *
  *     predict FILE [PROMPT [METHOD]]
  *
- * Shows FILE and then PROMPT to a predictor and prints the ten likeliest next bytes. The default method learns from
- * FILE; with METHOD "file:model.safetensors" a trained network tells.
+ * Shows FILE and then PROMPT to a predictor and prints the ten likeliest next bytes. The default method knows something of
+ * texts and learns more from FILE; with METHOD "file:model.safetensors" your own network tells.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

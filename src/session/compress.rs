@@ -125,7 +125,7 @@ impl Session {
             let before = self.checkpoint.as_ref().filter(|_| index > 0).unwrap_or_else(|| self.base_learned());
             payload.clear();
             let mut block = Coding { work, raw, before, payload: &mut payload };
-            let may_rest = self.blueprint.may_rest();
+            let may_rest = block.work.may_rest();
             let kind = if may_rest { block.choose::<E>(progress)? } else { block.code::<E>(progress)? };
             let crc = checksums.then(|| block_crc(kind, raw));
             bytes.clear();

@@ -64,7 +64,7 @@ impl Session {
                 if !content.is_empty() {
                     work.restore(session.base_learned())?;
                 }
-                decode(work, &frame, content, session.blueprint.may_rest(), &mut progress)
+                decode(work, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
                 rest = after;
             }
@@ -102,14 +102,8 @@ impl Session {
 }
 
 /// Decodes a frame whose structure was checked into as many bytes as it holds.
-fn decode(
-    work: &mut Predictor,
-    frame: &Frame,
-    content: &mut [u8],
-    may_rest: bool,
-    progress: &mut Progress,
-) -> Result<()> {
-    let decoded = decode_body(work, frame, content, may_rest, progress);
+fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+    let decoded = decode_body(work, frame, content, progress);
     let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
     checked.map_err(|e| match (&frame.header.version, e.status()) {
         // Another method and damage look the same there.
@@ -120,13 +114,7 @@ fn decode(
     })
 }
 
-fn decode_body(
-    work: &mut Predictor,
-    frame: &Frame,
-    content: &mut [u8],
-    may_rest: bool,
-    progress: &mut Progress,
-) -> Result<()> {
+fn decode_body(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
     match &frame.body {
         Body::Whole(payload) => symbols(work, frame.header.coder, payload, content, progress)?,
         Body::Parts(parts) => {
@@ -138,7 +126,7 @@ fn decode_body(
             let mut rest = &mut *content;
             for block in blocks.clone() {
                 let (raw, after) = rest.split_at_mut(block.raw_len as usize);
-                decode_block(work, frame.header.coder, &block, raw, may_rest, progress)
+                decode_block(work, frame.header.coder, &block, raw, progress)
                     .map_err(|e| e.within(format_args!("block at byte {}", block.at)))?;
                 rest = after;
             }
@@ -152,13 +140,12 @@ fn decode_block(
     coder: Coder,
     block: &Block,
     raw: &mut [u8],
-    may_rest: bool,
     progress: &mut Progress,
 ) -> Result<()> {
     match block.kind {
         BlockKind::Coded => symbols(work, coder, block.payload, raw, progress)?,
         BlockKind::CodedAlone => {
-            if !may_rest {
+            if !work.may_rest() {
                 fail!(Corrupt, "networks are said to rest, which those of the method may not");
             }
             work.rest(true);
@@ -167,7 +154,7 @@ fn decode_block(
         }
         BlockKind::StoredLearned => {
             raw.copy_from_slice(block.payload);
-            work.rest(may_rest);
+            work.rest(work.may_rest());
             drive(work, &mut Show::new(raw), progress)?;
             work.rest(false);
         }

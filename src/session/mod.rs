@@ -57,7 +57,7 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
         Base::Gru { config, rule, .. } => {
             let work = Gru::work(config, rule);
             if work > MOST_WORK {
-                fail!(Method, "a network of the method needs {work} multiplications a byte, {MOST_WORK} are allowed");
+                fail!(Method, "a network needs {work} multiplications a byte, {MOST_WORK} are allowed");
             }
             (Gru::bytes(config, rule), 0)
         }
@@ -150,7 +150,8 @@ impl Session {
         let builtin = builtin.transpose()?;
         let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(COPIES));
         for network in &method.networks {
-            needed = needed.saturating_add(bytes_of(network, builtin.as_deref())?);
+            let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(method.canonical()))?;
+            needed = needed.saturating_add(bytes);
         }
         if needed > limit {
             fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());

@@ -25,11 +25,6 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// Whether networks may rest in a block: one that knows nothing before it learns has to see all there is.
-    pub fn may_rest(&self) -> bool {
-        self.mix.is_some_and(|options| options.knowing > 0)
-    }
-
     /// How many bytes a predictor of this takes, without the network's weights; saturates.
     pub fn bytes(&self) -> u64 {
         let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
@@ -129,9 +124,14 @@ impl Predictor {
         }
     }
 
-    /// Has networks rest, or work, from here on; only beside a mix may they rest.
+    /// Whether networks may rest in a block: one that knows nothing before it learns has to see all there is.
+    pub fn may_rest(&self) -> bool {
+        self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
+    }
+
+    /// Has networks rest, where they may, or work, from here on.
     pub fn rest(&mut self, resting: bool) {
-        debug_assert!(!resting || self.mix.is_some());
+        debug_assert!(!resting || self.may_rest());
         self.resting = resting;
     }
 
