@@ -112,10 +112,10 @@ class Model(unittest.TestCase):
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def write_corpus(folder):
+def write_corpus(folder, records=300):
     rng = np.random.default_rng(5)
     words = rng.integers(97, 123, (50, 5), dtype=np.uint8)
-    for stem, records, texts in (("corpus", 300, 60), ("heldout", 20, 3)):
+    for stem, records, texts in (("corpus", records, 60), ("heldout", 20, 3)):
         lengths = np.concatenate([rng.integers(1, 90, records), rng.integers(500, 5000, texts)])
         documents = [words[rng.integers(0, 50, n // 5 + 1)].ravel()[:n] for n in lengths]
         Path(folder, f"{stem}.bin").write_bytes(np.concatenate(documents).tobytes())
@@ -164,6 +164,32 @@ class Training(unittest.TestCase):
         self.assertEqual(whole.losses, again.losses)
         for (name, a), b in zip(whole.model.state_dict().items(), again.model.state_dict().values()):
             self.assertTrue(torch.equal(a, b), name)
+
+    def test_a_run_goes_on_with_another_corpus(self):
+        run = self.new_run()
+        for _ in range(3):
+            run.update()
+        run.save()
+        with tempfile.TemporaryDirectory() as other:
+            write_corpus(other, records=70)
+            self.folder = other
+            again = self.new_run()
+            again.restore(checkpoint.load(run.out / "checkpoint.pt"))
+            self.assertEqual(again.seen, run.seen)
+            self.assertTrue((again.lanes.at[:, 1] == 0).all())
+            for _ in range(4):
+                self.assertTrue((again.lanes.chunk()[3][:, 0] == 1).all())
+
+    def test_the_mean_of_checkpoints_is_that_of_their_weights(self):
+        run, paths = self.new_run(), []
+        for name in ("a.pt", "b.pt"):
+            run.update()
+            run.save(name)
+            paths.append(run.out / name)
+        models = [checkpoint.open_model(path).state_dict() for path in paths]
+        for name, tensor in export.mean_of(paths).state_dict().items():
+            torch.testing.assert_close(tensor, (models[0][name] + models[1][name]) / 2)
+        self.assertTrue(any(not torch.equal(models[0][name], models[1][name]) for name in models[0]))
 
     def test_packing_measures_each_document_alone(self):
         model = scrambled()
