@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::numeric::buffer::zeroed;
 
 /// The most contexts that there are at once.
-pub(crate) const MAX_CONTEXTS: usize = 20;
+pub(crate) const MAX_CONTEXTS: usize = 24;
 
 /// Which contexts are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Kinds {
     pub(crate) highest_order: usize,
     /// Words: letters without case, and bytes from 128 on.
     pub(crate) words: bool,
-    /// Skips, columns, fields, and what followed the last two occurrences.
+    /// Skips, columns, fields, shapes, keys, and what followed the last two occurrences.
     pub(crate) sparse: bool,
 }
 
@@ -25,6 +25,34 @@ pub(crate) fn hash(a: u32, b: u32) -> u32 {
     let h = (h ^ h >> 15).wrapping_mul(0x2C1B_3C6D);
     h ^ h >> 13
 }
+
+/// What kind of character a byte is, below 16: letters, digits and white space are alike, marks that structure text are not.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' => 1,
+            b'A'..=b'Z' => 2,
+            b'0'..=b'9' => 3,
+            b' ' => 4,
+            b'\n' => 5,
+            0x80.. => 6,
+            b'"' => 7,
+            b',' => 8,
+            b'.' => 9,
+            b':' => 10,
+            b'/' => 11,
+            b'<' => 12,
+            b'>' => 13,
+            b'=' => 14,
+            b'-' => 15,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// The text so far, and where in it we are.
 #[derive(Debug)]
@@ -56,6 +84,39 @@ struct Place {
     above: u32,
     /// Separators since the line's start.
     field: u32,
+    /// The classes of the last eight bytes, the latest lowest.
+    shape: u32,
+    /// The same, but that a run of letters of a case, of digits or of spaces counts once.
+    outline: u32,
+    /// What was in quotes before the last colon, as JSON has its keys.
+    key: u32,
+    /// What the last quotes held, until the list goes on.
+    quoted: u32,
+    /// The text since the last quote, colon, comma, bracket or line's end.
+    piece: u32,
+}
+
+impl Place {
+    /// Takes in a byte's part in the structure of the text.
+    fn structure(&mut self, byte: u8) {
+        let class = u32::from(CLASSES[usize::from(byte)]);
+        self.shape = self.shape << 4 | class;
+        if !(1..=4).contains(&class) || class != self.outline & 15 {
+            self.outline = self.outline << 4 | class;
+        }
+        match byte {
+            b'"' if self.piece != 0 => self.quoted = std::mem::take(&mut self.piece),
+            b'"' => {}
+            b':' => {
+                if self.quoted != 0 {
+                    self.key = std::mem::take(&mut self.quoted);
+                }
+                self.piece = 0;
+            }
+            b',' | b'{' | b'}' | b'[' | b']' | b'\n' => (self.quoted, self.piece) = (0, 0),
+            _ => self.piece = hash(self.piece.wrapping_add(byte.into()), 3),
+        }
+    }
 }
 
 impl Text {
@@ -140,9 +201,12 @@ impl Text {
     /// Shows all of it to a hash.
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         add(&self.window);
-        let Place { position, last, word, words_before: [one, two], line_start, above, field } = self.place;
+        let Place { position, last, word, words_before: [one, two], line_start, above, field, .. } = self.place;
+        let Place { shape, outline, key, quoted, piece, .. } = self.place;
         add(&last.to_le_bytes());
-        [position, word, one, two, line_start, above, field].iter().for_each(|x| add(&x.to_le_bytes()));
+        [position, word, one, two, line_start, above, field, shape, outline, key, quoted, piece]
+            .iter()
+            .for_each(|x| add(&x.to_le_bytes()));
         self.after_one.iter().chain(&self.after_two).for_each(|x| add(&x.to_le_bytes()));
     }
 
@@ -168,6 +232,7 @@ impl Text {
             place.words_before = [place.word, place.words_before[0]];
             place.word = 0;
         }
+        place.structure(byte);
         if byte == b'\n' {
             place.above = place.line_start;
             place.line_start = place.position;
@@ -178,6 +243,18 @@ impl Text {
                 place.above = place.above.wrapping_add(1);
             }
         }
+    }
+
+    /// The classes of the last eight bytes, four bits each, the latest lowest.
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> usize {
+        self.place.shape as usize
+    }
+
+    /// The same, but that runs of letters, digits and spaces count once.
+    #[inline(always)]
+    pub(crate) fn outline(&self) -> usize {
+        self.place.outline as usize
     }
 
     /// The byte above, or 0.
@@ -202,23 +279,27 @@ impl Text {
             add(text as u32, (text >> 32) as u32);
         }
         let c1 = low & 0xff;
+        let Place { word, words_before: [before, two_before], field, shape, outline, key, piece, .. } = self.place;
         if self.kinds.words {
-            let [before, two_before] = self.place.words_before;
-            add(self.place.word, c1);
-            add(self.place.word ^ before.rotate_left(7), c1);
-            add(self.place.word ^ before.rotate_left(7) ^ two_before.rotate_left(14), 0);
-            add(self.place.word, self.place.field | 1 << 31);
+            add(word, c1);
+            add(word ^ before.rotate_left(7), c1);
+            add(word ^ before.rotate_left(7) ^ two_before.rotate_left(14), 0);
+            add(word, two_before.rotate_left(9));
         }
         if self.kinds.sparse {
             let column = self.place.position.wrapping_sub(self.place.line_start).min(255);
             add(low & 0xff_ff00, 0);
-            add(low & 0xffff_0000, 0);
-            add(low & 0xf0f0_f0ff, 0);
-            add(self.above() | c1 << 8, 0);
             add(self.above() | column << 8, 0);
-            add(self.place.field, c1);
+            add(field, c1);
             add(u32::from(self.after_one[c1 as usize]), c1);
             add(u32::from(self.after_two[(low & 0xffff) as usize] & 0xff), low & 0xffff);
+            add(outline, c1);
+            add(outline, word);
+            add(shape, 0);
+            add(piece, 0);
+            add(piece, key);
+            add(key, c1);
+            add(key, low & 0xffff);
         }
         n
     }

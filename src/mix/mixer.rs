@@ -1,6 +1,6 @@
 //! Logistic mixing (Mahoney 2005): stretched probabilities are weighted, summed and squashed; each weight moves by its
-//! input times the error. Several sets of weights, each chosen by a small context of its own, and a second, smaller mixer
-//! over what they answer. Fixed point throughout: sums are exact, so that no order of adding can be seen in them.
+//! input times the error. Several sets of weights, each chosen by a small context of its own, and a few smaller mixers over
+//! what they answer, which are averaged. Fixed point throughout: sums are exact, so that no order of adding can be seen in them.
 
 use super::logistic::{LIMIT, Logistic, ONE};
 use super::undo::Undo;
@@ -9,7 +9,11 @@ use crate::numeric::buffer::filled;
 use crate::numeric::simd::Simd;
 
 /// How many sets of weights.
-pub(crate) const SETS: usize = 5;
+pub(crate) const SETS: usize = 7;
+/// How many mixers of what the sets answer: their answers are averaged.
+pub(crate) const LAST: usize = 3;
+/// Of 65536: 1 / [`LAST`].
+const THIRD: i32 = 21_846;
 /// Inputs come in whole lines.
 const LINE: usize = 16;
 /// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the
@@ -23,7 +27,7 @@ const WEIGHT_ONE: i32 = 1 << 16;
 const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
 /// Weights lose these bits when they multiply.
 const CUT: u32 = 5;
-/// Of the second mixer's steps.
+/// Of the last mixers' steps.
 const LAST_RATE: i32 = 400;
 
 /// Sixteen inputs, or their weights.
@@ -45,6 +49,8 @@ pub(crate) struct Mixer {
     /// Where each set's rows begin.
     first: [usize; SETS],
     last_weights: Vec<[i32; SETS]>,
+    /// Where each last mixer's weights begin.
+    last_first: [usize; LAST],
     now: Now,
     /// Lines of rows before they were first trained.
     undo: Undo<Line>,
@@ -61,8 +67,9 @@ struct Now {
     chosen: [usize; SETS],
     /// What each set answered.
     stretched: [i32; SETS],
-    last_chosen: usize,
-    last_answer: i32,
+    /// Where each last mixer's weights are, and what it answered.
+    last_chosen: [usize; LAST],
+    last_answers: [i32; LAST],
 }
 
 /// All that a bit changes: to try one and go back.
@@ -70,7 +77,7 @@ struct Now {
 pub(crate) struct Saved {
     now: Now,
     rows: [[Line; MOST_LINES]; SETS],
-    last: [i32; SETS],
+    last: [[i32; SETS]; LAST],
 }
 
 /// The sum of products of each set, cut to 1/256. `W` is a row's lines: loops that are unrolled.
@@ -107,18 +114,23 @@ fn train<const W: usize, S: Simd>(
     }
 }
 
+/// Where each part of so many rows starts, one after the other, and where the last one ends.
+fn starts<const N: usize>(rows: [usize; N]) -> ([usize; N], usize) {
+    let mut end = 0;
+    let starts = rows.map(|n| {
+        end += n;
+        end - n
+    });
+    (starts, end)
+}
+
 impl Mixer {
-    /// Sets with so many `contexts` each; the second mixer has `last_contexts`. An input's weights start at its own of
-    /// `first_weights`, of 65536.
-    pub(crate) fn new(contexts: [usize; SETS], last_contexts: usize, first_weights: &[i32]) -> Result<Self> {
+    /// Sets, and last mixers, with so many contexts each. An input's weights start at its own of `first_weights`, of 65536.
+    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], first_weights: &[i32]) -> Result<Self> {
         assert!(first_weights.len() <= MAX_INPUTS);
         let width = first_weights.len().div_ceil(LINE);
-        let mut first = [0; SETS];
-        let mut total = 0;
-        for (first, n) in first.iter_mut().zip(contexts) {
-            *first = total;
-            total += n * width;
-        }
+        let (first, total) = starts(contexts.map(|n| n * width));
+        let (last_first, last_total) = starts(last);
         let mut weights = filled(total, Line([0; LINE]), "mixer weights")?;
         for row in weights.chunks_exact_mut(width) {
             let to = row.iter_mut().flat_map(|line| &mut line.0);
@@ -131,13 +143,14 @@ impl Mixer {
             width,
             weights,
             first,
-            last_weights: filled(last_contexts, [WEIGHT_ONE / SETS as i32; SETS], "mixer weights")?,
+            last_first,
+            last_weights: filled(last_total, [WEIGHT_ONE / SETS as i32; SETS], "mixer weights")?,
             now: Now {
                 inputs: Inputs([0; MAX_INPUTS]),
                 chosen: first,
                 stretched: [0; SETS],
-                last_chosen: 0,
-                last_answer: ONE / 2,
+                last_chosen: last_first,
+                last_answers: [ONE / 2; LAST],
             },
         })
     }
@@ -183,7 +196,11 @@ impl Mixer {
     /// Before [`Mixer::update`].
     pub(crate) fn save(&self) -> Saved {
         let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
-        Saved { now: self.now, rows: self.now.chosen.map(row), last: self.last_weights[self.now.last_chosen] }
+        Saved {
+            now: self.now,
+            rows: self.now.chosen.map(row),
+            last: self.now.last_chosen.map(|at| self.last_weights[at]),
+        }
     }
 
     pub(crate) fn go_back(&mut self, saved: &Saved) {
@@ -191,7 +208,9 @@ impl Mixer {
         for (at, row) in self.now.chosen.into_iter().zip(&saved.rows) {
             self.weights[at..at + self.width].copy_from_slice(&row[..self.width]);
         }
-        self.last_weights[self.now.last_chosen] = saved.last;
+        for (at, last) in self.now.last_chosen.into_iter().zip(saved.last) {
+            self.last_weights[at] = last;
+        }
     }
 
     /// Where the next bit's inputs go, before [`Mixer::mix`].
@@ -202,7 +221,7 @@ impl Mixer {
 
     /// The stretched probability of 1, from the inputs, under these contexts.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS], last: usize) -> i32 {
+    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS], last: [usize; LAST]) -> i32 {
         let (now, weights) = (&mut self.now, &self.weights);
         for ((chosen, first), context) in now.chosen.iter_mut().zip(self.first).zip(contexts) {
             *chosen = first + context * self.width;
@@ -213,11 +232,17 @@ impl Mixer {
             3 => answers::<3, S>(s, weights, now.chosen, &now.inputs),
             _ => answers::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs),
         };
-        now.last_chosen = last;
-        let products = self.last_weights[last].iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
-        let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
-        now.last_answer = Logistic::get().squash(t);
-        t
+        let mut sum = 0;
+        for i in 0..LAST {
+            now.last_chosen[i] = self.last_first[i] + last[i];
+            let weights = &self.last_weights[now.last_chosen[i]];
+            let products = weights.iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
+            let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
+            now.last_answers[i] = Logistic::get().squash(t);
+            sum += t;
+        }
+        // A third: with a shift, so that there is no question how negative numbers are rounded.
+        (sum * THIRD) >> 16
     }
 
     /// Learns from the bit that came; `rate` is of the first layer's steps.
@@ -235,9 +260,11 @@ impl Mixer {
             3 => train::<3, S>(s, weights, now.chosen, &now.inputs, errors),
             _ => train::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs, errors),
         }
-        let error = ((target - now.last_answer) * LAST_RATE) >> 12;
-        for (w, t) in self.last_weights[now.last_chosen].iter_mut().zip(now.stretched) {
-            *w = (*w + ((t * error + (1 << 13)) >> 14)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
+        for (at, answer) in now.last_chosen.into_iter().zip(now.last_answers) {
+            let error = ((target - answer) * LAST_RATE) >> 12;
+            for (w, t) in self.last_weights[at].iter_mut().zip(now.stretched) {
+                *w = (*w + ((t * error + (1 << 13)) >> 14)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
+            }
         }
     }
 
@@ -250,6 +277,8 @@ impl Mixer {
                 }
             }
         }
-        self.last_undo.note(self.now.last_chosen, self.last_weights[self.now.last_chosen]);
+        for at in self.now.last_chosen {
+            self.last_undo.note(at, self.last_weights[at]);
+        }
     }
 }

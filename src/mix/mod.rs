@@ -20,7 +20,7 @@ use self::history::Histories;
 use self::logistic::{Logistic, ONE};
 use self::maps::{Adaptive, Apm, Cells, SavedPoint, distances, update_all};
 use self::matches::{Follow, Match};
-use self::mixer::{Mixer, SETS, Saved as SavedMixer};
+use self::mixer::{LAST, Mixer, SETS, Saved as SavedMixer};
 use self::slots::{LINE, Slots};
 use self::undo::{MOST_BYTES, Undo};
 use crate::error::Result;
@@ -42,7 +42,7 @@ const MATCHES: [(u32, u32); 2] = [(20, 16), (6, 18)];
 /// Contexts of the last map, hashed, as a logarithm.
 const APM_LOG: u32 = 16;
 /// Shift of the maps' steps.
-const APM_RATE: u32 = 4;
+const APM_RATE: u32 = 5;
 /// First weights, of 65536: inputs agree too much for more.
 const FIRST_WEIGHT: i32 = (1 << 16) / 17;
 /// The same beside networks that know something before the first byte, and those of what they say.
@@ -55,6 +55,10 @@ pub type Views<'a> = [Option<&'a BitView>; MAX_VIEWS];
 
 /// Steps of how sure the network is.
 const SURE: usize = 12;
+/// How many of six contexts have come before: up to 6.
+const KNOWN: usize = 8;
+/// The lengths of both matches.
+const LENGTHS: usize = 10 * 10;
 
 /// What is mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ pub struct Options {
     pub words: bool,
     /// A model of long repeats.
     pub matches: bool,
-    /// Skips, columns, fields, and what followed before.
+    /// Skips, columns, fields, shapes, keys, and what followed before.
     pub sparse: bool,
     /// The tables of hashed contexts take 2^this bytes, 16 to 27.
     pub log: u8,
@@ -176,7 +180,7 @@ impl Mix {
         let [long, short] = MATCHES;
         let matches =
             if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
-        let sets = [256, 2 * 16 * 8, 10 * 10, 256, if options.neural > 0 { SURE * 8 } else { 1 }];
+        let sets = [256, 2 * KNOWN * 8, 256, if options.neural > 0 { SURE * 8 } else { LENGTHS }, 256, 4096, 16 << 8];
         let own = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches);
         let views = usize::from(options.neural);
         let first_weights = first_weights(own, views, options.knowing.into());
@@ -206,7 +210,7 @@ impl Mix {
             maps,
             direct: [zeroed(1 << 8, "order 0")?, zeroed(1 << 16, "order 1")?],
             matches,
-            mixer: Mixer::new(sets, 256, &first_weights)?,
+            mixer: Mixer::new(sets, [256, 256, KNOWN], &first_weights)?,
             apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
             now,
             seen: 0,
@@ -499,26 +503,30 @@ impl Kernel for Predict<'_> {
             *length = m.state();
         }
         let bits = now.bits as usize;
-        let mut sure = 0;
         let views = &self.views[..options.neural.into()];
         for p in views {
             *free.next().expect("room for all inputs") = both(*p);
         }
-        if let Some(p) = views.last() {
-            // The network's answer in steps of one half, from -2.5 to 2.5.
-            sure = (((logistic.stretch(*p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits;
-        }
         free.next().expect("room for all inputs")[0] = 256;
-        // How many of the orders from 2 on have come before.
+        let trust = match views.last() {
+            // The network's answer in steps of one half, from -2.5 to 2.5.
+            Some(p) => (((logistic.stretch(*p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits,
+            None => lengths[0] * 10 + lengths[1],
+        };
+        // How many of the first contexts, the orders from 2 on, have come before.
         let known = now.states[..6].iter().filter(|s| **s != 0).count();
+        let (shape, outline) = (text.shape(), text.outline());
         let sets: [usize; SETS] = [
             partial as usize,
-            (usize::from(lengths[0] > 0) << 4 | known) << 3 | bits,
-            lengths[0] * 10 + lengths[1],
+            (usize::from(lengths[0] > 0) << 3 | known) << 3 | bits,
             c1 as usize,
-            sure,
+            trust,
+            outline & 0xff,
+            shape >> 4 & 0xfff,
+            (shape & 15) << 8 | partial as usize,
         ];
-        let t = mixer.mix(s, sets, partial as usize);
+        let last: [usize; LAST] = [partial as usize, shape & 0xff, known];
+        let t = mixer.mix(s, sets, last);
         let [a, b, c] = apms.each_mut().map(|apm| apm.refine(t));
         ((logistic.squash(t) * 2 + a * 2 + b * 2 + c * 3) / 9) as u32
     }
@@ -537,7 +545,7 @@ impl Kernel for Learn<'_> {
         let Self { mix, bit } = self;
         let (histories, node) = (Histories::get(), mix.node());
         // Steps grow small with experience.
-        let rate = 600 + (1600 << 12) / (4096 + mix.seen as i32 / 16);
+        let rate = 600 + (3200 << 12) / (4096 + mix.seen as i32 / 16);
         mix.seen = (mix.seen + 1).min(1 << 24);
         mix.mixer.update(s, bit, rate);
         for apm in &mut mix.apms {

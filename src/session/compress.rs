@@ -142,6 +142,8 @@ impl Session {
 const PIECE: usize = 1 << 14;
 /// They cost an order of magnitude more time than a mix alone: they must save more than this share of its bits.
 const WORTH: f64 = 1.0 / 128.0;
+/// Where they save more than this share of the first piece, the rest of the block is theirs.
+const OBVIOUS: f64 = 1.0 / 16.0;
 
 /// A block on its way: what is done leaves the predictor where a decoder's will be.
 struct Coding<'a> {
@@ -170,9 +172,12 @@ impl Coding<'_> {
         Ok(kind)
     }
 
-    /// Codes the block with networks where they are worth their time, else without. The mix alone costs little, so it goes
-    /// first and tells what is to be beaten.
+    /// Codes the block with networks where they are worth their time, else without. A mix alone costs little: it goes first
+    /// and tells what is to be beaten, in the first piece and, where that leaves a doubt, in all of them.
     fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        if self.obvious::<E>(progress)? {
+            return self.unless_stored(BlockKind::Coded);
+        }
         let mut limits = Vec::new();
         let mut encoder = E::default();
         self.work.rest(true);
@@ -193,6 +198,37 @@ impl Coding<'_> {
         let kind = self.unless_stored(BlockKind::CodedAlone)?;
         self.work.rest(false);
         Ok(kind)
+    }
+
+    /// Codes a block of several pieces with networks, if they save much of the first one. If not, all is as before, and
+    /// progress was told of nothing.
+    fn obvious<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<bool> {
+        let Some((first, rest)) = self.raw.split_at_checked(PIECE).filter(|(_, rest)| !rest.is_empty()) else {
+            return Ok(false);
+        };
+        self.work.rest(true);
+        let alone = progress.trial(|progress| self.cost(first, &mut E::default(), progress))?;
+        self.work.restore(self.before)?;
+        if alone >= 8.0 * first.len() as f64 {
+            return Ok(false);
+        }
+        let mut encoder = E::default();
+        let with = progress.trial(|progress| self.cost(first, &mut encoder, progress))?;
+        if with >= alone * (1.0 - OBVIOUS) {
+            self.work.restore(self.before)?;
+            return Ok(false);
+        }
+        progress.advance(first.len() as u64)?;
+        drive(self.work, &mut Send::new(rest, &mut encoder), progress)?;
+        encoder.finish(self.payload)?;
+        Ok(true)
+    }
+
+    /// Codes these bytes; tells how many bits they took.
+    fn cost<E: Encoder>(&mut self, bytes: &[u8], encoder: &mut E, progress: &mut Progress) -> Result<f64> {
+        let mut port = Counted::new(Send::new(bytes, encoder));
+        drive(self.work, &mut port, progress)?;
+        Ok(port.bits)
     }
 
     /// Codes the block with networks, if they stay below these bits after each piece. If not, all is as before, and `left`
@@ -232,9 +268,7 @@ impl Coding<'_> {
     ) -> Result<usize> {
         let (mut bits, mut left) = (0.0, self.raw.len());
         for piece in self.raw.chunks(PIECE) {
-            let mut port = Counted::new(Send::new(piece, encoder), bits);
-            drive(self.work, &mut port, progress)?;
-            bits = port.bits;
+            bits += self.cost(piece, encoder, progress)?;
             left -= piece.len();
             if !suits(bits) {
                 return Ok(left);

@@ -175,9 +175,9 @@ pub struct Counted<P> {
 }
 
 impl<P> Counted<P> {
-    /// Counts on from `bits`.
-    pub fn new(port: P, bits: f64) -> Self {
-        Self { port, bits }
+    /// Counts from none.
+    pub fn new(port: P) -> Self {
+        Self { port, bits: 0.0 }
     }
 }
 

@@ -297,10 +297,11 @@ impl Network {
         }
     }
 
-    /// How the matrices are held: a head that is trained starts from f32, and one beside it stays so.
+    /// How the matrices are held: a head that is trained starts from f32, whatever the others are.
     pub fn packing(&self) -> Packing {
-        let head = if self.rule().train == Train::None { self.weights } else { Precision::F32 };
-        Packing { body: self.weights, head }
+        let start = self.rule().train != Train::None;
+        let as_it_is = !start || self.head.is_some();
+        Packing { body: self.weights, head: as_it_is.then_some(self.weights), start }
     }
 }
 

@@ -37,9 +37,9 @@ impl Blueprint {
     /// `Memory`.
     pub fn fresh(&self) -> Result<Learned> {
         let config = self.weights.config();
-        let head = match (self.rule.train, self.weights.head_panels()) {
+        let head = match (self.rule.train, self.weights.start()) {
             (Train::None, _) => None,
-            (train, panels) => Some(Head::new(panels.expect("a head that is trained is held as f32"), train)?),
+            (train, start) => Some(Head::new(start.expect("a head that is trained has a start"), train)?),
         };
         Ok(Learned { state: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
     }

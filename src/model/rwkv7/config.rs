@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, Status, fail};
 use crate::model::VOCAB;
-use crate::numeric::matmul::Matrix;
+use crate::numeric::matmul::{Matrix, Precision};
 
 /// Sizes, in values unless said otherwise. [`Config::check`] tells what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,11 +133,14 @@ impl Config {
         let m = |rows, cols| Matrix::bytes(rows, cols, packing.body);
         let pair = |rank| m(rank, hidden).saturating_add(m(hidden, rank));
         let vectors = hidden.saturating_mul(4 * 19);
+        let head = |precision| Matrix::bytes(VOCAB as u64, hidden, precision);
+        let start = packing.start.then_some(Precision::F32);
         [m(hidden, hidden).saturating_mul(4), pair(w), pair(a), pair(v), pair(g), m(inter, hidden), m(hidden, inter)]
             .into_iter()
             .fold(vectors, u64::saturating_add)
             .saturating_mul(self.layers as u64)
-            .saturating_add(Matrix::bytes(VOCAB as u64, hidden, packing.head))
+            .saturating_add(packing.head.map_or(0, head))
+            .saturating_add(start.map_or(0, head))
             .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
     }
 

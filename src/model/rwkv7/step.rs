@@ -100,7 +100,7 @@ impl Weights {
 
     /// The frozen head: logits of the next byte, 256 a row, from the features of a step.
     pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows, scratch: &mut Scratch) {
-        self.head.mul(level, features, logits, &mut scratch.quantised);
+        self.head().mul(level, features, logits, &mut scratch.quantised);
     }
 
     /// A layer's first half: token shift, projections, the recurrence, group norm, gate.

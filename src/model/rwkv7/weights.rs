@@ -9,19 +9,21 @@ use crate::numeric::matmul::{Matrix, Precision};
 use crate::numeric::norm::layer_norm;
 use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
 
-/// How matrices are held: the head has its own word, for a head that is trained starts from f32.
+/// How matrices are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// All matrices but the head.
     pub body: Precision,
-    /// The output head.
-    pub head: Precision,
+    /// The output head, where it predicts as it is.
+    pub head: Option<Precision>,
+    /// Whether the head is held as f32 for heads that are trained to start from.
+    pub start: bool,
 }
 
 impl Packing {
-    /// The same for all.
+    /// The same for all, which are as they are.
     pub fn all(precision: Precision) -> Self {
-        Self { body: precision, head: precision }
+        Self { body: precision, head: Some(precision), start: false }
     }
 }
 
@@ -35,7 +37,8 @@ pub struct Weights {
     pub(super) embeddings: Vec<Vec16>,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Norm,
-    pub(super) head: Matrix,
+    head: Option<Matrix>,
+    start: Option<Matrix>,
 }
 
 /// Weight and bias of a normalisation.
@@ -104,6 +107,15 @@ impl Loader<'_> {
         Matrix::pack(&self.values, spec.shape[0], spec.shape[1], self.precision).map_err(|e| e.within(&spec.name))
     }
 
+    /// As it is, and as a start.
+    fn head(&mut self, packing: Packing) -> Result<(Option<Matrix>, Option<Matrix>)> {
+        let spec = self.next("lm_head.weight")?;
+        let pack =
+            |precision| Matrix::pack(&self.values, VOCAB, spec.shape[1], precision).map_err(|e| e.within(&spec.name));
+        let start = packing.start.then_some(Precision::F32);
+        Ok((packing.head.map(pack).transpose()?, start.map(pack).transpose()?))
+    }
+
     fn norm(&mut self, part: &str) -> Result<Norm> {
         Ok(Norm { weight: self.vector(&format!("{part}.weight"))?, bias: self.vector(&format!("{part}.bias"))? })
     }
@@ -169,11 +181,9 @@ impl Weights {
         }
         let layers = (0..config.layers).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let norm = loader.norm("model.norm")?;
-        loader.precision = packing.head;
-        let head = loader.matrix("lm_head.weight")?;
-        debug_assert_eq!(head.rows(), VOCAB);
+        let (head, start) = loader.head(packing)?;
         let fingerprint = loader.source.fingerprint();
-        Ok(Self { config: *config, packing, fingerprint, embeddings, layers, norm, head })
+        Ok(Self { config: *config, packing, fingerprint, embeddings, layers, norm, head, start })
     }
 
     /// Reads all tensors as [`Weights::load`] does, checks them and keeps only the fingerprint.
@@ -197,9 +207,14 @@ impl Weights {
         self.packing
     }
 
-    /// The head's panels, where it is held as f32: `[16 panels of 16 outputs][hidden]`.
-    pub(crate) fn head_panels(&self) -> Option<&[Vec16]> {
-        self.head.f32_panels()
+    /// The head that predicts as it is.
+    pub(super) fn head(&self) -> &Matrix {
+        self.head.as_ref().expect("held, for it is asked")
+    }
+
+    /// What a head that is trained starts from, where that is held: `[16 panels of 16 outputs][hidden]`.
+    pub(crate) fn start(&self) -> Option<&[Vec16]> {
+        self.start.as_ref().and_then(Matrix::f32_panels)
     }
 
     /// What identifies the weights, however they are held.
