@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
 use ::gptz::container::{BlockKind, Body, block_crc, frames};
 use common::*;
 
@@ -79,6 +82,35 @@ fn networks_rest_where_they_do_not_help() {
             assert!(h.decompress(&frame) == content, "{n}");
         }
     }
+}
+
+unsafe extern "C" fn told(seen: *mut c_void, done: u64, total: u64) -> c_int {
+    // SAFETY: the list that was given with this function, whose call is under way.
+    let (seen, cancel_at) = unsafe { &mut *seen.cast::<(Vec<(u64, u64)>, u64)>() };
+    seen.push((done, total));
+    c_int::from(done >= *cancel_at)
+}
+
+#[test]
+fn progress_counts_every_byte_once_whatever_was_tried() {
+    let h = Handle::new("level:5");
+    h.set(GPTZ_PARAM_BLOCK_LOG, 15);
+    // For networks, against them, noise, and no more than a piece.
+    let content = [&ALICE[..32_768], &NUMBERS[..32_768], &noise(32_768, 3), &ALICE[60_000..62_000]].concat();
+    let total = content.len() as u64;
+    let mut watch = (Vec::<(u64, u64)>::new(), u64::MAX);
+    h.set_progress(Some(told), (&raw mut watch).cast());
+    let frame = h.compress(&content);
+    let seen = &watch.0;
+    assert!(seen[0] == (0, total) && *seen.last().unwrap() == (total, total), "{:?}", seen.last());
+    assert!(seen.windows(2).all(|w| w[0].0 <= w[1].0 && w[1].1 == total));
+    for at in [0, 20_000, 40_000, 98_304] {
+        let mut watch = (Vec::<(u64, u64)>::new(), at);
+        h.set_progress(Some(told), (&raw mut watch).cast());
+        assert_eq!(h.compress_into(&content, 150_000).0, GPTZ_ERROR_CANCELLED, "{at}");
+    }
+    h.set_progress(None, ptr::null_mut());
+    assert!(h.compress(&content) == frame);
 }
 
 #[test]

@@ -93,8 +93,11 @@ def plot(points, path):
     axes.plot(*zip(*own.values()), "o-", color="tab:red", label="gptz")
     if others:
         axes.plot(*zip(*others.values()), "s", color="tab:gray", label="others")
-    for name, point in points.items():
-        axes.annotate(name, point, (5, 4), textcoords="offset points")
+    # Ours above their points and slanted, the others' below: so that near ones do not cover each other.
+    for name, point in own.items():
+        axes.annotate(name, point, (2, 6), textcoords="offset points", rotation=35)
+    for name, point in others.items():
+        axes.annotate(name, point, (2, -6), textcoords="offset points", rotation=-35, va="top")
     axes.set(xscale="log", xlabel="KB/s, compressing, one core", ylabel="bits a byte, mean over the files")
     axes.grid(True, which="both", alpha=0.25)
     axes.legend()

@@ -304,3 +304,35 @@ impl Text {
         n
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str) -> Place {
+        let mut place = Place::default();
+        text.bytes().for_each(|byte| place.structure(byte));
+        place
+    }
+
+    #[test]
+    fn a_key_is_what_stood_in_quotes_before_the_last_colon() {
+        let [a, b] = [r#"{"name":"ann"#, r#"[1, {"id": 7, "name" :"ann"#].map(after);
+        assert_eq!((a.key, a.piece), (b.key, b.piece));
+        let other_key = after(r#"{"name":"x","age":"ann"#);
+        assert!(other_key.key != a.key && other_key.piece == a.piece);
+        let other_value = after(r#"{"name":"and"#);
+        assert!(other_value.key == a.key && other_value.piece != a.piece);
+        let with_colons = after(r#"{"name":"http://x:80/","#);
+        assert_eq!(with_colons.key, a.key, "colons within a value");
+        assert_eq!(after("10:20:30").key, 0, "nothing in quotes");
+    }
+
+    #[test]
+    fn an_outline_leaves_out_how_long_runs_are() {
+        let [a, b] = ["Abc 123,\"", "Qq 4,\""].map(after);
+        assert!(a.outline == b.outline && a.shape != b.shape);
+        assert_ne!(after("a,,b").outline, after("a,b").outline, "marks count one by one");
+        assert_eq!(after("12\n").shape, 0x335);
+    }
+}

@@ -17,7 +17,9 @@ fn text(len: usize, seed: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while out.len() < len {
         let n = random.next_u64();
-        match n % 7 {
+        match n % 8 {
+            2 => out
+                .extend(format!("{{\"id\": {}, \"name\": \"N-{}\", \"list\": [1, \"x\"]}},\n", n >> 60, n % 5).bytes()),
             0 => out.extend(n.to_le_bytes()),
             1 => out.extend_from_within(out.len() / 2..(out.len() / 2 + 300).min(out.len())),
             _ => out.extend(format!("user={} path=/index/{}.html Status OK\n", n % 5, n >> 32 & 63).bytes()),
