@@ -104,13 +104,13 @@ fn progress_counts_every_byte_once_whatever_was_tried() {
     let seen = &watch.0;
     assert!(seen[0] == (0, total) && *seen.last().unwrap() == (total, total), "{:?}", seen.last());
     assert!(seen.windows(2).all(|w| w[0].0 <= w[1].0 && w[1].1 == total));
-    for at in [0, 20_000, 40_000, 98_304] {
+    for at in [0u64, 20_000, 40_000, 98_304] {
         let mut watch = (Vec::<(u64, u64)>::new(), at);
         h.set_progress(Some(told), (&raw mut watch).cast());
         assert_eq!(h.compress_into(&content, 150_000).0, GPTZ_ERROR_CANCELLED, "{at}");
     }
     h.set_progress(None, ptr::null_mut());
-    assert!(h.compress(&content) == frame);
+    assert!(h.compress(&content) == frame && h.decompress(&frame) == content);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::numeric::simd::Simd;
 pub(crate) const SETS: usize = 7;
 /// How many mixers of what the sets answer: their answers are averaged.
 pub(crate) const LAST: usize = 3;
-/// Of 65536: 1 / [`LAST`].
-const THIRD: i32 = 21_846;
+/// Of 65536: 1 / [`LAST`], and no more, so that a third of three is within their limits.
+const THIRD: i32 = 21_845;
 /// Inputs come in whole lines.
 const LINE: usize = 16;
 /// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the

@@ -87,9 +87,9 @@ impl Options {
 
     /// How many bytes a [`Mix`] takes; saturates.
     pub fn bytes(&self) -> u64 {
-        // Rounded up: maps 9 MiB, matches, mixers and direct tables 2, and logs of changes up to 12, which two of the six
+        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, and logs of changes up to 15, which two of the six
         // that a handle may hold have.
-        const REST: u64 = 16 << 20;
+        const REST: u64 = 17 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
 }
@@ -180,7 +180,7 @@ impl Mix {
         let [long, short] = MATCHES;
         let matches =
             if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
-        let sets = [256, 2 * KNOWN * 8, 256, if options.neural > 0 { SURE * 8 } else { LENGTHS }, 256, 4096, 16 << 8];
+        let sets = [256, 2 * KNOWN * 8, 256, if options.neural > 0 { SURE * 8 } else { LENGTHS }, 256, 256, 16 << 8];
         let own = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches);
         let views = usize::from(options.neural);
         let first_weights = first_weights(own, views, options.knowing.into());
@@ -513,7 +513,7 @@ impl Kernel for Predict<'_> {
             Some(p) => (((logistic.stretch(*p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits,
             None => lengths[0] * 10 + lengths[1],
         };
-        // How many of the first contexts, the orders from 2 on, have come before.
+        // How many of the first contexts, mostly the orders from 2 on, have come before.
         let known = now.states[..6].iter().filter(|s| **s != 0).count();
         let (shape, outline) = (text.shape(), text.outline());
         let sets: [usize; SETS] = [
@@ -522,7 +522,7 @@ impl Kernel for Predict<'_> {
             c1 as usize,
             trust,
             outline & 0xff,
-            shape >> 4 & 0xfff,
+            shape >> 4 & 0xff,
             (shape & 15) << 8 | partial as usize,
         ];
         let last: [usize; LAST] = [partial as usize, shape & 0xff, known];

@@ -176,7 +176,7 @@ impl Coding<'_> {
     /// and tells what is to be beaten, in the first piece and, where that leaves a doubt, in all of them.
     fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         if self.obvious::<E>(progress)? {
-            return self.unless_stored(BlockKind::Coded);
+            return self.unless_larger(progress);
         }
         let mut limits = Vec::new();
         let mut encoder = E::default();
@@ -253,10 +253,26 @@ impl Coding<'_> {
                 return Ok(true);
             }
         }
+        self.show(progress)?;
+        Ok(false)
+    }
+
+    /// Goes back, and shows the mix alone the block.
+    fn show(&mut self, progress: &mut Progress) -> Result<()> {
         self.work.restore(self.before)?;
         self.work.rest(true);
-        progress.trial(|progress| drive(self.work, &mut Show::new(self.raw), progress))?;
-        Ok(false)
+        progress.trial(|progress| drive(self.work, &mut Show::new(self.raw), progress))
+    }
+
+    /// The kind of a block that networks coded. If it is stored after all, they are to have rested, as they will where it is
+    /// decoded.
+    fn unless_larger(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let kind = self.unless_stored(BlockKind::Coded)?;
+        if kind == BlockKind::StoredLearned {
+            self.show(progress)?;
+            self.work.rest(false);
+        }
+        Ok(kind)
     }
 
     /// Codes piece after piece as long as the bits so far suit; tells how many bytes are left.
@@ -313,4 +329,43 @@ fn parts(work: &mut Predictor, src: &[u8], sink: &mut Sink, progress: &mut Progr
         sink.put(&payload);
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "builtin-model"))]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    const TEXT: &[u8] = include_bytes!("../../tests/data/alice29.txt");
+
+    /// Hardly any real block does that, so that its payload is made longer here.
+    #[test]
+    fn networks_have_rested_in_a_block_that_grew_after_a_good_start() {
+        let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();
+        let (mut work, mut progress) = (session.take_work().unwrap(), Progress::start(None, 0).unwrap());
+        let hash = |work: &Predictor| {
+            let mut hash = Sha256::new();
+            work.save(&session.blueprint).unwrap().hash(&mut hash);
+            hash.finalize()
+        };
+        let (raw, before) = (&TEXT[..PIECE + 500], session.base_learned());
+        for (longer, kind) in [(0, BlockKind::StoredLearned), (raw.len(), BlockKind::StoredSkipped)] {
+            let mut payload = Vec::new();
+            let mut block = Coding { work: &mut work, raw, before, payload: &mut payload };
+            assert!(block.obvious::<RangeEncoder>(&mut progress).unwrap());
+            assert!(block.payload.len() < raw.len() / 2);
+            block.payload.resize(raw.len() + longer, 0);
+            assert_eq!(block.unless_larger(&mut progress).unwrap(), kind);
+            let coded = hash(&work);
+            work.restore(before).unwrap();
+            if kind == BlockKind::StoredLearned {
+                work.rest(true);
+                drive(&mut work, &mut Show::new(raw), &mut progress).unwrap();
+                work.rest(false);
+            }
+            assert_eq!(coded, hash(&work), "{kind:?}");
+            work.restore(before).unwrap();
+        }
+    }
 }
