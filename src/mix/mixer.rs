@@ -233,12 +233,12 @@ impl Mixer {
             _ => answers::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs),
         };
         let mut sum = 0;
-        for i in 0..LAST {
-            now.last_chosen[i] = self.last_first[i] + last[i];
-            let weights = &self.last_weights[now.last_chosen[i]];
-            let products = weights.iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
+        let lasts = now.last_chosen.iter_mut().zip(&mut now.last_answers);
+        for ((chosen, answer), (first, context)) in lasts.zip(self.last_first.iter().zip(last)) {
+            *chosen = first + context;
+            let products = self.last_weights[*chosen].iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
             let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
-            now.last_answers[i] = Logistic::get().squash(t);
+            *answer = Logistic::get().squash(t);
             sum += t;
         }
         // A third: with a shift, so that there is no question how negative numbers are rounded.
