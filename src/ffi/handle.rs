@@ -160,12 +160,14 @@ impl Inner {
 ///
 /// `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
 /// repeats and words), "mix:neural=(builtin:1)" (with the network that the library carries among them),
-/// "mix:neural=(gru:hidden=64)" (with one that learns from nothing else than the text), "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
+/// "mix:neural=(gru:hidden=64)" (with one that learns from nothing else than the text),
+/// "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
 /// (weights, frozen), or NULL for the default method, "level:5", a mix with the network that the library carries; where it
 /// was built without, "level:3". README.md describes the strings. Both sides of a frame need the same method.
 ///
 /// On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
-/// GPTZ_ERROR_METHOD (also for a built-in model that the library was built without, and for a network that would take more than 2^28 multiplications for each byte that it learns from),
+/// GPTZ_ERROR_METHOD (also for a built-in model that the library was built without, and for a network that would take more
+/// than 2^28 multiplications for each byte that it learns from),
 /// GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
 /// GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
 #[unsafe(no_mangle)]

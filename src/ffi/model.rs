@@ -24,7 +24,8 @@ impl Opaque for gptz_model {
 }
 
 /// Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
-/// flash-linear-attention; F32, F16, BF16, or I8 matrices with an F32 tensor NAME.scale that has a factor for each row. The file is read whole and may change or go afterwards.
+/// flash-linear-attention; F32, F16, BF16, or I8 matrices with an F32 tensor NAME.scale that has a factor for each row.
+/// The file is read whole and may change or go afterwards.
 ///
 /// On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
 /// GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,
