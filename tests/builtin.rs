@@ -158,3 +158,30 @@ fn records_start_from_what_the_model_knows() {
     let (with, without) = (bytes("level:5"), bytes("level:3"));
     assert!(with * 10 < without * 7, "{with} bytes, {without} without the model");
 }
+
+/// Who knows what comes takes in many bytes at once, and nobody is to see where it stopped.
+#[test]
+fn the_live_state_is_the_same_however_much_is_fed_at_once() {
+    for method in ["builtin:1", "builtin:1;weights=f32", "mix:neural=(builtin:1;head:),mem=64K", "level:4"] {
+        let (whole, parts, bytes) = (Handle::new(method), Handle::new(method), Handle::new(method));
+        whole.feed(&ALICE[..300]);
+        for (i, part) in ALICE[..300].chunks(37).enumerate() {
+            parts.feed(part);
+            parts.predict();
+            for (j, byte) in part.iter().enumerate() {
+                bytes.feed(&[*byte]);
+                if (i + j) % 5 == 0 {
+                    bytes.predict();
+                }
+            }
+            assert_eq!(parts.predict(), bytes.predict(), "{method}: after {} bytes", 37 * i + part.len());
+        }
+        assert_eq!(whole.predict(), bytes.predict(), "{method}");
+        let cost = |h: &Handle| h.cross_entropy(&ALICE[300..400]);
+        assert_eq!(whole.set_base(Some(&whole.snapshot())), GPTZ_OK);
+        assert_eq!(bytes.set_base(Some(&bytes.snapshot())), GPTZ_OK);
+        assert!(cost(&whole) == cost(&bytes));
+        // The frame names its base by all that it has learned.
+        assert!(whole.decompress(&bytes.compress(&ALICE[300..1000])) == ALICE[300..1000]);
+    }
+}

@@ -22,6 +22,8 @@ fn primed(method: &str) -> (Handle, Vec<Vec<u8>>) {
     };
     let h = Handle::new(method);
     (0..200).for_each(|i| h.feed(line(i).as_bytes()));
+    // Records begin a line, wherever their base ends.
+    h.feed(b"2024-05-1");
     assert_eq!(h.set_base(Some(&h.snapshot())), GPTZ_OK);
     let mut lines: Vec<Vec<u8>> = (200..230).map(|i| line(i).into_bytes()).collect();
     lines.extend([vec![], noise(40, 1), vec![b'x'; 3000], line(3).repeat(40).into_bytes(), vec![7]]);

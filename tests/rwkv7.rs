@@ -123,6 +123,34 @@ fn a_lane_does_not_depend_on_its_neighbours() {
     }
 }
 
+/// Whoever knows what comes takes in much at once; whoever decodes takes in byte after byte.
+#[test]
+fn bytes_at_once_are_as_bytes_one_by_one() {
+    let (tokens, _) = reference();
+    for precision in [Precision::F32, Precision::I8] {
+        let weights = fixture(precision);
+        for level in Level::available() {
+            let want = run(&weights, level, &[&tokens]);
+            for most in [1, 2, 3, 8, 13, 32, tokens.len()] {
+                let mut state = State::new(weights.config(), 1).unwrap();
+                let mut scratch = Scratch::new(weights.config(), most).unwrap();
+                let mut found = Vec::new();
+                for tokens in tokens.chunks(most) {
+                    weights.step(level, tokens, &mut state, &mut scratch);
+                    let mut logits = Rows::new(tokens.len(), 256).unwrap();
+                    weights.logits_of_step(level, &mut logits, &mut scratch);
+                    found.extend((0..tokens.len()).map(|row| logits.values(row).to_vec()));
+                }
+                assert!(found.iter().eq(want.iter().map(|step| &step[0])), "{precision:?} {level:?} {most} at once");
+                let mut one_by_one = State::new(weights.config(), 1).unwrap();
+                let mut scratch = Scratch::new(weights.config(), 1).unwrap();
+                tokens.iter().for_each(|token| weights.step(level, &[*token], &mut one_by_one, &mut scratch));
+                assert!(state.parts() == one_by_one.parts(), "{precision:?} {level:?} {most} at once");
+            }
+        }
+    }
+}
+
 #[test]
 fn saved_weights_load_again_with_the_same_fingerprint_and_bits() {
     let folder = tempfile::tempdir().unwrap();

@@ -247,6 +247,12 @@ impl Text {
         }
     }
 
+    /// A line begins that has none above it.
+    pub(crate) fn begin_line(&mut self) {
+        let place = &mut self.place;
+        (place.line_start, place.above, place.field) = (place.position, place.position, 0);
+    }
+
     /// The classes of the last eight bytes, four bits each, the latest lowest.
     #[inline(always)]
     pub(crate) fn shape(&self) -> usize {
@@ -329,6 +335,22 @@ mod tests {
             assert_eq!(after(with_colons).key, a.key, "colons within a value");
         }
         assert_eq!(after("10:20:30").key, 0, "nothing in quotes");
+    }
+
+    #[test]
+    fn a_line_that_begins_has_none_above_it() {
+        let kinds = Kinds { highest_order: 2, words: false, sparse: true };
+        let feed = |text: &mut Text, bytes: &str| bytes.bytes().for_each(|byte| text.push(byte));
+        let mut text = Text::new(kinds, 10).unwrap();
+        feed(&mut text, "one two\nthree, f");
+        assert_eq!((text.above(), text.place.field), (0, 2), "past the end of what is above");
+        feed(&mut text, "\nt");
+        assert_eq!(text.above(), u32::from(b'h'));
+        text.begin_line();
+        feed(&mut text, "x y");
+        assert_eq!((text.above(), text.place.position - text.place.line_start, text.place.field), (0, 3, 1));
+        feed(&mut text, "\n");
+        assert_eq!(text.above(), u32::from(b'x'));
     }
 
     #[test]

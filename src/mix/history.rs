@@ -88,8 +88,8 @@ impl Histories {
     }
 
     /// A first guess of how likely 1 is after this history, of 65536.
-    pub(crate) fn guess(self, state: u8) -> u32 {
-        GUESS[usize::from(state)].load(Ordering::Relaxed).into()
+    pub(crate) fn guess(self, state: u8) -> u16 {
+        GUESS[usize::from(state)].load(Ordering::Relaxed)
     }
 }
 

@@ -27,9 +27,14 @@ static RATES: [i32; COUNTS] = {
 };
 
 impl Adaptive {
-    /// Starts at `p` of 65536.
-    pub(crate) fn new(p: u32) -> Self {
-        Self(p << 16)
+    /// Starts at `p` of 65536, as if `n` bits had taught it.
+    pub(crate) fn new(p: u16, n: u16) -> Self {
+        Self((u32::from(p) << 16) | (u32::from(n) % COUNTS as u32))
+    }
+
+    /// How many bits taught it, as far as it counts.
+    pub(crate) fn count(self) -> u16 {
+        (self.0 % COUNTS as u32) as u16
     }
 
     pub(crate) fn to_bytes(self) -> [u8; 4] {
@@ -63,12 +68,15 @@ fn words(cells: &[Adaptive; WIDTH]) -> [i32; WIDTH] {
     cells.map(|p| p.0 as i32)
 }
 
-/// How far from one half each is, of 256; `out` takes whole vectors.
+/// How far from one half a probability is loses these bits as an input.
+pub(crate) const DISTANCE: u32 = 6;
+
+/// How far from one half each is, of 512; `out` takes whole vectors.
 #[inline(always)]
 pub(crate) fn distances<S: Simd>(s: S, cells: &Cells, out: &mut [i32]) {
     for (cells, out) in cells.as_chunks::<WIDTH>().0.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
         let p = s.shr::<16>(s.load_i(&words(cells))) & s.splat_i(ONE - 1);
-        s.store_i(s.shr::<7>(p - s.splat_i(ONE / 2)), out);
+        s.store_i(s.shr::<DISTANCE>(p - s.splat_i(ONE / 2)), out);
     }
 }
 
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_adaptive_probability_finds_the_share_of_ones() {
-        let mut p = Adaptive::new(1 << 15);
+        let mut p = Adaptive::new(1 << 15, 0);
         for i in 0..3000 {
             p.update(u32::from(i % 4 == 0), 1023);
         }
@@ -239,7 +247,7 @@ mod tests {
             let mut cells: Cells = std::array::from_fn(|_| Adaptive(random.next_u64() as u32));
             for i in 0..2000 {
                 let (mut one_by_one, bit) = (cells, u32::from(random.next_u64() % 5 < 2 || i > 1500));
-                let want = cells.map(|p| ((p.0 >> 16) as i32 - ONE / 2) >> 7);
+                let want = cells.map(|p| ((p.0 >> 16) as i32 - ONE / 2) >> DISTANCE);
                 one_by_one.iter_mut().for_each(|p| p.update(bit, 127));
                 let mut out = [0; 32];
                 level.run(All(&mut cells, bit, &mut out));

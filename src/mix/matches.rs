@@ -17,6 +17,15 @@ const ROLL: u32 = 0x2C92_77B5;
 /// Kinds of what was missed lately.
 const MISSES: usize = 4;
 
+/// How many probabilities there are whether 1 came: at a byte's first bit or not, by length, by what was missed, by what was
+/// expected.
+pub(crate) const KINDS: usize = 2 * LENGTHS * MISSES * 2;
+
+/// What each of them is before any text was seen, of 65536.
+pub(crate) fn guess(kind: usize) -> u16 {
+    if kind.is_multiple_of(2) { 25_000 } else { 40_000 }
+}
+
 /// Follows one earlier position.
 #[derive(Debug)]
 pub(crate) struct Match {
@@ -26,7 +35,7 @@ pub(crate) struct Match {
     /// What a byte's part of the hash has grown to when it leaves.
     leaving: u32,
     follow: Follow,
-    /// Whether 1 came, by what was expected, by length and by what was missed.
+    /// Whether 1 came.
     confidence: Vec<Adaptive>,
     undo: Undo<u32>,
     /// Where the log began.
@@ -50,10 +59,9 @@ pub(crate) struct Follow {
 }
 
 impl Match {
-    /// Of stretches of at least `min_len` bytes; 2^`log` of them are kept in mind.
-    pub(crate) fn new(min_len: u32, log: u32) -> Result<Self> {
-        let first = |i| Adaptive::new(if i % 2 == 0 { 25_000 } else { 40_000 });
-        let confidence: Vec<Adaptive> = (0..2 * LENGTHS * MISSES * 2).map(first).collect();
+    /// Of stretches of at least `min_len` bytes; 2^`log` of them are kept in mind. `confidence`: of each of [`KINDS`].
+    pub(crate) fn new(min_len: u32, log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
+        let confidence = confidence.to_vec();
         let follow = Follow { at: None, len: 0, since_miss: RECOVERED, expected: None, chosen: 0, rolling: 0 };
         Ok(Self {
             undo: Undo::default(),
@@ -70,6 +78,11 @@ impl Match {
         self.heads.copy_from_slice(&other.heads);
         self.follow = other.follow;
         self.confidence.copy_from_slice(&other.confidence);
+    }
+
+    /// How likely 1 is, of each of [`KINDS`].
+    pub(crate) fn confidence(&self) -> &[Adaptive] {
+        &self.confidence
     }
 
     /// A log of changes begins.

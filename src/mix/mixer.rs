@@ -3,6 +3,7 @@
 //! what they answer, which are averaged. Fixed point throughout: sums are exact, so that no order of adding can be seen in them.
 
 use super::logistic::{LIMIT, Logistic, ONE};
+use super::start::Fitted;
 use super::undo::Undo;
 use crate::error::Result;
 use crate::numeric::buffer::filled;
@@ -22,13 +23,13 @@ const LINE: usize = 16;
 pub(crate) const MAX_INPUTS: usize = MOST_LINES * LINE;
 const MOST_LINES: usize = 4;
 
-const WEIGHT_ONE: i32 = 1 << 16;
+pub(crate) const WEIGHT_ONE: i32 = 1 << 16;
 /// Of the second layer's weights.
 const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
 /// Weights lose these bits when they multiply.
 const CUT: u32 = 5;
 /// Of the last mixers' steps.
-const LAST_RATE: i32 = 400;
+const LAST_RATE: i32 = 500;
 
 /// Sixteen inputs, or their weights.
 #[derive(Clone, Copy, Debug)]
@@ -125,17 +126,20 @@ fn starts<const N: usize>(rows: [usize; N]) -> ([usize; N], usize) {
 }
 
 impl Mixer {
-    /// Sets, and last mixers, with so many contexts each. An input's weights start at its own of `first_weights`, of 65536.
-    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], first_weights: &[i32]) -> Result<Self> {
-        assert!(first_weights.len() <= MAX_INPUTS);
-        let width = first_weights.len().div_ceil(LINE);
+    /// Sets, and last mixers, with so many contexts each.
+    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], start: &Fitted) -> Result<Self> {
+        assert!(start.inputs() <= MAX_INPUTS);
+        let width = start.inputs().div_ceil(LINE);
         let (first, total) = starts(contexts.map(|n| n * width));
         let (last_first, last_total) = starts(last);
         let mut weights = filled(total, Line([0; LINE]), "mixer weights")?;
-        for row in weights.chunks_exact_mut(width) {
-            let to = row.iter_mut().flat_map(|line| &mut line.0);
-            to.zip(first_weights).for_each(|(to, weight)| *to = *weight);
+        for (set, (first, rows)) in first.into_iter().zip(contexts).enumerate() {
+            for (row, lines) in weights[first..first + rows * width].chunks_exact_mut(width).enumerate() {
+                start.weights(set, row, lines.iter_mut().flat_map(|line| &mut line.0));
+            }
         }
+        let mut last_weights = filled(last_total, [0; SETS], "mixer weights")?;
+        last_weights.copy_from_slice(start.last());
         Ok(Self {
             undo: Undo::default(),
             last_undo: Undo::default(),
@@ -144,7 +148,7 @@ impl Mixer {
             weights,
             first,
             last_first,
-            last_weights: filled(last_total, [WEIGHT_ONE / SETS as i32; SETS], "mixer weights")?,
+            last_weights,
             now: Now {
                 inputs: Inputs([0; MAX_INPUTS]),
                 chosen: first,
@@ -153,6 +157,23 @@ impl Mixer {
                 last_answers: [ONE / 2; LAST],
             },
         })
+    }
+
+    /// How many rows of weights a set has.
+    pub(crate) fn rows(&self, set: usize) -> usize {
+        let end = self.first.get(set + 1).copied().unwrap_or(self.weights.len());
+        (end - self.first[set]) / self.width
+    }
+
+    /// A row of a set; what is filled up at its end included.
+    pub(crate) fn row(&self, set: usize, row: usize) -> impl Iterator<Item = &i32> {
+        let at = self.first[set] + row * self.width;
+        self.weights[at..at + self.width].iter().flat_map(|line| &line.0)
+    }
+
+    /// The rows of all last mixers.
+    pub(crate) fn last_rows(&self) -> &[[i32; SETS]] {
+        &self.last_weights
     }
 
     pub(crate) fn copy_from(&mut self, other: &Self) {

@@ -12,16 +12,19 @@ mod maps;
 mod matches;
 mod mixer;
 mod slots;
+mod start;
 mod undo;
 
 pub use self::bits::BitView;
 use self::contexts::{Kinds, MAX_CONTEXTS, Text, hash};
 use self::history::Histories;
 use self::logistic::{Logistic, ONE};
-use self::maps::{Adaptive, Apm, Cells, SavedPoint, distances, update_all};
+use self::maps::{Adaptive, Apm, Cells, DISTANCE, SavedPoint, distances, update_all};
 use self::matches::{Follow, Match};
 use self::mixer::{LAST, Mixer, SETS, Saved as SavedMixer};
 use self::slots::{LINE, Slots};
+use self::start::Fitted;
+pub use self::start::{Learned, Start};
 use self::undo::{MOST_BYTES, Undo};
 use crate::error::Result;
 use crate::model::VOCAB;
@@ -43,10 +46,6 @@ const MATCHES: [(u32, u32); 2] = [(20, 16), (6, 18)];
 const APM_LOG: u32 = 16;
 /// Shift of the maps' steps.
 const APM_RATE: u32 = 5;
-/// First weights, of 65536: inputs agree too much for more.
-const FIRST_WEIGHT: i32 = (1 << 16) / 17;
-/// The same beside networks that know something before the first byte, and those of what they say.
-const FIRST_WEIGHTS_BESIDE: [i32; 2] = [(1 << 16) / 25, (1 << 16) * 3 / 10];
 /// The most views of the next byte that networks give.
 pub const MAX_VIEWS: usize = 3;
 
@@ -59,6 +58,15 @@ const SURE: usize = 12;
 const KNOWN: usize = 8;
 /// The lengths of both matches.
 const LENGTHS: usize = 10 * 10;
+/// Rows of weights by set; of [`FEATURES`] there are fewer with a network.
+const ROWS: [usize; SETS] = [256, 2 * KNOWN * 8, 256, LENGTHS, 256, 256, 16 << 8];
+/// Rows of the last mixers.
+const LAST_ROWS: [usize; LAST] = [256, 256, KNOWN];
+/// The set whose rows are chosen by what a network says, or by the lengths of matches.
+const FEATURES: usize = 3;
+const _: () = assert!(SURE * 8 <= LENGTHS);
+/// Contexts that there are with orders up to 6, words and the sparse ones.
+const CONTEXTS: usize = 21;
 
 /// What is mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,17 +102,7 @@ impl Options {
     }
 }
 
-/// Where each input's weights start: `own` inputs, two for each of `views` of which the first `knowing` know something, and
-/// the last one, which is always the same.
-fn first_weights(own: usize, views: usize, knowing: usize) -> Vec<i32> {
-    let [others, known] = if knowing > 0 { FIRST_WEIGHTS_BESIDE } else { [FIRST_WEIGHT; 2] };
-    let mut weights = vec![others; own + 2 * views + 1];
-    // Of the two only what is stretched: how far it is from one half says the same.
-    weights[own..].iter_mut().step_by(2).take(knowing).for_each(|weight| *weight = known);
-    weights
-}
-
-/// Predicts bits. A fresh one knows nothing.
+/// Predicts bits. A fresh one knows nothing of its text.
 #[derive(Debug)]
 pub struct Mix {
     options: Options,
@@ -171,33 +169,45 @@ impl Mix {
     /// # Errors
     /// `Memory`.
     pub fn new(options: Options) -> Result<Self> {
+        Self::starting(options, &Start::of(&options)?)
+    }
+
+    /// A fresh one that starts from elsewhere: frames are not made so.
+    ///
+    /// # Errors
+    /// `Memory`.
+    ///
+    /// # Panics
+    /// If the start's tables are not as long as [`Start::unlearned`] has them.
+    pub fn starting(options: Options, start: &Start) -> Result<Self> {
         let kinds = Kinds { highest_order: options.highest_order.into(), words: options.words, sparse: options.sparse };
         let text = Text::new(kinds, options.window_log())?;
         let mut hashes = [0; MAX_CONTEXTS];
         let contexts = text.contexts(&mut hashes);
-        let histories = Histories::get();
-        let fresh: [Adaptive; 256] = std::array::from_fn(|s| Adaptive::new(histories.guess(s as u8)));
-        let [long, short] = MATCHES;
-        let matches =
-            if options.matches { Some([Match::new(long.0, long.1)?, Match::new(short.0, short.1)?]) } else { None };
-        let sets = [256, 2 * KNOWN * 8, 256, if options.neural > 0 { SURE * 8 } else { LENGTHS }, 256, 256, 16 << 8];
-        let own = 2 * contexts + 2 * DIRECT + 4 * usize::from(options.matches);
-        let views = usize::from(options.neural);
-        let first_weights = first_weights(own, views, options.knowing.into());
+        let start = Fitted::new(start, &options);
+        let mut maps = filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?;
+        maps.iter_mut().enumerate().for_each(|(context, map)| *map = start.map(context));
+        let follow = |i: usize| Match::new(MATCHES[i].0, MATCHES[i].1, &start.confidence(i));
+        let matches = if options.matches { Some([follow(0)?, follow(1)?]) } else { None };
+        let mut order0 = zeroed(1 << 8, "order 0")?;
+        order0.copy_from_slice(&start.order0());
+        let mut rows = ROWS;
+        if options.neural > 0 {
+            rows[FEATURES] = SURE * 8;
+        }
         let now = Now {
             partial: 1,
             bits: 0,
             hashes,
             at: [0; MAX_CONTEXTS],
             states: [0; MAX_CONTEXTS],
-            cells: [Adaptive::new(0); _],
+            cells: [Adaptive::new(0, 0); _],
             direct_at: [0; DIRECT],
         };
-        let maps = filled(contexts, fresh, "context maps")?;
         let mut mix = Self {
             log: Log {
                 left: 0,
-                maps: filled(contexts, fresh, "context maps")?,
+                maps: filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?,
                 direct: [Undo::default(), Undo::default()],
                 now,
                 seen: 0,
@@ -208,9 +218,9 @@ impl Mix {
             slots: Slots::new(options.log.into())?,
             contexts,
             maps,
-            direct: [zeroed(1 << 8, "order 0")?, zeroed(1 << 16, "order 1")?],
+            direct: [order0, zeroed(1 << 16, "order 1")?],
             matches,
-            mixer: Mixer::new(sets, [256, 256, KNOWN], &first_weights)?,
+            mixer: Mixer::new(rows, LAST_ROWS, &start)?,
             apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
             now,
             seen: 0,
@@ -218,6 +228,14 @@ impl Mix {
         mix.find_slots(0);
         mix.begin();
         Ok(mix)
+    }
+
+    /// What it has learned, for a [`Start`] of others.
+    ///
+    /// # Panics
+    /// If the options do not ask for all that a start knows of, or for more.
+    pub fn learned(&self, start: &Start) -> Learned {
+        Learned::new(&Fitted::new(start, &self.options), self)
     }
 
     /// What is mixed.
@@ -348,6 +366,14 @@ impl Mix {
         }
     }
 
+    /// A line begins here that has none above it, at a byte's start.
+    pub fn begin_line(&mut self) {
+        debug_assert!(self.now.bits == 0);
+        self.text.begin_line();
+        self.text.contexts(&mut self.now.hashes);
+        self.find_slots(0);
+    }
+
     /// The probability of every byte: what its bits would cost, one after the other. Nothing is changed.
     pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) {
         // What is tried is put back at once: a log of it would only grow from call to call.
@@ -386,7 +412,7 @@ impl Mix {
         let mut saved = Saved {
             now,
             seen: self.seen,
-            maps: [Adaptive::new(0); MAX_CONTEXTS],
+            maps: [Adaptive::new(0, 0); MAX_CONTEXTS],
             histories: now.states,
             lines: Vec::new(),
             direct: std::array::from_fn(|i| self.direct[i][now.direct_at[i]]),
@@ -489,7 +515,7 @@ impl Kernel for Predict<'_> {
             *x = logistic.stretch(cell.p());
         }
         distances(s, &now.cells, &mut x[contexts..]);
-        let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> 7];
+        let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> DISTANCE];
         x[2 * contexts..].fill(0);
         let mut free = x[2 * contexts..].as_chunks_mut::<2>().0.iter_mut();
         now.direct_at = [partial as usize, (c1 << 8 | partial) as usize];
@@ -528,7 +554,7 @@ impl Kernel for Predict<'_> {
         let last: [usize; LAST] = [partial as usize, shape & 0xff, known];
         let t = mixer.mix(s, sets, last);
         let [a, b, c] = apms.each_mut().map(|apm| apm.refine(t));
-        ((logistic.squash(t) * 2 + a * 2 + b * 2 + c * 3) / 9) as u32
+        ((logistic.squash(t) * 2 + a + b * 2 + c * 3) >> 3) as u32
     }
 }
 

@@ -85,6 +85,9 @@ fn going_back_leaves_nothing_behind() {
         let costs: Vec<f64> = [1, 100, MOST_BYTES as usize, 1]
             .into_iter()
             .map(|n| {
+                if n == 100 {
+                    work.begin_line();
+                }
                 let cost = feed(&mut work, &text(n, 2), view);
                 assert_ne!(hash_of(&work), before);
                 assert!(work.roll_back());

@@ -168,6 +168,7 @@ pub(crate) fn padded(values: &[f32], what: &str) -> Result<Vec<Vec16>> {
 pub struct Rows {
     data: Vec<Vec16>,
     stride: usize,
+    lanes: usize,
 }
 
 impl Rows {
@@ -175,12 +176,21 @@ impl Rows {
     pub fn new(lanes: usize, width: usize) -> Result<Self> {
         let stride = vectors(width).max(1);
         let n = lanes.checked_mul(stride).ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
-        Ok(Self { data: filled(n, Vec16::ZERO, "activations")?, stride })
+        Ok(Self { data: filled(n, Vec16::ZERO, "activations")?, stride, lanes })
     }
 
     /// How many lanes there are.
     pub fn lanes(&self) -> usize {
-        self.data.len() / self.stride
+        self.lanes
+    }
+
+    /// Has the first lanes alone count from here on.
+    ///
+    /// # Panics
+    /// If it was not made for so many.
+    pub fn set_lanes(&mut self, lanes: usize) {
+        assert!(lanes * self.stride <= self.data.len());
+        self.lanes = lanes;
     }
 
     /// A lane's row.
@@ -193,12 +203,12 @@ impl Rows {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
-    /// All rows, one after the other.
+    /// All rows that it was made with, one after the other.
     pub fn all(&self) -> &[Vec16] {
         &self.data
     }
 
-    /// Takes over others of the same shape.
+    /// Takes over all rows of others that were made with the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.data.copy_from_slice(&other.data);
     }

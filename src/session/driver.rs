@@ -63,6 +63,8 @@ pub trait Port {
     const ASKS: bool;
     /// How many bytes are to go.
     fn left(&self) -> usize;
+    /// Those to go that are known: all, or none.
+    fn ahead(&self) -> &[u8];
     /// The next byte, where it is known; anything where it is asked for.
     fn known(&mut self) -> u8;
     /// One symbol, known or not: a byte, or one of its bits, highest first.
@@ -106,6 +108,10 @@ impl<E: Encoder> Port for Send<'_, E> {
         self.src.len()
     }
 
+    fn ahead(&self) -> &[u8] {
+        self.src.as_slice()
+    }
+
     fn known(&mut self) -> u8 {
         self.src.next().copied().unwrap_or_default()
     }
@@ -144,6 +150,10 @@ impl<D: Decoder> Port for Receive<'_, D> {
 
     fn left(&self) -> usize {
         self.dst.len()
+    }
+
+    fn ahead(&self) -> &[u8] {
+        &[]
     }
 
     fn known(&mut self) -> u8 {
@@ -188,6 +198,10 @@ impl<P: Port> Port for Counted<P> {
         self.port.left()
     }
 
+    fn ahead(&self) -> &[u8] {
+        self.port.ahead()
+    }
+
     fn known(&mut self) -> u8 {
         self.port.known()
     }
@@ -226,6 +240,10 @@ impl Port for Measure<'_> {
         self.src.len()
     }
 
+    fn ahead(&self) -> &[u8] {
+        self.src.as_slice()
+    }
+
     fn known(&mut self) -> u8 {
         self.src.next().copied().unwrap_or_default()
     }
@@ -258,6 +276,10 @@ impl Port for Show<'_> {
 
     fn left(&self) -> usize {
         self.0.len()
+    }
+
+    fn ahead(&self) -> &[u8] {
+        self.0.as_slice()
     }
 
     fn known(&mut self) -> u8 {

@@ -29,10 +29,11 @@ use self::predictor::{Blueprint, Learned, Predictor};
 use crate::adapt::Gru;
 use crate::container::{Frame, Version};
 use crate::error::{Result, fail};
+use crate::mix::Mix;
 use crate::model::VOCAB;
 use crate::model::builtin;
 use crate::model::file::{self, Model};
-use crate::model::rwkv7::{Init, Scratch, Weights};
+use crate::model::rwkv7::{Init, Weights};
 
 /// What a method that a frame names may take, in bytes: 256 MiB. Its parameters are so bounded too, and with them the
 /// work a byte, but for weights that learn from each byte many times.
@@ -44,11 +45,14 @@ const MOST_WORK: u64 = 1 << 28;
 /// Predictors or states that a handle may come to hold: as created, base, live, working, checkpoint, and what feed goes
 /// back to when it is cancelled.
 const COPIES: u64 = 6;
+/// Those of them that work, each with memory for it: live, working, and one from which a snapshot is taken.
+const WORKERS: u64 = 3;
 
 /// What a network of a method takes in a handle, before it is made; what lies in files is not known yet.
 fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     let of_shape = |config| {
-        let own = rwkv7::Learned::bytes(config, network.rule().train).saturating_add(Scratch::bytes(config));
+        let learned = rwkv7::Learned::bytes(config, network.rule().train).saturating_mul(COPIES);
+        let own = learned.saturating_add(rwkv7::Work::bytes(config).saturating_mul(WORKERS));
         (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
     };
     let (own, shared) = match &network.base {
@@ -59,11 +63,11 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
             if work > MOST_WORK {
                 fail!(Method, "a network needs {work} multiplications a byte, {MOST_WORK} are allowed");
             }
-            (Gru::bytes(config, rule), 0)
+            (Gru::bytes(config, rule).saturating_mul(COPIES), 0)
         }
         Base::File(_) => (0, 0),
     };
-    Ok(own.saturating_mul(COPIES).saturating_add(shared))
+    Ok(own.saturating_add(shared))
 }
 
 /// A compressor. It may move between threads and serves one call at a time.
@@ -240,7 +244,7 @@ impl Session {
 
     /// Whether the memory that this handle's predictors take is within the limit.
     fn check_memory(&self) -> Result<()> {
-        let mut needed = self.blueprint.bytes().saturating_mul(COPIES);
+        let mut needed = self.blueprint.bytes(COPIES, WORKERS);
         // Weights that the caller opened are the caller's business.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(network::Blueprint::shared_bytes);
@@ -345,6 +349,15 @@ impl Session {
             live.restore(before)?;
         }
         fed
+    }
+
+    /// The mix of the live state, where the method has one: for tools that learn where mixes start. What is put in its place
+    /// must be of its options.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn live_mix(&mut self) -> Result<Option<&mut Mix>> {
+        Ok(self.live()?.mix())
     }
 
     /// Puts the live state back to the base.

@@ -9,7 +9,6 @@ use crate::adapt::{Gru, GruRule, GruWork};
 use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::mix::BitView;
-use crate::model::rwkv7::Scratch;
 use crate::model::{VOCAB, gru};
 use crate::numeric::buffer::{Rows, Vec16, flat};
 use crate::numeric::level::Level;
@@ -35,16 +34,21 @@ pub enum Blueprint {
 }
 
 impl Blueprint {
-    /// How many bytes a predictor takes, without weights that are shared; saturates.
+    /// How many bytes a predictor takes, without weights that are shared and [`Blueprint::work_bytes`]; saturates.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Rwkv7(b) => {
-                let config = b.weights.config();
-                rwkv7::Learned::bytes(config, b.rule.train).saturating_add(Scratch::bytes(config))
-            }
+            Self::Rwkv7(b) => rwkv7::Learned::bytes(b.weights.config(), b.rule.train),
             Self::Gru { config, rule, .. } => Gru::bytes(config, rule),
         }
         .saturating_add(8 * VOCAB as u64)
+    }
+
+    /// How many bytes it takes to work in, where that is much; saturates.
+    pub fn work_bytes(&self) -> u64 {
+        match self {
+            Self::Rwkv7(b) => rwkv7::Work::bytes(b.weights.config()),
+            Self::Gru { .. } => 0,
+        }
     }
 
     /// How many bytes the shared weights take.
@@ -119,7 +123,7 @@ impl Learned {
 /// A blueprint with memory to work in.
 #[derive(Debug)]
 enum Worker {
-    Rwkv7(rwkv7::Blueprint, Box<Scratch>),
+    Rwkv7(rwkv7::Blueprint, Box<rwkv7::Work>),
     Gru(GruRule, Box<GruWork>),
 }
 
@@ -145,7 +149,7 @@ impl Predictor {
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         let worker = match blueprint {
-            Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), Box::new(b.scratch()?)),
+            Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), Box::new(b.work()?)),
             Blueprint::Gru { config, rule, .. } => Worker::Gru(*rule, Box::new(GruWork::new(config, rule)?)),
         };
         let mut predictor = Self {
@@ -166,8 +170,9 @@ impl Predictor {
         self.level = Level::current();
     }
 
-    /// What bytes have changed so far.
+    /// What bytes have changed so far: those that were shown, when all that were foreseen were shown.
     pub fn learned(&self) -> &Learned {
+        debug_assert!(!matches!(&self.worker, Worker::Rwkv7(_, work) if !work.is_even()));
         &self.learned
     }
 
@@ -175,6 +180,9 @@ impl Predictor {
     pub fn restore(&mut self, learned: &Learned) {
         self.use_current_level();
         self.learned.copy_from(learned);
+        if let Worker::Rwkv7(_, work) = &mut self.worker {
+            work.turn();
+        }
         self.current = [false; 2];
     }
 
@@ -184,7 +192,7 @@ impl Predictor {
             let (level, logits) = (self.level, &mut self.logits);
             for (head, frequencies) in self.frequencies.iter_mut().enumerate() {
                 match (&mut self.worker, &self.learned) {
-                    (Worker::Rwkv7(b, scratch), Learned::Rwkv7(l)) => b.logits(level, head, l, logits, scratch),
+                    (Worker::Rwkv7(b, work), Learned::Rwkv7(l)) => b.logits(level, head, l, logits, work),
                     (_, Learned::Gru(gru)) => gru.logits(level, logits),
                     _ => unreachable!("of the same blueprint"),
                 }
@@ -207,6 +215,14 @@ impl Predictor {
         &self.views
     }
 
+    /// Told what it will be shown next, from the next byte on, it may take in some of it at once; all of that must be shown
+    /// before anything else is done. `asked`: whether it will be asked what comes after each.
+    pub fn foresee(&mut self, bytes: &[u8], asked: bool) {
+        if let (Worker::Rwkv7(b, work), Learned::Rwkv7(learned)) = (&mut self.worker, &mut self.learned) {
+            b.foresee(self.level, bytes, asked, learned, work);
+        }
+    }
+
     /// Takes in a byte: learns from it where the rule says so, then steps.
     pub fn observe(&mut self, byte: u8) {
         let wants_error = match &self.learned {
@@ -224,7 +240,7 @@ impl Predictor {
 
     fn step(&mut self, byte: u8) {
         match (&mut self.worker, &mut self.learned) {
-            (Worker::Rwkv7(b, scratch), Learned::Rwkv7(learned)) => b.step(self.level, byte, learned, scratch),
+            (Worker::Rwkv7(b, work), Learned::Rwkv7(learned)) => b.step(self.level, byte, learned, work),
             (Worker::Gru(_, work), Learned::Gru(gru)) => gru.step(self.level, byte, work),
             _ => unreachable!("of the same blueprint"),
         }

@@ -25,10 +25,14 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// How many bytes a predictor of this takes, without the network's weights; saturates.
-    pub fn bytes(&self) -> u64 {
-        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
-        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+    /// How many bytes so many copies of what is learned take, so many of them at work, without the networks' weights;
+    /// saturates.
+    pub fn bytes(&self, copies: u64, workers: u64) -> u64 {
+        let of = |n: &network::Blueprint| {
+            n.bytes().saturating_mul(copies).saturating_add(n.work_bytes().saturating_mul(workers))
+        };
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()).saturating_mul(copies))
     }
 }
 
@@ -186,10 +190,26 @@ impl Predictor {
         Ok(())
     }
 
+    /// A record begins: what stands before it is not its own.
+    pub fn begin_record(&mut self) {
+        if let Some(mix) = &mut self.mix {
+            mix.begin_line();
+        }
+    }
+
+    /// What mixes, where anything does.
+    pub fn mix(&mut self) -> Option<&mut Mix> {
+        // Whoever changes it leaves no way back.
+        self.origin = None;
+        self.mix.as_mut()
+    }
+
     /// Has a port's next byte coded, and learns from it.
     pub fn exchange<P: Port>(&mut self, port: &mut P) {
-        let known = port.known();
         let networks = if self.resting { &mut [] } else { &mut self.networks[..] };
+        let asked = P::ASKS || self.mix.is_some();
+        networks.iter_mut().for_each(|network| network.foresee(port.ahead(), asked));
+        let known = port.known();
         let byte = match (&mut self.mix, networks.first_mut()) {
             (Some(mix), _) => {
                 networks.iter_mut().for_each(network::Predictor::look);

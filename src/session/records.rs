@@ -37,6 +37,7 @@ impl Session {
                 Record::write_head(raw.len() as u32, &mut head);
                 if !raw.is_empty() {
                     work.restore(session.base_learned())?;
+                    work.begin_record();
                     drive(work, &mut Send::new(raw, &mut encoder), &mut progress)?;
                     encoder.finish(&mut payload)?;
                 }
@@ -83,6 +84,7 @@ impl Session {
                     progress.advance(raw.len() as u64)?;
                 } else {
                     work.restore(session.base_learned())?;
+                    work.begin_record();
                     decode(work, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
                 }
                 rest = after;

@@ -1,5 +1,6 @@
 //! An RWKV-7 network at work: shared weights, a state, and a head that may learn.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::adapt::{Head, Rule, Train};
@@ -19,6 +20,46 @@ pub struct Blueprint {
     pub rule: Rule,
     /// Whether the head that learns stands beside the frozen one, not in its place.
     pub beside: bool,
+}
+
+/// How many bytes that are known to come are taken in at once: the weights are read once for all of them.
+const AHEAD: usize = 32;
+
+/// Memory to work in.
+#[derive(Debug)]
+pub struct Work {
+    scratch: Scratch,
+    /// The bytes in `scratch`, and those of them that are still to be shown.
+    bytes: [u8; AHEAD],
+    ahead: Range<usize>,
+    /// What the frozen head said of what follows each of them, where it was asked.
+    said: Rows,
+    asked: bool,
+    /// The same of the next byte: `said` may be of those after it.
+    now: Rows,
+    has_said: bool,
+}
+
+impl Work {
+    fn new(config: &Config) -> Result<Self> {
+        let (scratch, said, now) = (Scratch::new(config, AHEAD)?, Rows::new(AHEAD, VOCAB)?, Rows::new(1, VOCAB)?);
+        Ok(Self { scratch, bytes: [0; AHEAD], ahead: 0..0, said, asked: false, now, has_said: false })
+    }
+
+    /// How many bytes it takes; saturates.
+    pub fn bytes(config: &Config) -> u64 {
+        Scratch::bytes(config).saturating_add(4 * VOCAB as u64).saturating_mul(AHEAD as u64)
+    }
+
+    /// Forgets what was taken in ahead: the state is another one now.
+    pub fn turn(&mut self) {
+        (self.ahead, self.has_said) = (0..0, false);
+    }
+
+    /// Whether the state is that of the bytes shown, and no further.
+    pub fn is_even(&self) -> bool {
+        self.ahead.is_empty()
+    }
 }
 
 /// Everything that bytes have changed.
@@ -48,8 +89,8 @@ impl Blueprint {
     ///
     /// # Errors
     /// `Memory`.
-    pub fn scratch(&self) -> Result<Scratch> {
-        Scratch::new(self.weights.config(), 1)
+    pub fn work(&self) -> Result<Work> {
+        Work::new(self.weights.config())
     }
 
     /// How many heads there are.
@@ -58,10 +99,27 @@ impl Blueprint {
     }
 
     /// The logits of the next byte that a head gives; the last one is the one that learns.
-    pub fn logits(&self, level: Level, head: usize, learned: &Learned, logits: &mut Rows, scratch: &mut Scratch) {
+    pub fn logits(&self, level: Level, head: usize, learned: &Learned, logits: &mut Rows, work: &mut Work) {
         match &learned.head {
             Some(learned_head) if head + 1 == self.heads() => learned_head.logits(level, &learned.features, logits),
-            _ => self.weights.logits(level, &learned.features, logits, scratch),
+            _ if work.has_said => logits.copy_from(&work.now),
+            _ => self.weights.logits(level, &learned.features, logits, &mut work.scratch),
+        }
+    }
+
+    /// Takes in some of the bytes that will be shown, from the next one on, if none was taken in ahead. `asked`: whether the
+    /// frozen head will be asked what follows each.
+    pub fn foresee(&self, level: Level, bytes: &[u8], asked: bool, learned: &mut Learned, work: &mut Work) {
+        if !work.is_even() || bytes.is_empty() {
+            return;
+        }
+        let n = bytes.len().min(AHEAD);
+        work.bytes[..n].copy_from_slice(&bytes[..n]);
+        self.weights.step(level, &bytes[..n], &mut learned.state, &mut work.scratch);
+        (work.ahead, work.asked) = (0..n, asked && (self.beside || learned.head.is_none()));
+        if work.asked {
+            work.said.set_lanes(n);
+            self.weights.logits_of_step(level, &mut work.said, &mut work.scratch);
         }
     }
 
@@ -73,10 +131,16 @@ impl Blueprint {
         }
     }
 
-    /// Takes in a byte.
-    pub fn step(&self, level: Level, byte: u8, learned: &mut Learned, scratch: &mut Scratch) {
-        self.weights.step(level, &[byte], &mut learned.state, scratch);
-        learned.features.copy_from(scratch.features());
+    /// Takes in a byte, where that was not done ahead.
+    pub fn step(&self, level: Level, byte: u8, learned: &mut Learned, work: &mut Work) {
+        self.foresee(level, &[byte], false, learned, work);
+        let row = work.ahead.next().expect("taken in, now or before");
+        debug_assert!(work.bytes[row] == byte, "another byte was foreseen");
+        learned.features.row_mut(0).copy_from_slice(work.scratch.features().row(row));
+        work.has_said = work.asked;
+        if work.asked {
+            work.now.row_mut(0).copy_from_slice(work.said.row(row));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One byte in each lane.
+//! One byte in each lane, or some bytes in the only one.
 
 use super::kernels::{Activate, Activation, Add, Finish, Prepare, TokenShift, ValueMix};
 use super::weights::{Layer, LowRank};
@@ -6,7 +6,7 @@ use super::{Config, State, Weights};
 use crate::error::Result;
 use crate::numeric::buffer::{Rows, vectors};
 use crate::numeric::level::Level;
-use crate::numeric::matmul::{Activations, Matrix};
+use crate::numeric::matmul::Activations;
 use crate::numeric::norm::layer_norm;
 use crate::numeric::wkv;
 
@@ -33,7 +33,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Room for `lanes` lanes of such a network.
+    /// Room for up to `lanes` bytes of such a network at once: one in each lane, or so many in one lane.
     ///
     /// # Errors
     /// `Memory`.
@@ -62,12 +62,19 @@ impl Scratch {
         })
     }
 
-    /// What the head takes in: the final norm's output, one row a lane, `hidden` values.
+    /// Makes ready for so many bytes.
+    fn set_lanes(&mut self, lanes: usize) {
+        let Self { x, normed, mixed, r, w, k, v, a, g, kk, y, v_first, v_low, low, wide, quantised: _ } = self;
+        let rows = [x, normed, r, w, k, v, a, g, kk, y, v_first, v_low, wide];
+        rows.into_iter().chain(mixed).chain(low).for_each(|rows| rows.set_lanes(lanes));
+    }
+
+    /// What the head takes in: the final norm's output, one row a byte, `hidden` values.
     pub fn features(&self) -> &Rows {
         &self.normed
     }
 
-    /// How many bytes it takes for one lane; saturates.
+    /// How much memory it takes for each lane; saturates.
     pub fn bytes(config: &Config) -> u64 {
         let hidden = 20 * config.hidden as u64;
         let ranks = [config.decay_rank, config.a_rank, config.v_rank, config.g_rank]
@@ -79,13 +86,16 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Takes in one byte in each lane; afterwards `scratch` holds what the head takes in.
+    /// Takes in one byte in each lane, or, where `state` has one lane, all of them there, one after the other; afterwards
+    /// `scratch` holds what the head takes in after each. Either way the weights are read once, and the numbers are those of
+    /// bytes that come one by one.
     ///
     /// # Panics
-    /// If `tokens`, `state` and `scratch` are not of the same number of lanes, or not of this network's shape.
+    /// If `tokens` are more than `scratch` has room for, or `state` has neither as many lanes nor one, or anything is not of
+    /// this network's shape.
     pub fn step(&self, level: Level, tokens: &[u8], state: &mut State, scratch: &mut Scratch) {
-        let lanes = tokens.len();
-        assert!(state.lanes() == lanes && scratch.x.lanes() == lanes);
+        assert!([1, tokens.len()].contains(&state.lanes()));
+        scratch.set_lanes(tokens.len());
         let width = vectors(self.config.hidden);
         for (lane, token) in tokens.iter().enumerate() {
             let row = &self.embeddings[usize::from(*token) * width..][..width];
@@ -103,6 +113,11 @@ impl Weights {
         self.head().mul(level, features, logits, &mut scratch.quantised);
     }
 
+    /// The same of the step that `scratch` was last used in.
+    pub fn logits_of_step(&self, level: Level, logits: &mut Rows, scratch: &mut Scratch) {
+        self.head().mul(level, &scratch.normed, logits, &mut scratch.quantised);
+    }
+
     /// A layer's first half: token shift, projections, the recurrence, group norm, gate.
     fn attention(&self, level: Level, index: usize, layer: &Layer, state: &mut State, t: &mut Scratch) {
         let lanes = t.x.lanes();
@@ -111,7 +126,7 @@ impl Weights {
             let x = t.normed.row(lane);
             let out = t.mixed.each_mut().map(|rows| rows.row_mut(lane));
             let mix = layer.mix.each_ref().map(|m| &**m);
-            level.run(TokenShift { x, last: state.shift_mut(index, 0, lane), mix, out });
+            level.run(TokenShift { x, last: state.shift_mut(index, 0, lane % state.lanes()), mix, out });
         }
         let [x_r, x_w, x_k, x_v, x_a, x_g] = &t.mixed;
         let [low_w, low_a, low_v, low_g] = &mut t.low;
@@ -133,7 +148,8 @@ impl Weights {
         for lane in 0..lanes {
             self.recur(level, index, layer, state, t, lane);
         }
-        add_product(level, &layer.output, &t.y, &mut t.normed, &mut t.x, &mut t.quantised);
+        layer.output.mul(level, &t.y, &mut t.normed, &mut t.quantised);
+        add_lanes(level, &t.normed, &mut t.x);
     }
 
     /// One lane's heads, and what surrounds the recurrence.
@@ -157,7 +173,7 @@ impl Weights {
             }),
         });
         let rows = [&t.r, &t.w, &t.k, &t.v, &t.kk, &t.a].map(|rows| rows.row(lane));
-        let states = state.wkv_mut(index, lane).chunks_exact_mut(head * self.config.head_size);
+        let states = state.wkv_mut(index, lane % state.lanes()).chunks_exact_mut(head * self.config.head_size);
         for ((i, state), y) in states.enumerate().zip(t.y.row_mut(lane).chunks_exact_mut(head)) {
             let [r, w, k, v, kk, b] = rows.map(|row| &row[i * head..(i + 1) * head]);
             wkv::step_head(level, state, wkv::Head { r, w, k, v, kk, b }, y);
@@ -182,13 +198,14 @@ fn feed_forward(level: Level, index: usize, layer: &Layer, state: &mut State, t:
     norm_lanes(level, &layer.ffn_norm, &t.x, &mut t.normed);
     let [mixed, ..] = &mut t.mixed;
     for lane in 0..t.x.lanes() {
-        let last = state.shift_mut(index, 1, lane);
+        let last = state.shift_mut(index, 1, lane % state.lanes());
         let out = [mixed.row_mut(lane)];
         level.run(TokenShift { x: t.normed.row(lane), last, mix: [&layer.ffn_mix], out });
     }
     layer.ffn_key.mul(level, mixed, &mut t.wide, &mut t.quantised);
     activate_lanes(level, Activation::SquaredRelu, &mut t.wide, layer.ffn_key.rows());
-    add_product(level, &layer.ffn_value, &t.wide, &mut t.normed, &mut t.x, &mut t.quantised);
+    layer.ffn_value.mul_sparse(level, &t.wide, &mut t.normed, &mut t.quantised);
+    add_lanes(level, &t.normed, &mut t.x);
 }
 
 /// `out = up * activation(down * x)`.
@@ -220,10 +237,9 @@ fn norm_lanes(level: Level, norm: &super::weights::Norm, x: &Rows, out: &mut Row
     }
 }
 
-/// `x = x + matrix * y`, by way of `product`.
-fn add_product(level: Level, matrix: &Matrix, y: &Rows, product: &mut Rows, x: &mut Rows, quantised: &mut Activations) {
-    matrix.mul(level, y, product, quantised);
+/// `x = x + y`.
+fn add_lanes(level: Level, y: &Rows, x: &mut Rows) {
     for lane in 0..x.lanes() {
-        level.run(Add { x: x.row_mut(lane), y: product.row(lane) });
+        level.run(Add { x: x.row_mut(lane), y: y.row(lane) });
     }
 }

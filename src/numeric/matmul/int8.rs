@@ -4,7 +4,7 @@
 use super::super::buffer::{Bytes64, Rows, Vec16, filled};
 use super::super::level::{Kernel, Level};
 use super::super::simd::{Simd, WIDTH};
-use super::{Tiles, walk};
+use super::{STRIP, Tiles, walk};
 use crate::error::Result;
 
 /// Weights and activations lie in -LIMIT..=LIMIT: symmetric, so that a sign costs no value.
@@ -19,7 +19,8 @@ const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 /// How many k a group holds: what one step of [`Simd::dot`] takes.
 const GROUP: usize = 4;
 
-/// Panels of sixteen rows, four columns at a time: `groups[panel * per_panel + k / 4]`, row by row within.
+/// Panels of sixteen rows, four columns at a time, row by row within; the panels of a [`STRIP`] side by side: see
+/// [`Strip::at`].
 #[derive(Debug)]
 pub(super) struct Panels {
     groups: Vec<Bytes64>,
@@ -28,30 +29,64 @@ pub(super) struct Panels {
     sums: Vec<[i32; WIDTH]>,
 }
 
+/// The panels that are walked together.
+#[derive(Clone, Copy)]
+struct Strip {
+    first: usize,
+    panels: usize,
+    per_panel: usize,
+}
+
+impl Strip {
+    /// Where the groups of column k / 4 of a panel, and of those behind it, lie.
+    #[inline(always)]
+    fn at(self, panel: usize, group: usize) -> usize {
+        self.first * self.per_panel + group * self.panels + (panel - self.first)
+    }
+}
+
 impl Panels {
+    #[inline(always)]
+    fn strip(&self, panel: usize) -> Strip {
+        let first = panel - panel % STRIP;
+        Strip { first, panels: STRIP.min(self.scales.len() - first), per_panel: self.per_panel }
+    }
+
     pub(super) fn pack(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
         let panels = rows.div_ceil(WIDTH);
         let per_panel = cols.div_ceil(GROUP);
-        let mut groups = filled(panels * per_panel, Bytes64([0; 64]), "weights")?;
-        let mut scales = filled(panels, Vec16::ZERO, "weights")?;
-        let mut sums = filled(panels, [0i32; WIDTH], "weights")?;
+        let mut packed = Self {
+            groups: filled(panels * per_panel, Bytes64([0; 64]), "weights")?,
+            per_panel,
+            scales: filled(panels, Vec16::ZERO, "weights")?,
+            sums: filled(panels, [0i32; WIDTH], "weights")?,
+        };
         for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
             let (panel, lane) = (row / WIDTH, row % WIDTH);
             let scale = row_scale(values);
-            scales[panel].0[lane] = scale;
-            let groups = &mut groups[panel * per_panel..][..per_panel];
+            packed.scales[panel].0[lane] = scale;
+            let strip = packed.strip(panel);
             for (k, value) in values.iter().enumerate() {
                 let q = quantise(*value, scale);
-                groups[k / GROUP].0[lane * GROUP + k % GROUP] = q;
-                sums[panel][lane] += i32::from(q);
+                packed.groups[strip.at(panel, k / GROUP)].0[lane * GROUP + k % GROUP] = q;
+                packed.sums[panel][lane] += i32::from(q);
             }
         }
-        Ok(Self { groups, per_panel, scales, sums })
+        Ok(packed)
     }
 
     pub(super) fn mul(&self, level: Level, x: &Activations, y: &mut Rows) {
         assert!(x.groups_per_lane == self.per_panel && x.lanes == y.lanes());
-        level.run(Mul { weights: self, x, y });
+        level.run(Mul { weights: self, x, y, only: None });
+    }
+
+    /// The same, for one lane: weights that meet four zeros are not read, for they add nothing.
+    pub(super) fn mul_sparse(&self, level: Level, x: &mut Activations, y: &mut Rows) {
+        assert!(x.groups_per_lane == self.per_panel && x.lanes == 1 && y.lanes() == 1);
+        let mut only = std::mem::take(&mut x.only);
+        let only_these = level.run(Gather { x, only: &mut only }).map(|n| &only[..n]);
+        level.run(Mul { weights: self, x, y, only: only_these });
+        x.only = only;
     }
 }
 
@@ -77,6 +112,8 @@ pub struct Activations {
     /// Each lane's groups, in the form of the level that quantised them.
     groups: Vec<u64>,
     scales: Vec<f32>,
+    /// Numbers of those of one lane's groups that are not zeros: room for them.
+    only: Vec<u32>,
     level: Level,
     lanes: usize,
     groups_per_lane: usize,
@@ -90,6 +127,7 @@ impl Activations {
         Ok(Self {
             groups: filled(n, 0, "activations")?,
             scales: filled(lanes, 0.0, "activations")?,
+            only: filled(stride, 0, "activations")?,
             level: Level::PORTABLE,
             lanes: 0,
             groups_per_lane: 0,
@@ -140,10 +178,35 @@ impl Kernel for Quantise<'_> {
     }
 }
 
+/// Lists the first lane's groups that are not zeros.
+struct Gather<'a> {
+    x: &'a Activations,
+    only: &'a mut [u32],
+}
+
+impl Kernel for Gather<'_> {
+    /// How many there are; `None` where they cannot stand without their bias.
+    type Output = Option<usize>;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Option<usize> {
+        let (mut n, mut negative) = (0, 0);
+        let only = &mut self.only[..self.x.groups_per_lane];
+        for (k, group) in self.x.groups[..only.len()].iter().enumerate() {
+            let plain = group ^ S::BIAS;
+            only[n] = k as u32;
+            n += usize::from(plain != 0);
+            negative |= plain & S::BIAS;
+        }
+        (negative == 0).then_some(n)
+    }
+}
+
 struct Mul<'a> {
     weights: &'a Panels,
     x: &'a Activations,
     y: &'a mut Rows,
+    /// These groups alone, of the only lane; none of their activations is negative where the level biases them.
+    only: Option<&'a [u32]>,
 }
 
 impl Kernel for Mul<'_> {
@@ -164,22 +227,37 @@ impl Tiles for Mul<'_> {
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
         let n = self.weights.per_panel;
         let stride = self.x.stride();
-        let w: [&[Bytes64]; P] = std::array::from_fn(|p| &self.weights.groups[(panel + p) * n..][..n]);
+        let strip = self.weights.strip(panel);
+        let column = |k: usize| -> &[Bytes64; P] {
+            let at = strip.at(panel, k);
+            self.weights.groups[at..at + P].try_into().expect("the panels of a tile")
+        };
         let x: [&[u64]; B] = std::array::from_fn(|b| &self.x.groups[(lane + b) * stride..][..n]);
         let mut acc = [[s.acc(); P]; B];
-        for k in 0..n {
-            for p in 0..P {
-                let column = s.load_weights(&w[p][k]);
-                for b in 0..B {
-                    acc[b][p] = s.dot(acc[b][p], column, x[b][k]);
+        if let Some(only) = self.only {
+            for k in only.iter().map(|k| *k as usize) {
+                let group = x[0][k] ^ S::BIAS;
+                for (acc, w) in acc[0].iter_mut().zip(column(k)) {
+                    *acc = s.dot(*acc, s.load_weights(w), group);
+                }
+            }
+        } else {
+            for k in 0..n {
+                for (p, w) in column(k).iter().enumerate() {
+                    let w = s.load_weights(w);
+                    for b in 0..B {
+                        acc[b][p] = s.dot(acc[b][p], w, x[b][k]);
+                    }
                 }
             }
         }
+        let biased = self.only.is_none();
         for (b, acc) in acc.iter().enumerate() {
             let scale = s.splat(self.x.scales[lane + b]);
             let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
             for (p, to) in out.iter_mut().enumerate() {
-                let sums = s.to_float(s.finish(acc[p], &self.weights.sums[panel + p]));
+                let row_sums = if biased { &self.weights.sums[panel + p] } else { &[0; WIDTH] };
+                let sums = s.to_float(s.finish(acc[p], row_sums));
                 s.store(sums * (s.load(&self.weights.scales[panel + p]) * scale), to);
             }
         }

@@ -44,6 +44,9 @@ pub(crate) trait Simd: Copy {
     /// How many registers a [`Simd::Acc`] takes.
     const ACC_REGISTERS: usize;
 
+    /// What [`Simd::dot`] takes is, xor this, the four numbers as they are: those who bias activations do it by their signs.
+    const BIAS: u64 = 0;
+
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &Vec16) -> Self::F;
     fn store(self, v: Self::F, to: &mut Vec16);

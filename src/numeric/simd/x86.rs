@@ -271,6 +271,7 @@ impl Simd for Avx512 {
     const REGISTERS: usize = 32;
     const F_REGISTERS: usize = 1;
     const ACC_REGISTERS: usize = 1;
+    const BIAS: u64 = 0x8080_8080;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F512 {
