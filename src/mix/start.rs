@@ -262,6 +262,8 @@ impl Learned {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
@@ -269,6 +271,8 @@ mod tests {
         for (file, beside) in FILES.into_iter().zip([false, true]) {
             let start = Start::read(file).unwrap();
             assert!(start.write() == file);
+            let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(include_str!("../../docs/NUMERICS.md").contains(&sha256), "the numeric contract names {sha256}");
             assert!(start.chances.iter().all(|(p, n)| *p > 0 && u32::from(*n) <= 255));
             // Views count where there are some, and nowhere else.
             assert!(start.base.iter().all(|base| (base[OWN] > WEIGHT_ONE / 4) == beside));
