@@ -242,8 +242,8 @@ impl Tiles for Mul<'_> {
                 }
             }
         } else {
-            for k in 0..n {
-                for (p, w) in column(k).iter().enumerate() {
+            for (k, columns) in (0..n).map(|k| (k, column(k))) {
+                for (p, w) in columns.iter().enumerate() {
                     let w = s.load_weights(w);
                     for b in 0..B {
                         acc[b][p] = s.dot(acc[b][p], w, x[b][k]);
