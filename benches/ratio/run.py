@@ -22,7 +22,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Name: compress, decompress; {i} is the input, {c} the compressed file, {o} the output, {d} a folder.
 PROGRAMS = {
-    "zstd -19": ("zstd -q -19 --single-thread -f {i} -o {c}", "zstd -q -d -f {c} -o {o}"),
     "zstd --ultra -22": ("zstd -q --ultra -22 --single-thread -f {i} -o {c}", "zstd -q -d -f {c} -o {o}"),
     "xz -9e": ("xz -9e -T1 -k -c {i} > {c}", "xz -d -c {c} > {o}"),
     "brotli -q11 -w24": ("brotli -q 11 -w 24 -f {i} -o {c}", "brotli -d -f {c} -o {o}"),
@@ -93,11 +92,12 @@ def plot(points, path):
     axes.plot(*zip(*own.values()), "o-", color="tab:red", label="gptz")
     if others:
         axes.plot(*zip(*others.values()), "s", color="tab:gray", label="others")
-    # Ours above their points and slanted, the others' below: so that near ones do not cover each other.
-    for name, point in own.items():
-        axes.annotate(name, point, (2, 6), textcoords="offset points", rotation=35)
-    for name, point in others.items():
-        axes.annotate(name, point, (2, -6), textcoords="offset points", rotation=-35, va="top")
+    # Slanted, ours by turns below and above their points, so that near ones do not cover each other.
+    for i, (name, point) in enumerate([*own.items(), *others.items()]):
+        above = name in own and i % 2 == 1
+        place = {"rotation": 35} if above else {"rotation": -35, "va": "top"}
+        axes.annotate(name, point, (2, 6 if above else -6), textcoords="offset points", **place)
+    axes.margins(x=0.1, y=0.2)
     axes.set(xscale="log", xlabel="KB/s, compressing, one core", ylabel="bits a byte, mean over the files")
     axes.grid(True, which="both", alpha=0.25)
     axes.legend()
