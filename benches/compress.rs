@@ -6,9 +6,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gptz::coder::{Decoder, Encoder, Frequencies, RangeDecoder, RangeEncoder, RansDecoder, RansEncoder};
-use gptz::numeric::buffer::Vec16;
 use gptz::numeric::level::Level;
 use gptz::numeric::random::Random;
+use gptz::numeric::vector::Vec16;
 use gptz::session::{DEFAULT, Session, compress_bound};
 
 const ALICE: &[u8] = include_bytes!("../tests/data/alice29.txt");

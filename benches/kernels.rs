@@ -8,12 +8,13 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gptz::model::rwkv7::{Config, Init, Packing, Scratch, State, Weights};
-use gptz::numeric::buffer::{Rows, Vec16, flat_mut};
+use gptz::numeric::buffer::Rows;
 use gptz::numeric::level::Level;
 use gptz::numeric::math::{self, Function};
 use gptz::numeric::matmul::{Activations, Matrix, Precision};
 use gptz::numeric::norm::layer_norm;
 use gptz::numeric::random::Random;
+use gptz::numeric::vector::{Vec16, flat_mut};
 use gptz::numeric::wkv::{Head, step_head};
 
 /// Register-only loops: what the multiply-add units give when nothing else is in their way.

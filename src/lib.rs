@@ -1,7 +1,7 @@
 //! gptz: a neural lossless compressor behind a C ABI.
 //!
-//! Models predict what comes next, an entropy coder writes only the surprise. Bytes written on one machine decode on
-//! every other: any CPU, any level of its instructions, any number of threads, any build.
+//! Models predict the next byte, an entropy coder writes only the surprise. A frame written on one machine decodes on every
+//! other: any CPU, instruction set, thread count and build.
 //!
 //! The library is made for C ([`ffi`], `include/gptz.h`); Rust programs use [`session::Session`]:
 //!
@@ -20,13 +20,16 @@
 //! # Ok::<(), gptz::error::Error>(())
 //! ```
 //!
-//! The map of this house, from the street down; a room uses those below it, never one above:
+//! The map of this house, from the street down. A room uses those below it, never one above:
 //!
-//! - [`ffi`]: the C ABI
-//! - [`session`]: one compressor: predictor, coder and container at work; live state and base
-//! - [`container`]: GPTZ frames, bytes only (docs/FORMAT.md)
-//! - [`adapt`]: online learning
-//! - [`mix`]: cheap predictors of bits, and the mixer that weighs them and what a network says
+//! - [`ffi`]: the C ABI, one file for each noun
+//! - [`session`]: one compressor: predictor, coder and container at work; live state and base; records; measures
+//! - [`method`]: method strings: grammar, canonical form, registered methods and levels
+//! - [`predict`]: what predicts the next byte: a network at work, the mix, both together
+//! - [`snapshot`]: what identifies a state
+//! - [`container`]: GPTZ frames, blocks and records; bytes only (docs/FORMAT.md)
+//! - [`adapt`]: online learning: output heads, GRUs, optimisers
+//! - [`mix`]: context models and the mixer
 //! - [`model`]: networks: [`model::rwkv7`], [`model::gru`]
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies
@@ -38,8 +41,11 @@ pub mod coder;
 pub mod container;
 pub mod error;
 pub mod ffi;
+pub mod method;
 pub mod mix;
 pub mod model;
 pub mod numeric;
+pub mod predict;
 pub mod session;
+pub mod snapshot;
 pub mod weights;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use gptz::container::MAX_METHOD_LEN;
-use gptz::session::{Base, Method};
+use gptz::method::{Base, Method};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -5,10 +5,12 @@ use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::model::VOCAB;
 use crate::model::gru::{Config, Gradients, Matrix, Moment, Scratch, Weights};
-use crate::numeric::buffer::{Rows, Vec16, filled, made};
+use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::random::Random;
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH};
+use crate::numeric::visit::Visitor;
 
 /// How and how much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,33 +200,33 @@ impl Gru {
         (self.count, self.random) = (other.count, other.random.clone());
     }
 
-    /// Shows all that it holds, in a fixed order: floats, and others.
-    pub fn visit(&self, floats: &mut dyn FnMut(&[Vec16]), others: &mut dyn FnMut(&[u8])) {
-        floats(self.weights.embeddings.all());
+    /// Shows all that it holds, in a fixed order.
+    pub fn visit(&self, visitor: &mut impl Visitor) {
+        visitor.floats(self.weights.embeddings.all());
         for matrix in self.weights.matrices() {
-            floats(&matrix.panels);
-            floats(&matrix.bias);
+            visitor.floats(&matrix.panels);
+            visitor.floats(&matrix.bias);
         }
         for moments in &self.moments {
-            floats(&moments.first);
-            floats(&moments.second);
+            visitor.floats(&moments.first);
+            visitor.floats(&moments.second);
         }
         for moment in self.steps() {
-            others(moment.tokens());
-            others(&[moment.trains.into()]);
-            moment.parts().for_each(&mut *floats);
+            visitor.bytes(moment.tokens());
+            visitor.bytes(&[moment.trains.into()]);
+            moment.parts().for_each(|part| visitor.floats(part));
         }
-        others(self.powers.0.map(f32::to_le_bytes).as_flattened());
-        others(&self.wait.to_le_bytes());
+        visitor.bytes(self.powers.0.map(f32::to_le_bytes).as_flattened());
+        visitor.bytes(&self.wait.to_le_bytes());
         if !self.past.is_empty() {
-            others(&self.count.to_le_bytes());
-            others(&self.random.state().to_le_bytes());
+            visitor.bytes(&self.count.to_le_bytes());
+            visitor.bytes(&self.random.state().to_le_bytes());
             // In the order of the text.
             let (newest, oldest) = self.past.split_at(self.count as usize % PAST);
             if self.count > PAST as u64 {
-                others(oldest);
+                visitor.bytes(oldest);
             }
-            others(newest);
+            visitor.bytes(newest);
         }
     }
 
@@ -453,8 +455,22 @@ impl Kernel for DescendRows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::buffer::flat;
     use crate::numeric::testing::assert_same;
+    use crate::numeric::vector::flat;
+
+    /// All of a state, as numbers.
+    #[derive(Default)]
+    struct Collected(Vec<u32>);
+
+    impl Visitor for Collected {
+        fn floats(&mut self, vectors: &[Vec16]) {
+            self.0.extend(flat(vectors).iter().map(|x| x.to_bits()));
+        }
+
+        fn bytes(&mut self, bytes: &[u8]) {
+            self.0.extend(bytes.iter().map(|b| u32::from(*b)));
+        }
+    }
 
     const CONFIG: Config = Config { embed: 16, hidden: 32, layers: 2 };
     const RULE: Rule = Rule { train: Train::Adam, lr: 0.01, clip: 0.02, bptt: 6, stride: 2, replay: 3 };
@@ -477,11 +493,9 @@ mod tests {
     }
 
     fn all(gru: &Gru) -> Vec<u32> {
-        let mut out = Vec::new();
-        let mut bytes: Vec<u8> = Vec::new();
-        gru.visit(&mut |v| out.extend(flat(v).iter().map(|x| x.to_bits())), &mut |b| bytes.extend(b));
-        out.extend(bytes.into_iter().map(u32::from));
-        out
+        let mut all = Collected::default();
+        gru.visit(&mut all);
+        all.0
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use super::optimiser::{AdamStep, Moments, Powers, Train};
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, filled, flat};
+use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::matmul::mul_panels;
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH, flat};
 
 const PANELS: usize = VOCAB / WIDTH;
 

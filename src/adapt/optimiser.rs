@@ -1,8 +1,9 @@
 //! Steps along a gradient: plain, or by Adam (Kingma, Ba 2015: "Adam: A Method for Stochastic Optimization").
 
 use crate::error::Result;
-use crate::numeric::buffer::{Vec16, filled};
+use crate::numeric::buffer::filled;
 use crate::numeric::simd::Simd;
+use crate::numeric::vector::Vec16;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;

@@ -1,10 +1,10 @@
 //! From logits to integer frequencies: the one quantiser, for every model and both coders.
 
 use super::{Distribution, Interval};
-use crate::numeric::buffer::Vec16;
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::math;
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH};
 
 /// How many symbols.
 const SYMBOLS: usize = 256;

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::numeric::buffer::{Vec16, flat};
 use crate::numeric::level::Level;
 use crate::numeric::random::Random;
 use crate::numeric::testing::{KINDS, values};
+use crate::numeric::vector::{Vec16, flat};
 
 /// Any frequencies, in a table of cumulative ones.
 #[derive(Clone, Debug)]

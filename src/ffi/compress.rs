@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 
-use super::guard::{check_apart, input, output, with_out};
+use super::buffers::{check_apart, input, output};
+use super::guard::with_out;
 use super::handle::{Inner, gptz, on_handle};
 use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, gptz_status};
 use crate::error::{Result, Status};

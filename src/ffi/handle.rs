@@ -5,12 +5,15 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::guard::{Opaque, call, caught, hand_out, input, object, outside, release, with_out};
+use super::buffers::input;
+use super::guard::{call, caught, outside, with_out};
 use super::model::gptz_model;
+use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
-use crate::session::{DEFAULT, Param, ProgressFn, Session};
+use crate::method::DEFAULT;
+use crate::session::{Param, ProgressFn, Session};
 
 /// A compressor, which is also a decompressor: a method, its base, its live state and its options.
 ///

@@ -1,4 +1,5 @@
-//! The C ABI: the only place with `extern "C"`. One file for each noun; `guard` holds what every call does first.
+//! The C ABI: the only place with `extern "C"`. One file for each noun. Below them, `guard` stands around every call,
+//! `message` keeps the last error, `object` and `buffers` check pointers.
 //!
 //! `include/gptz.h` is made from these files by build.rs.
 //! The comments here are the manual that C programmers read.
@@ -8,11 +9,14 @@
     reason = "the comments are C's manual: what a caller must keep to stands there, for each call and in the header's head"
 )]
 
+mod buffers;
 mod compress;
 mod guard;
 mod handle;
 mod library;
+mod message;
 mod model;
+mod object;
 mod predict;
 mod records;
 mod snapshot;

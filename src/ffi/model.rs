@@ -4,7 +4,9 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::guard::{Opaque, call, hand_out, input, object, release, with_out};
+use super::buffers::input;
+use super::guard::{call, with_out};
+use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::error::{Result, fail};
 use crate::model::builtin;

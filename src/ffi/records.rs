@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 
-use super::guard::{call, check_apart, input, output};
+use super::buffers::{check_apart, input, output};
+use super::guard::call;
 use super::handle::{Inner, gptz, on_handle};
 use super::status::gptz_status;
 use crate::error::{Result, Status, fail};

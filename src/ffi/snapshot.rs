@@ -3,8 +3,9 @@
 use std::ptr;
 use std::sync::Arc;
 
-use super::guard::{Opaque, call, hand_out, object, release, with_out};
+use super::guard::{call, with_out};
 use super::handle::{Inner, gptz, on_handle};
+use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::session::Snapshot;
 

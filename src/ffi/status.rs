@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use super::guard;
+use super::message::last_error;
 use crate::error::Status;
 
 /// What a call answers: GPTZ_OK, or one of the errors below. The numbers are never changed and never used again for
@@ -93,5 +93,5 @@ pub extern "C" fn gptz_status_name(status: gptz_status) -> *const c_char {
 /// ask only after a failure. Its wording is for people and may change; programs go by the status.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_last_error() -> *const c_char {
-    guard::last_error()
+    last_error()
 }

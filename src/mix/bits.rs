@@ -41,9 +41,10 @@ impl BitView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::buffer::{Rows, flat_mut};
+    use crate::numeric::buffer::Rows;
     use crate::numeric::level::Level;
     use crate::numeric::random::Random;
+    use crate::numeric::vector::flat_mut;
 
     #[test]
     fn a_bits_probability_is_its_share_of_what_is_left() {

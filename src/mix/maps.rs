@@ -5,7 +5,8 @@ use super::logistic::{LIMIT, Logistic, ONE};
 use super::undo::Undo;
 use crate::error::Result;
 use crate::numeric::buffer::{Lines, prefetch};
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::WIDTH;
 
 /// A probability in the upper 22 bits and how often it was updated in the lower 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::coder::Frequencies;
-use crate::numeric::buffer::{Rows, flat_mut};
+use crate::numeric::buffer::Rows;
 use crate::numeric::random::Random;
+use crate::numeric::vector::flat_mut;
 
 /// No network says anything.
 const NONE: Views = [None; MAX_VIEWS];

@@ -20,8 +20,7 @@ pub const NEWEST: &str = KNOWN[KNOWN.len() - 1];
 /// Whether this build carries them.
 pub const CARRIED: bool = cfg!(feature = "builtin-model");
 
-/// What is open, of each name: as long as someone has it, everyone shares it. A `Weak`, and taken away by whoever was
-/// last: what a library keeps for ever looks like a leak.
+/// The open model of each name, shared by all who hold it. [`forget_closed`] empties a slot after the last of them.
 static OPEN: [Mutex<Weak<Model>>; KNOWN.len()] = [const { Mutex::new(Weak::new()) }; _];
 
 /// Whether there is such a model, in this build or another.
@@ -50,13 +49,13 @@ pub fn open(name: &str) -> Result<Arc<Model>> {
     if let Some(model) = slot.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::from_static(bytes)?);
+    let model = Arc::new(Model::from_static(bytes, forget_closed)?);
     *slot = Arc::downgrade(&model);
     Ok(model)
 }
 
-/// To be called when a model goes.
-pub(super) fn forget() {
+/// Gives back the memory of models that nobody holds any more: memory that a library keeps for ever looks like a leak.
+fn forget_closed() {
     for slot in &OPEN {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.strong_count() == 0 {

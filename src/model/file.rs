@@ -19,6 +19,8 @@ pub struct Model {
     config: Config,
     fingerprint: Fingerprint,
     packed: Mutex<Vec<Arc<Weights>>>,
+    /// Runs after it is dropped, for whoever lists the models that are open.
+    on_drop: Option<fn()>,
 }
 
 /// Opens a file that must be a regular one: a pipe would block, a device never end.
@@ -78,22 +80,23 @@ impl Model {
     /// # Errors
     /// `Model`, `Memory`.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::checked(Cow::Owned(bytes))
+        Self::checked(Cow::Owned(bytes), None)
     }
 
-    /// The same of bytes that are there for ever.
+    /// As [`Model::from_bytes`], of bytes that are part of the library: they are not copied. `on_drop` runs when the model
+    /// is dropped.
     ///
     /// # Errors
     /// As [`Model::from_bytes`].
-    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
-        Self::checked(Cow::Borrowed(bytes))
+    pub(super) fn from_static(bytes: &'static [u8], on_drop: fn()) -> Result<Self> {
+        Self::checked(Cow::Borrowed(bytes), Some(on_drop))
     }
 
-    fn checked(bytes: Cow<'static, [u8]>) -> Result<Self> {
+    fn checked(bytes: Cow<'static, [u8]>, on_drop: Option<fn()>) -> Result<Self> {
         let mut file = Safetensors::open(Cursor::new(&*bytes), bytes.len() as u64)?;
         let config = infer(&file)?;
         let fingerprint = Weights::check(&config, &mut file)?;
-        Ok(Self { config, fingerprint, packed: Mutex::default(), bytes })
+        Ok(Self { config, fingerprint, packed: Mutex::default(), bytes, on_drop })
     }
 
     /// The network's shape.
@@ -125,6 +128,8 @@ impl Model {
 
 impl Drop for Model {
     fn drop(&mut self) {
-        super::builtin::forget();
+        if let Some(on_drop) = self.on_drop {
+            on_drop();
+        }
     }
 }

@@ -4,9 +4,9 @@
 //! multiplications and additions in the order written here, which is part of the numeric contract: libm's functions
 //! differ between C libraries, and a fused multiply-add between CPUs. Largest errors are tested against f64.
 
-use super::buffer::Vec16;
 use super::level::{Kernel, Level};
 use super::simd::Simd;
+use super::vector::Vec16;
 
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
@@ -266,7 +266,7 @@ mod tests {
             for level in Level::available() {
                 let mut v: Vec<Vec16> = x.chunks(16).map(|c| Vec16(c.try_into().unwrap())).collect();
                 map(level, f, &mut v);
-                for (x, y) in x.iter().zip(super::super::buffer::flat(&v)) {
+                for (x, y) in x.iter().zip(super::super::vector::flat(&v)) {
                     let want = naive(f, *x);
                     // A NaN's payload and sign are the CPU's choice; nothing may depend on them.
                     assert!(

@@ -13,6 +13,8 @@ pub mod random;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod vector;
+pub mod visit;
 pub mod wkv;
 
 /// The version of the arithmetic. Every frame carries it; from 1.0 on any change of an output bit raises it. Until then it

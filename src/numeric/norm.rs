@@ -1,8 +1,8 @@
 //! Layer norm and group norm. A mean is 16 strided partial sums and the fixed tree, over the count.
 
-use super::buffer::Vec16;
 use super::level::{Kernel, Level};
-use super::simd::{Simd, WIDTH};
+use super::simd::Simd;
+use super::vector::{Vec16, WIDTH};
 
 /// The sum of `f` over the vectors, in the contract's order.
 #[inline(always)]
@@ -70,9 +70,10 @@ pub fn layer_norm(level: Level, x: &[Vec16], weight: &[Vec16], bias: &[Vec16], e
 
 #[cfg(test)]
 mod tests {
-    use super::super::buffer::{flat, padded};
+    use super::super::buffer::padded;
     use super::super::random::Random;
     use super::super::testing::{KINDS, assert_same, naive_sum, values};
+    use super::super::vector::flat;
     use super::*;
 
     struct Groups<'a>(&'a [Vec16], usize, &'a [Vec16], &'a [Vec16], &'a mut [Vec16]);

@@ -1,7 +1,8 @@
 //! Inputs and comparisons for the tests that hold every level to the naive loop.
 
-use super::buffer::{Rows, flat_mut};
+use super::buffer::Rows;
 use super::random::Random;
+use super::vector::flat_mut;
 
 /// How wild the numbers of a test are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

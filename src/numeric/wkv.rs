@@ -4,9 +4,9 @@
 //! dimension i and columns by key dimension j. The state lies j by j, so that a vector holds sixteen i: every sum
 //! over j has one accumulator per i, j ascending, however wide the hardware.
 
-use super::buffer::{Vec16, flat};
 use super::level::{Kernel, Level};
-use super::simd::{Simd, WIDTH};
+use super::simd::Simd;
+use super::vector::{Vec16, WIDTH, flat};
 
 /// What one head takes in at a step; each slice has head size / 16 vectors.
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +94,10 @@ pub fn step_head(level: Level, state: &mut [Vec16], head: Head<'_>, y: &mut [Vec
 
 #[cfg(test)]
 mod tests {
-    use super::super::buffer::{flat, padded};
+    use super::super::buffer::padded;
     use super::super::random::Random;
     use super::super::testing::{KINDS, assert_same, values};
+    use super::super::vector::flat;
     use super::*;
 
     #[test]

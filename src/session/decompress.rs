@@ -1,16 +1,17 @@
 //! From frames to bytes.
 
 use super::Session;
-use super::driver::{Progress, ProgressFn, Receive, Show, drive};
-use super::method;
-use super::predictor::Predictor;
-use super::snapshot::hex;
+use super::driver::{Decode, Observe, drive};
+use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
 use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, block_crc, frames};
 use crate::error::{Error, Result, Status, fail};
+use crate::method::resolve;
 use crate::numeric::NUMERICS_VERSION;
+use crate::predict::Predictor;
+use crate::snapshot::hex;
 
-/// How many bytes the frames of `src` hold. Their structure is checked, their content is not decoded.
+/// The length of the content of all frames of `src`. Their structure is checked; nothing is decoded.
 ///
 /// # Errors
 /// `Format`, `Truncated`, `Corrupt`.
@@ -26,7 +27,7 @@ pub fn decompressed_size(src: &[u8]) -> Result<u64> {
     Ok(total)
 }
 
-/// Whether this library has the arithmetic of a frame.
+/// Checks that this library has a frame's version of the arithmetic.
 pub(super) fn check_numerics(version: u16) -> Result<()> {
     if version != NUMERICS_VERSION {
         fail!(Numerics, "the frame has version {version} of the arithmetic; this library has {NUMERICS_VERSION}");
@@ -53,18 +54,18 @@ impl Session {
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
             return Err(Error::buffer_too_small(dst.len(), total));
         };
-        self.with_work(|session, work| {
+        self.with_scratch(|session, scratch| {
             let mut progress = Progress::start(progress, total)?;
             let mut rest = &mut *dst;
             for frame in frames(src) {
                 let frame = frame?;
                 let (content, after) = rest.split_at_mut(frame.length as usize);
-                // However many empty frames there are, each asks and none copies a state.
+                // An empty frame asks the callback and copies no state, however many of them there are.
                 progress.advance(0)?;
                 if !content.is_empty() {
-                    work.restore(session.base_learned())?;
+                    scratch.restore(session.base_state())?;
                 }
-                decode(work, &frame, content, &mut progress)
+                decode(scratch, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
                 rest = after;
             }
@@ -73,11 +74,11 @@ impl Session {
         Ok(dst.len())
     }
 
-    /// Whether a frame is of this handle's method, weights and base.
+    /// Checks that a frame is of this handle's method, weights and base.
     fn check(&self, frame: &Frame) -> Result<()> {
         let Version::V3 { numerics, method, fingerprint, base, .. } = &frame.header.version else { return Ok(()) };
         check_numerics(*numerics)?;
-        let (text, at) = (method::resolve(method)?, frame.at);
+        let (text, at) = (resolve(method)?, frame.at);
         if text != self.identity.canonical {
             let text = text.escape_debug();
             fail!(
@@ -101,32 +102,33 @@ impl Session {
     }
 }
 
-/// Decodes a frame whose structure was checked into as many bytes as it holds.
-fn decode(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
-    let decoded = decode_body(work, frame, content, progress);
+/// Decodes a frame, whose structure was checked, into a buffer of its length.
+fn decode(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+    let decoded = decode_body(predictor, frame, content, progress);
     let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
     checked.map_err(|e| match (&frame.header.version, e.status()) {
-        // Another method and damage look the same there.
-        (Version::V2, Status::Corrupt) => {
-            Error::new(Status::Corrupt, format!("{e} (version 2: or another method or base made it)"))
-        }
+        // A version 2 frame names no method: a wrong one looks like damage.
+        (Version::V2, Status::Corrupt) => Error::new(
+            Status::Corrupt,
+            format!("{e} (version 2 names no method: the frame is damaged, or another method or base made it)"),
+        ),
         _ => e,
     })
 }
 
-fn decode_body(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+fn decode_body(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
     match &frame.body {
-        Body::Whole(payload) => symbols(work, frame.header.coder, payload, content, progress)?,
+        Body::Whole(payload) => symbols(predictor, frame.header.coder, payload, content, progress)?,
         Body::Parts(parts) => {
             for (payload, raw) in parts.clone().zip(content.chunks_mut(RANS_BLOCK)) {
-                symbols(work, frame.header.coder, payload, raw, progress)?;
+                symbols(predictor, frame.header.coder, payload, raw, progress)?;
             }
         }
         Body::Blocks(blocks) => {
             let mut rest = &mut *content;
             for block in blocks.clone() {
                 let (raw, after) = rest.split_at_mut(block.raw_len as usize);
-                decode_block(work, frame.header.coder, &block, raw, progress)
+                decode_block(predictor, frame.header.coder, &block, raw, progress)
                     .map_err(|e| e.within(format_args!("block at byte {}", block.at)))?;
                 rest = after;
             }
@@ -136,27 +138,27 @@ fn decode_body(work: &mut Predictor, frame: &Frame, content: &mut [u8], progress
 }
 
 fn decode_block(
-    work: &mut Predictor,
+    predictor: &mut Predictor,
     coder: Coder,
     block: &Block,
     raw: &mut [u8],
     progress: &mut Progress,
 ) -> Result<()> {
     match block.kind {
-        BlockKind::Coded => symbols(work, coder, block.payload, raw, progress)?,
+        BlockKind::Coded => symbols(predictor, coder, block.payload, raw, progress)?,
         BlockKind::CodedAlone => {
-            if !work.may_rest() {
-                fail!(Corrupt, "networks are said to rest, which those of the method may not");
+            if !predictor.may_bypass_networks() {
+                fail!(Corrupt, "a block bypasses networks that the method may not bypass");
             }
-            work.rest(true);
-            symbols(work, coder, block.payload, raw, progress)?;
-            work.rest(false);
+            predictor.bypass_networks(true);
+            symbols(predictor, coder, block.payload, raw, progress)?;
+            predictor.bypass_networks(false);
         }
         BlockKind::StoredLearned => {
             raw.copy_from_slice(block.payload);
-            work.rest(work.may_rest());
-            drive(work, &mut Show::new(raw), progress)?;
-            work.rest(false);
+            predictor.bypass_networks(predictor.may_bypass_networks());
+            drive(predictor, &mut Observe::new(raw), progress)?;
+            predictor.bypass_networks(false);
         }
         BlockKind::StoredSkipped => {
             raw.copy_from_slice(block.payload);
@@ -167,16 +169,22 @@ fn decode_block(
 }
 
 /// Decodes one payload.
-fn symbols(work: &mut Predictor, coder: Coder, payload: &[u8], raw: &mut [u8], progress: &mut Progress) -> Result<()> {
+fn symbols(
+    predictor: &mut Predictor,
+    coder: Coder,
+    payload: &[u8],
+    raw: &mut [u8],
+    progress: &mut Progress,
+) -> Result<()> {
     match coder {
         Coder::Range => {
-            let mut port = Receive::new(raw, RangeDecoder::new(payload));
-            drive(work, &mut port, progress)?;
+            let mut port = Decode::new(raw, RangeDecoder::new(payload));
+            drive(predictor, &mut port, progress)?;
             port.finish()
         }
         Coder::Rans => {
-            let mut port = Receive::new(raw, RansDecoder::new(payload));
-            drive(work, &mut port, progress)?;
+            let mut port = Decode::new(raw, RansDecoder::new(payload));
+            drive(predictor, &mut port, progress)?;
             port.finish()
         }
     }

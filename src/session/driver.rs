@@ -1,142 +1,79 @@
-//! The one loop that compresses, decompresses, measures and observes: only the port differs, so that no two
-//! directions can drift apart.
+//! The one loop that compresses, decompresses, measures and observes: only the port differs, so that the directions
+//! cannot drift apart.
 
-use super::predictor::Predictor;
+use super::progress::Progress;
 use crate::coder::{Decoder, Distribution, Encoder};
-use crate::error::{Result, fail};
+use crate::error::Result;
 use crate::numeric::math::{Function, scalar};
+use crate::predict::{Port, Predictor};
 
 /// How often, in bytes, the progress callback is asked.
 const TICK: usize = 256;
 
-/// Told the bytes done and the total; answers whether to go on.
-pub type ProgressFn<'a> = dyn FnMut(u64, u64) -> bool + 'a;
-
-/// Counts bytes of a call and asks its callback now and then.
-pub struct Progress<'a> {
-    callback: Option<&'a mut ProgressFn<'a>>,
-    done: u64,
-    total: u64,
-    /// Whether bytes count.
-    counts: bool,
-}
-
-impl<'a> Progress<'a> {
-    /// For a call over `total` bytes; asks at once.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub fn start(callback: Option<&'a mut ProgressFn<'a>>, total: u64) -> Result<Self> {
-        let mut progress = Self { callback, done: 0, total, counts: true };
-        progress.advance(0)?;
-        Ok(progress)
-    }
-
-    /// Runs what is only tried: it asks and does not count.
-    pub fn trial<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
-        self.counts = false;
-        let result = f(self);
-        self.counts = true;
-        result
-    }
-
-    /// Counts `bytes` more and asks.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub fn advance(&mut self, bytes: u64) -> Result<()> {
-        if self.counts {
-            self.done += bytes;
-        }
-        if let Some(callback) = &mut self.callback
-            && !callback(self.done, self.total)
-        {
-            fail!(Cancelled, "cancelled by the progress callback after {} of {} bytes", self.done, self.total);
-        }
-        Ok(())
-    }
-}
-
-/// Where bytes come from and go to: told or asked, the predictor sees the same.
-pub trait Port {
-    /// Whether symbols need their distributions: where not, they may be left unasked.
-    const ASKS: bool;
-    /// How many bytes are to go.
-    fn left(&self) -> usize;
-    /// Those to go that are known: all, or none.
-    fn ahead(&self) -> &[u8];
-    /// The next byte, where it is known; anything where it is asked for.
-    fn known(&mut self) -> u8;
-    /// One symbol, known or not: a byte, or one of its bits, highest first.
-    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32;
-    /// The byte that the symbols made.
-    fn done(&mut self, byte: u8);
-}
-
-/// Runs a port to its end.
+/// Codes all bytes of a port.
 ///
 /// # Errors
 /// `Cancelled`.
 pub fn drive(predictor: &mut Predictor, port: &mut impl Port, progress: &mut Progress) -> Result<()> {
-    while port.left() > 0 {
-        let n = port.left().min(TICK);
+    while port.remaining() > 0 {
+        let n = port.remaining().min(TICK);
         for _ in 0..n {
-            predictor.exchange(port);
+            predictor.code_byte(port);
         }
         progress.advance(n as u64)?;
     }
     Ok(())
 }
 
-/// Tells an encoder the bytes of `src`.
-pub struct Send<'a, E> {
+/// Encodes the bytes of `src`.
+pub struct Encode<'a, E> {
     src: std::slice::Iter<'a, u8>,
     encoder: &'a mut E,
 }
 
-impl<'a, E: Encoder> Send<'a, E> {
-    /// Sends `src`.
+impl<'a, E: Encoder> Encode<'a, E> {
+    /// Encodes `src`.
     pub fn new(src: &'a [u8], encoder: &'a mut E) -> Self {
         Self { src: src.iter(), encoder }
     }
 }
 
-impl<E: Encoder> Port for Send<'_, E> {
-    const ASKS: bool = true;
+impl<E: Encoder> Port for Encode<'_, E> {
+    const NEEDS_DISTRIBUTION: bool = true;
 
-    fn left(&self) -> usize {
+    fn remaining(&self) -> usize {
         self.src.len()
     }
 
-    fn ahead(&self) -> &[u8] {
+    fn lookahead(&self) -> &[u8] {
         self.src.as_slice()
     }
 
-    fn known(&mut self) -> u8 {
+    fn next_known(&mut self) -> u8 {
         self.src.next().copied().unwrap_or_default()
     }
 
-    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+    fn code(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
         self.encoder.encode(distribution, known);
         known
     }
 
-    fn done(&mut self, _byte: u8) {}
+    fn finish_byte(&mut self, _byte: u8) {}
 }
 
-/// Asks a decoder for the bytes of `dst`.
-pub struct Receive<'a, D> {
+/// Decodes the bytes of `dst`.
+pub struct Decode<'a, D> {
     dst: std::slice::IterMut<'a, u8>,
     decoder: D,
 }
 
-impl<'a, D: Decoder> Receive<'a, D> {
+impl<'a, D: Decoder> Decode<'a, D> {
     /// Fills `dst`.
     pub fn new(dst: &'a mut [u8], decoder: D) -> Self {
         Self { dst: dst.iter_mut(), decoder }
     }
 
-    /// Whether the block ended as it should; see [`Decoder::finish`].
+    /// Checks that the payload ended where the content did; see [`Decoder::finish`].
     ///
     /// # Errors
     /// `Corrupt`.
@@ -145,39 +82,39 @@ impl<'a, D: Decoder> Receive<'a, D> {
     }
 }
 
-impl<D: Decoder> Port for Receive<'_, D> {
-    const ASKS: bool = true;
+impl<D: Decoder> Port for Decode<'_, D> {
+    const NEEDS_DISTRIBUTION: bool = true;
 
-    fn left(&self) -> usize {
+    fn remaining(&self) -> usize {
         self.dst.len()
     }
 
-    fn ahead(&self) -> &[u8] {
+    fn lookahead(&self) -> &[u8] {
         &[]
     }
 
-    fn known(&mut self) -> u8 {
+    fn next_known(&mut self) -> u8 {
         0
     }
 
-    fn symbol(&mut self, distribution: &impl Distribution, _known: u32) -> u32 {
+    fn code(&mut self, distribution: &impl Distribution, _known: u32) -> u32 {
         self.decoder.decode(distribution)
     }
 
-    fn done(&mut self, byte: u8) {
+    fn finish_byte(&mut self, byte: u8) {
         if let Some(to) = self.dst.next() {
             *to = byte;
         }
     }
 }
 
-/// A symbol's bits: log2(total / frequency) in f32, the same on every CPU.
+/// A symbol's cost in bits: log2(total / frequency) in f32, the same on every CPU.
 fn cost(distribution: &impl Distribution, symbol: u32) -> f64 {
     let ratio = distribution.total() as f32 / distribution.interval(symbol).frequency as f32;
     f64::from(scalar(Function::Log2, ratio))
 }
 
-/// A port whose symbols are known, with what they cost so far.
+/// A port whose symbols are known, with their cost so far.
 pub struct Counted<P> {
     port: P,
     /// Bits.
@@ -192,37 +129,37 @@ impl<P> Counted<P> {
 }
 
 impl<P: Port> Port for Counted<P> {
-    const ASKS: bool = P::ASKS;
+    const NEEDS_DISTRIBUTION: bool = P::NEEDS_DISTRIBUTION;
 
-    fn left(&self) -> usize {
-        self.port.left()
+    fn remaining(&self) -> usize {
+        self.port.remaining()
     }
 
-    fn ahead(&self) -> &[u8] {
-        self.port.ahead()
+    fn lookahead(&self) -> &[u8] {
+        self.port.lookahead()
     }
 
-    fn known(&mut self) -> u8 {
-        self.port.known()
+    fn next_known(&mut self) -> u8 {
+        self.port.next_known()
     }
 
-    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+    fn code(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
         self.bits += cost(distribution, known);
-        self.port.symbol(distribution, known)
+        self.port.code(distribution, known)
     }
 
-    fn done(&mut self, byte: u8) {
-        self.port.done(byte);
+    fn finish_byte(&mut self, byte: u8) {
+        self.port.finish_byte(byte);
     }
 }
 
-/// Sums what the bytes of `src` would cost, and tells what each did.
+/// Measures what the bytes of `src` would cost.
 pub struct Measure<'a> {
     src: std::slice::Iter<'a, u8>,
     costs: std::slice::IterMut<'a, f32>,
     /// Bits so far.
     pub bits: f64,
-    /// What they were before this byte.
+    /// Bits before this byte.
     before: f64,
 }
 
@@ -234,26 +171,26 @@ impl<'a> Measure<'a> {
 }
 
 impl Port for Measure<'_> {
-    const ASKS: bool = true;
+    const NEEDS_DISTRIBUTION: bool = true;
 
-    fn left(&self) -> usize {
+    fn remaining(&self) -> usize {
         self.src.len()
     }
 
-    fn ahead(&self) -> &[u8] {
+    fn lookahead(&self) -> &[u8] {
         self.src.as_slice()
     }
 
-    fn known(&mut self) -> u8 {
+    fn next_known(&mut self) -> u8 {
         self.src.next().copied().unwrap_or_default()
     }
 
-    fn symbol(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
+    fn code(&mut self, distribution: &impl Distribution, known: u32) -> u32 {
         self.bits += cost(distribution, known);
         known
     }
 
-    fn done(&mut self, _byte: u8) {
+    fn finish_byte(&mut self, _byte: u8) {
         if let Some(cost) = self.costs.next() {
             *cost = (self.bits - self.before) as f32;
         }
@@ -261,34 +198,34 @@ impl Port for Measure<'_> {
     }
 }
 
-/// Shows the predictor the bytes of `src`, and codes nothing.
-pub struct Show<'a>(std::slice::Iter<'a, u8>);
+/// Shows the predictor the bytes of `src`. Nothing is coded.
+pub struct Observe<'a>(std::slice::Iter<'a, u8>);
 
-impl<'a> Show<'a> {
+impl<'a> Observe<'a> {
     /// Shows `src`.
     pub fn new(src: &'a [u8]) -> Self {
         Self(src.iter())
     }
 }
 
-impl Port for Show<'_> {
-    const ASKS: bool = false;
+impl Port for Observe<'_> {
+    const NEEDS_DISTRIBUTION: bool = false;
 
-    fn left(&self) -> usize {
+    fn remaining(&self) -> usize {
         self.0.len()
     }
 
-    fn ahead(&self) -> &[u8] {
+    fn lookahead(&self) -> &[u8] {
         self.0.as_slice()
     }
 
-    fn known(&mut self) -> u8 {
+    fn next_known(&mut self) -> u8 {
         self.0.next().copied().unwrap_or_default()
     }
 
-    fn symbol(&mut self, _distribution: &impl Distribution, known: u32) -> u32 {
+    fn code(&mut self, _distribution: &impl Distribution, known: u32) -> u32 {
         known
     }
 
-    fn done(&mut self, _byte: u8) {}
+    fn finish_byte(&mut self, _byte: u8) {}
 }

@@ -1,14 +1,15 @@
-//! Many short contents, each coded on its own from the base: what one teaches is gone before the next one starts.
+//! Many short contents, each coded on its own from the base: none depends on the others.
 //!
-//! A record has no frame around it, for that would outweigh it.
+//! A record has no frame around it, which would outweigh it.
 
 use super::Session;
 use super::compress::Sink;
-use super::driver::{Progress, ProgressFn, Receive, Send, drive};
-use super::predictor::Predictor;
+use super::driver::{Decode, Encode, drive};
+use super::progress::{Progress, ProgressFn};
 use crate::coder::{Encoder, RangeDecoder, RangeEncoder};
 use crate::container::Record;
 use crate::error::{Error, Result, fail};
+use crate::predict::Predictor;
 
 impl Session {
     /// Compresses each record from the base, end to end into `dst`; `lens[i]` is how many bytes record i took. Returns their
@@ -24,7 +25,7 @@ impl Session {
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<usize> {
         let mut sink = Sink::new(dst);
-        self.with_work(|session, work| {
+        self.with_scratch(|session, scratch| {
             if let Some((i, raw)) = src.iter().enumerate().find(|(_, raw)| u32::try_from(raw.len()).is_err()) {
                 fail!(Argument, "record {i} has {} bytes, {} are the most", raw.len(), u32::MAX);
             }
@@ -36,9 +37,9 @@ impl Session {
                 payload.clear();
                 Record::write_head(raw.len() as u32, &mut head);
                 if !raw.is_empty() {
-                    work.restore(session.base_learned())?;
-                    work.begin_record();
-                    drive(work, &mut Send::new(raw, &mut encoder), &mut progress)?;
+                    scratch.restore(session.base_state())?;
+                    scratch.begin_record();
+                    drive(scratch, &mut Encode::new(raw, &mut encoder), &mut progress)?;
                     encoder.finish(&mut payload)?;
                 }
                 let body = if payload.len() < raw.len() { &payload[..] } else { raw };
@@ -73,7 +74,7 @@ impl Session {
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
             return Err(Error::buffer_too_small(dst.len(), total));
         };
-        self.with_work(|session, work| {
+        self.with_scratch(|session, scratch| {
             let mut progress = Progress::start(progress, total)?;
             let mut rest = &mut *dst;
             for (i, (record, len)) in src.iter().zip(&*lens).enumerate() {
@@ -83,9 +84,9 @@ impl Session {
                     raw.copy_from_slice(record.body);
                     progress.advance(raw.len() as u64)?;
                 } else {
-                    work.restore(session.base_learned())?;
-                    work.begin_record();
-                    decode(work, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
+                    scratch.restore(session.base_state())?;
+                    scratch.begin_record();
+                    decode(scratch, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
                 }
                 rest = after;
             }
@@ -95,8 +96,8 @@ impl Session {
     }
 }
 
-fn decode(work: &mut Predictor, payload: &[u8], raw: &mut [u8], progress: &mut Progress) -> Result<()> {
-    let mut port = Receive::new(raw, RangeDecoder::new(payload));
-    drive(work, &mut port, progress)?;
+fn decode(predictor: &mut Predictor, payload: &[u8], raw: &mut [u8], progress: &mut Progress) -> Result<()> {
+    let mut port = Decode::new(raw, RangeDecoder::new(payload));
+    drive(predictor, &mut port, progress)?;
     port.finish()
 }

@@ -6,9 +6,10 @@ use super::Config;
 use super::step::{Gates, Moment};
 use super::weights::{Matrix, Weights};
 use crate::error::Result;
-use crate::numeric::buffer::{Rows, Vec16, filled, flat_mut, made};
+use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::{Kernel, Level};
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH, flat_mut};
 
 /// One time step's: the derivatives of the log-likelihood in what each matrix gave, lane by lane. With what the matrix
 /// took in they make its gradient.

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, fail};
 use crate::model::VOCAB;
-use crate::numeric::simd::WIDTH;
+use crate::numeric::vector::WIDTH;
 
 /// How large each part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use super::Config;
 use super::weights::Weights;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, filled, flat, flat_mut, made};
+use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::math::{sigmoid, tanh};
 use crate::numeric::matmul::mul_panels;
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH, flat, flat_mut};
 
 /// What a layer of one lane made of a byte.
 #[derive(Debug)]

@@ -4,9 +4,10 @@ use std::io::Cursor;
 
 use super::*;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, flat_mut};
+use crate::numeric::buffer::Rows;
 use crate::numeric::level::Level;
 use crate::numeric::random::Random;
+use crate::numeric::vector::flat_mut;
 use crate::weights::TensorSource;
 use crate::weights::safetensors::Safetensors;
 

@@ -3,9 +3,9 @@
 use super::Config;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Rows, Vec16, filled, flat_mut, made};
+use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::random::Random;
-use crate::numeric::simd::WIDTH;
+use crate::numeric::vector::{Vec16, WIDTH, flat_mut};
 
 /// A matrix and a bias, in panels of sixteen outputs: `panels[panel * cols + k]` holds column k of sixteen rows.
 #[derive(Debug)]

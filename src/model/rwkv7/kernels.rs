@@ -1,10 +1,10 @@
 //! The elementwise work between the matrix products, fused, one lane at a time.
 
-use crate::numeric::buffer::Vec16;
 use crate::numeric::level::Kernel;
 use crate::numeric::math;
 use crate::numeric::norm::{group_norm, strided_sum};
-use crate::numeric::simd::{Simd, WIDTH};
+use crate::numeric::simd::Simd;
+use crate::numeric::vector::{Vec16, WIDTH};
 
 /// exp(-1/2): the decay lies between exp(-exp(-1/2)) and 1.
 const DECAY: f32 = 0.606_530_66;

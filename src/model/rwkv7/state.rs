@@ -2,7 +2,8 @@
 
 use super::Config;
 use crate::error::Result;
-use crate::numeric::buffer::{Vec16, filled, vectors};
+use crate::numeric::buffer::filled;
+use crate::numeric::vector::{Vec16, vectors};
 
 /// One column a lane: for each layer the last inputs of both halves (token shift) and the heads' state matrices.
 #[derive(Clone, Debug)]

@@ -4,10 +4,11 @@ use super::kernels::{Activate, Activation, Add, Finish, Prepare, TokenShift, Val
 use super::weights::{Layer, LowRank};
 use super::{Config, State, Weights};
 use crate::error::Result;
-use crate::numeric::buffer::{Rows, vectors};
+use crate::numeric::buffer::Rows;
 use crate::numeric::level::Level;
 use crate::numeric::matmul::Activations;
 use crate::numeric::norm::layer_norm;
+use crate::numeric::vector::vectors;
 use crate::numeric::wkv;
 
 /// Room for everything a step computes: a step itself takes no memory.

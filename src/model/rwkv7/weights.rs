@@ -3,10 +3,11 @@
 use super::Config;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::{Vec16, padded, vectors};
+use crate::numeric::buffer::padded;
 use crate::numeric::level::Level;
 use crate::numeric::matmul::{Matrix, Precision};
 use crate::numeric::norm::layer_norm;
+use crate::numeric::vector::{Vec16, vectors};
 use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
 
 /// How matrices are held.

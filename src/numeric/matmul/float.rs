@@ -1,8 +1,9 @@
 //! f32 weights: each output is `acc = acc + w * x`, k ascending from +0, two roundings a step.
 
-use super::super::buffer::{Rows, Vec16, filled, flat};
+use super::super::buffer::{Rows, filled};
 use super::super::level::{Kernel, Level};
-use super::super::simd::{Simd, WIDTH};
+use super::super::simd::Simd;
+use super::super::vector::{Vec16, WIDTH, flat};
 use super::{Tiles, walk};
 use crate::error::Result;
 

@@ -1,9 +1,10 @@
 //! int8 weights and activations: exact i32 sums, so that any instruction and any order gives the same number, then
 //! `float(sum) * (row_scale * vector_scale)`.
 
-use super::super::buffer::{Bytes64, Rows, Vec16, filled};
+use super::super::buffer::{Rows, filled};
 use super::super::level::{Kernel, Level};
-use super::super::simd::{Simd, WIDTH};
+use super::super::simd::Simd;
+use super::super::vector::{Bytes64, Vec16, WIDTH};
 use super::{STRIP, Tiles, walk};
 use crate::error::Result;
 

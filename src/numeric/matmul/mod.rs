@@ -6,9 +6,10 @@
 mod float;
 mod int8;
 
-use super::buffer::{Rows, Vec16};
+use super::buffer::Rows;
 use super::level::Level;
-use super::simd::{Simd, WIDTH};
+use super::simd::Simd;
+use super::vector::{Vec16, WIDTH};
 use crate::error::Result;
 
 pub(crate) use float::mul_panels;
@@ -166,9 +167,9 @@ fn across<S: Simd, T: Tiles, const P: usize, const B: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::buffer::flat;
     use super::super::random::Random;
     use super::super::testing::{KINDS, Kind, assert_same, rows, values};
+    use super::super::vector::flat;
     use super::*;
 
     const SHAPES: [(usize, usize); 7] = [(1, 1), (16, 16), (5, 7), (33, 20), (48, 65), (130, 96), (256, 129)];

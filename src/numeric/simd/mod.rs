@@ -19,10 +19,7 @@ pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
-use super::buffer::{Bytes64, Vec16};
-
-/// The number of f32 in a vector, in a panel of a matrix and in a strided sum. A constant of the numeric contract.
-pub(crate) const WIDTH: usize = 16;
+use super::vector::{Bytes64, Vec16, WIDTH};
 
 /// One level's vectors. See the module's text for what may stand here.
 pub(crate) trait Simd: Copy {

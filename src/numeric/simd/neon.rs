@@ -15,7 +15,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 use std::array::from_fn;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Sub};
 
-use super::super::buffer::{Bytes64, Vec16};
+use super::super::vector::{Bytes64, Vec16};
 use super::{Simd, WIDTH};
 
 /// Token: this CPU has NEON and, where `DOT`, its dot product instructions.

@@ -2,7 +2,7 @@
 
 use wide::{f32x16, i8x16, i16x16, i32x8, i32x16};
 
-use super::super::buffer::{Bytes64, Vec16};
+use super::super::vector::{Bytes64, Vec16};
 use super::{Simd, WIDTH};
 
 /// Token of the portable level.

@@ -15,7 +15,7 @@
 use std::arch::x86_64::*;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Sub};
 
-use super::super::buffer::{Bytes64, Vec16};
+use super::super::vector::{Bytes64, Vec16};
 use super::{Simd, WIDTH};
 
 /// Token: this CPU has AVX2.

@@ -1,0 +1,70 @@
+//! The caller's buffers: checked before they become slices.
+
+use crate::error::{Result, fail};
+
+/// The bytes of an input; NULL is allowed for none.
+///
+/// # Safety
+/// Where `len` is not 0 and `p` not NULL, `p` points at `len` readable bytes that do not change during `'a`.
+pub(super) unsafe fn input<'a>(p: *const core::ffi::c_void, len: usize, what: &str) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    check_range(p.is_null(), len, what)?;
+    // SAFETY: the caller's promise, and the length is below isize::MAX.
+    Ok(unsafe { std::slice::from_raw_parts(p.cast(), len) })
+}
+
+/// The room of an output; NULL is allowed for none.
+///
+/// # Safety
+/// Where `len` is not 0 and `p` not NULL, `p` points at `len` writable bytes that nothing else uses during `'a`.
+pub(super) unsafe fn output<'a>(p: *mut core::ffi::c_void, len: usize, what: &str) -> Result<&'a mut [u8]> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    check_range(p.is_null(), len, what)?;
+    // SAFETY: the caller's promise, and the length is below isize::MAX. The bytes may be uninitialised to C, but they
+    // are only written: no value read from them reaches a result.
+    Ok(unsafe { std::slice::from_raw_parts_mut(p.cast(), len) })
+}
+
+fn check_range(null: bool, len: usize, what: &str) -> Result<()> {
+    if null {
+        fail!(Argument, "{what} is NULL with a length of {len}");
+    }
+    if isize::try_from(len).is_err() {
+        fail!(Argument, "the length of {what} is {len}, more than memory can hold");
+    }
+    Ok(())
+}
+
+/// Refuses a source and a destination that share bytes.
+pub(super) fn check_apart(
+    src: *const core::ffi::c_void,
+    src_len: usize,
+    dst: *const core::ffi::c_void,
+    dst_len: usize,
+) -> Result<()> {
+    let (a, b) = (src.addr(), dst.addr());
+    if src_len > 0 && dst_len > 0 && a < b.saturating_add(dst_len) && b < a.saturating_add(src_len) {
+        fail!(Argument, "source and destination overlap");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_is_told_to_the_byte() {
+        let p = |n: usize| std::ptr::without_provenance(n);
+        assert!(check_apart(p(100), 10, p(110), 10).is_ok());
+        assert!(check_apart(p(100), 11, p(110), 10).is_err());
+        assert!(check_apart(p(109), 1, p(100), 10).is_err());
+        assert!(check_apart(p(110), 1, p(100), 10).is_ok());
+        assert!(check_apart(p(100), 0, p(100), 10).is_ok());
+        assert!(check_apart(p(usize::MAX - 3), 4, p(usize::MAX - 1), 1).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! `gru:` bases: a GRU of random weights that all learn.
+
+use super::grammar::{number, pairs, real};
+use super::rule::train_name;
+use crate::adapt::{GruRule, Train};
+use crate::error::{Result, fail};
+use crate::model::gru::Config;
+
+/// The most steps that a GRU's errors go back.
+const MAX_BPTT: u32 = 64;
+/// The most earlier stretches of text that a GRU learns from each time.
+const MAX_REPLAY: u32 = 64;
+
+/// What a `gru:` base says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Gru {
+    pub(super) config: Config,
+    pub(super) seed: u64,
+    pub(super) rule: GruRule,
+}
+
+/// `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any of them, these are the defaults.
+pub(super) fn parse(text: &str) -> Result<Gru> {
+    let (mut config, mut seed) = (Config::default(), 0);
+    let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
+    for (key, value) in pairs(text)? {
+        let size = || number(key, value, 1 << 16).map(|n| n as usize);
+        match key {
+            "embed" => config.embed = size()?,
+            "hidden" => config.hidden = size()?,
+            "layers" => config.layers = size()?,
+            "bptt" => rule.bptt = size()? as u32,
+            "stride" => rule.stride = size()? as u32,
+            "replay" => rule.replay = size()? as u32,
+            "lr" => rule.lr = real(key, value, 1.0)?,
+            "clip" => rule.clip = real(key, value, 1e6)?,
+            "seed" => seed = number(key, value, u64::MAX)?,
+            "train" => {
+                rule.train = match value {
+                    "sgd" => Train::Sgd,
+                    "adam" => Train::Adam,
+                    _ => fail!(Method, "train={value}: sgd and adam are allowed"),
+                }
+            }
+            _ => fail!(
+                Method,
+                "\"{key}={value}\": an unknown key; embed, hidden, layers, bptt, stride, replay, train, lr, clip and seed are \
+                 known"
+            ),
+        }
+    }
+    config.check()?;
+    if !(1..=MAX_BPTT).contains(&rule.bptt) {
+        fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);
+    }
+    if rule.replay > 0 && rule.bptt == 1 {
+        fail!(Method, "replay={}: with bptt=1 there is nothing to learn from earlier text", rule.replay);
+    }
+    if rule.replay > MAX_REPLAY {
+        fail!(Method, "replay={}: 0 to {MAX_REPLAY} are allowed", rule.replay);
+    }
+    if !(1..=rule.bptt).contains(&rule.stride) {
+        fail!(Method, "stride={}: 1 to bptt={} are allowed", rule.stride, rule.bptt);
+    }
+    Ok(Gru { config, seed, rule })
+}
+
+/// Every key in its order; keys that were added later only where they are not the default.
+pub(super) fn canonical(config: &Config, seed: u64, rule: &GruRule) -> String {
+    let (c, r) = (config, rule);
+    let unless_default = |key: &str, value: String, default: &str| {
+        if value == default { String::new() } else { format!("{key}={value},") }
+    };
+    format!(
+        "gru:embed={},hidden={},{}bptt={},{}{}{}lr={},clip={},seed={seed}",
+        c.embed,
+        c.hidden,
+        unless_default("layers", c.layers.to_string(), "1"),
+        r.bptt,
+        unless_default("stride", r.stride.to_string(), "1"),
+        unless_default("replay", r.replay.to_string(), "0"),
+        unless_default("train", train_name(r.train).to_owned(), "sgd"),
+        r.lr,
+        r.clip
+    )
+}

@@ -1,0 +1,94 @@
+//! `mix:` methods: which contexts are mixed, and which networks stand beside them.
+
+use std::path::PathBuf;
+
+use super::base::Base;
+use super::grammar::{is_number, pairs, split_outside, switch};
+use super::network::Network;
+use crate::error::{Result, fail};
+use crate::mix::Options;
+
+/// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
+pub(super) fn parse(text: &str, given: bool) -> Result<(Vec<Network>, Options)> {
+    let mut options =
+        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+    let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
+    for (key, value) in pairs(text)? {
+        match key {
+            "neural" => networks = parse_neural(value, given)?,
+            "orders" => options.highest_order = orders(value)?,
+            "word" => options.words = switch(key, value)?,
+            "match" => options.matches = switch(key, value)?,
+            "sparse" => options.sparse = switch(key, value)?,
+            "mem" => options.log = memory(value)?,
+            _ => fail!(
+                Method,
+                "\"{key}={value}\": an unknown key; neural, orders, word, match, sparse and mem are known"
+            ),
+        }
+    }
+    let views = |n: &Network| 1 + u8::from(n.head.is_some());
+    options.neural = networks.iter().map(views).sum();
+    options.knowing = networks.iter().filter(|n| n.knows()).map(views).sum();
+    Ok((networks, options))
+}
+
+/// Every key in its order.
+pub(super) fn canonical(networks: &[Network], options: &Options) -> String {
+    let o = options;
+    let networks: Vec<String> = networks.iter().map(|n| format!("({})", n.canonical())).collect();
+    let networks = if networks.is_empty() { "none".to_owned() } else { networks.join("+") };
+    let [words, matches, sparse] = [o.words, o.matches, o.sparse].map(u8::from);
+    format!(
+        "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
+        o.highest_order,
+        memory_text(o.log)
+    )
+}
+
+/// Sizes as they are written: 64K, 16M.
+fn memory_text(log: u8) -> String {
+    let unit = ["K", "M"][usize::from(log / 10) - 1];
+    format!("{}{unit}", 1 << (log % 10))
+}
+
+/// 2^16 to 2^27 bytes, powers of two: what a handle's predictors may take together bounds it.
+fn memory(value: &str) -> Result<u8> {
+    match (16..=27).find(|log| memory_text(*log) == value) {
+        Some(log) => Ok(log),
+        None => fail!(Method, "mem={value}: a power of two from 64K to 128M is needed"),
+    }
+}
+
+/// `0-6`.
+fn orders(value: &str) -> Result<u8> {
+    match value.strip_prefix("0-").filter(|n| is_number(n)).and_then(|n| n.parse::<u8>().ok()) {
+        Some(n) if (2..=8).contains(&n) => Ok(n),
+        _ => fail!(Method, "orders={value}: 0-2 to 0-8 are allowed"),
+    }
+}
+
+/// The networks of a mix: `none`, or one in parentheses, and perhaps a GRU behind a plus. Not a bare path: what a frame
+/// names must not be looked for among files.
+fn parse_neural(value: &str, given: bool) -> Result<Vec<Network>> {
+    if value == "none" {
+        return Ok(Vec::new());
+    }
+    let mut networks = Vec::new();
+    for part in split_outside(value, '+')? {
+        let inner = part.trim().strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
+        let known = |inner: &&str| ["cfg:", "gru:", "builtin:", "file:"].iter().any(|known| inner.starts_with(known));
+        let Some(inner) = inner.filter(known) else {
+            fail!(
+                Method,
+                "neural={value}: none, (cfg:...), (gru:...), (builtin:...) and (file:PATH) are allowed, and +(gru:...) \
+                 behind them"
+            );
+        };
+        networks.push(Network::parse(inner, given, true)?);
+    }
+    if networks.len() > 2 || networks.get(1).is_some_and(|n| !matches!(n.base, Base::Gru { .. })) {
+        fail!(Method, "neural={value}: one network, and a GRU behind a plus, are allowed");
+    }
+    Ok(networks)
+}

@@ -1,0 +1,175 @@
+use super::registry::{REGISTERED, reference, resolve};
+use super::{DEFAULT, Method};
+use crate::container::MethodRef;
+use crate::error::Status;
+use crate::model::builtin;
+
+const ALL: &str = "cfg:hidden=256,layers=6,intermediate=1024,decay_rank=32,a_rank=32,v_rank=32,g_rank=64,\
+                   seed=0,train=none,lr=0.001,stride=1";
+
+fn canonical(text: &str) -> String {
+    Method::parse(text).unwrap().canonical()
+}
+
+#[test]
+fn every_spelling_of_a_method_has_one_canonical_form() {
+    assert_eq!(canonical("cfg:"), ALL);
+    assert_eq!(canonical(ALL), ALL);
+    assert_eq!(canonical("cfg: layers = 6 , hidden=256;weights=i8"), ALL);
+    assert_eq!(canonical("256,1024,6,none,0,0.5"), ALL);
+    assert_eq!(canonical("cfg:256,1024,6,none,0,0.001,1"), ALL);
+    assert_eq!(canonical("cfg:train=none,lr=0.25,stride=9"), ALL);
+    let sgd = canonical("64,64,1,sgd,5,1e-3,2");
+    assert!(
+        sgd.starts_with("cfg:hidden=64,layers=1,intermediate=64,")
+            && sgd.ends_with("seed=5,train=sgd,lr=0.001,stride=2")
+    );
+    assert!(canonical("cfg:head_size=32,hidden=32;weights=f32").ends_with(",stride=1;weights=f32"));
+    assert!(canonical("cfg:head_size=32,hidden=32").contains("g_rank=64,head_size=32,seed=0"));
+    let mix = "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M";
+    for same in ["mix:", mix, " mix: sparse=1 , mem=16M,neural=none", "level:3"] {
+        assert_eq!(canonical(same), mix);
+    }
+    assert_eq!(
+        canonical("mix:orders=0-2,mem=64K,match=0"),
+        "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
+    );
+    let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=128M,word=0");
+    let network = canonical("cfg:train=adam;weights=f32");
+    assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
+    assert_eq!(canonical(&with_network), with_network);
+    assert!(canonical("mix:neural=(file:x)").starts_with("mix:neural=(file:),orders"));
+    let gru = "gru:embed=32,hidden=128,bptt=10,lr=0.01,clip=5,seed=0";
+    for same in ["gru:", gru, " gru: clip=5.0 ,layers=1, stride=1,train=sgd,replay=0"] {
+        assert_eq!(canonical(same), gru);
+    }
+    let all = "gru:embed=16,hidden=32,layers=2,bptt=8,stride=4,replay=1,train=adam,lr=0.002,clip=0.5,seed=9";
+    assert_eq!(canonical(all), all);
+    assert!(canonical(&format!("mix:neural=({all})")).starts_with(&format!("mix:neural=({all}),orders=")));
+    let built_in = "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M";
+    for same in ["mix:neural=(builtin:1;head:)", " mix: neural = ( builtin:1; head: stride=1 ) ", built_in] {
+        assert_eq!(canonical(same), built_in);
+    }
+    let two = format!("mix:neural=(file:;weights=f32;head:train=adam,lr=0.5,stride=3)+({gru}),orders=0-6");
+    assert!(
+        canonical(&format!("mix:neural=(file:a+b;head:stride=3,lr=0.5,train=adam;weights=f32) + ({gru})"))
+            .starts_with(&two)
+    );
+    assert_eq!(canonical("builtin:1;weights=f32"), "builtin:1;weights=f32");
+    assert_eq!(canonical("file:/no/such/thing"), "file:");
+    assert_eq!(canonical(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), "file:");
+    assert_eq!(canonical("file:x;weights=f32"), "file:;weights=f32");
+}
+
+#[test]
+fn a_model_that_is_open_takes_the_place_of_a_path() {
+    let canonical = |text| Method::of_model(text).map(|m| m.canonical());
+    assert_eq!(canonical("").unwrap(), "file:");
+    assert_eq!(canonical("weights=f32").unwrap(), "file:;weights=f32");
+    let mix = "mix:neural=(file:;head:train=sgd,lr=0.02,stride=1),orders=0-4,word=1,match=1,sparse=1,mem=1M";
+    assert_eq!(canonical(mix).unwrap(), mix);
+    assert!(canonical("mix:mem=1M").unwrap().starts_with("mix:neural=(file:),"));
+    for wrong in ["file:", "mix:neural=(file:x)", "mix:neural=none", "mix:neural=(builtin:1)", "level:3", "cfg:"] {
+        assert_eq!(canonical(wrong).unwrap_err().status(), Status::Method, "{wrong}");
+    }
+}
+
+#[test]
+fn registered_methods_are_canonical_and_resolve() {
+    for (id, text) in REGISTERED {
+        assert_eq!(canonical(text), text);
+        assert_eq!(reference(text), MethodRef::Registered(id));
+        assert_eq!(resolve(&MethodRef::Registered(id)).unwrap(), text);
+    }
+    assert_eq!(canonical(DEFAULT), resolve(&MethodRef::Registered(if builtin::CARRIED { 6 } else { 2 })).unwrap());
+    assert!((1..=9).all(|level| matches!(reference(&canonical(&format!("level:{level}"))), MethodRef::Registered(_))));
+    assert_eq!(resolve(&MethodRef::Registered(255)).unwrap_err().status(), Status::Format);
+}
+
+#[test]
+fn a_mistake_is_told_by_quoting_it() {
+    let cases = [
+        ("", "\"\""),
+        ("nonsense", "nonsense"),
+        ("cfgg:hidden=64", "cfgg"),
+        ("file:", "file:"),
+        ("cfg:hiden=64", "hiden"),
+        ("cfg:hidden", "hidden"),
+        ("cfg:hidden=", "hidden="),
+        ("cfg:hidden=-64", "-64"),
+        ("cfg:hidden=+64", "+64"),
+        ("cfg:hidden=6 4", "6 4"),
+        ("cfg:hidden=64,hidden=64", "hidden"),
+        ("cfg:hidden=64,,layers=1", "\"\""),
+        ("cfg:hidden=65", "hidden=65"),
+        ("cfg:hidden=99999999999999999999", "99999999999999999999"),
+        ("cfg:head_size=16", "head_size=16"),
+        ("cfg:layers=0", "layers=0"),
+        ("cfg:train=rmsprop", "rmsprop"),
+        ("cfg:lr=nan", "nan"),
+        ("cfg:lr=-0.0", "-0.0"),
+        ("cfg:lr=inf", "inf"),
+        ("cfg:lr=1.5", "1.5"),
+        ("cfg:stride=0", "stride=0"),
+        ("cfg:seed=18446744073709551616", "18446744073709551616"),
+        ("256,1024", "256,1024"),
+        ("256,1024,6,none,0,0.001,1,1", "256,1024,6"),
+        ("256,1024,six,none,0,0.001", "six"),
+        ("cfg:;weights=i4", "i4"),
+        ("cfg:;weights=i8;weights=i8", "weights=i8"),
+        ("cfg:;", "\"\""),
+        ("cfg:;policy:schedule=0..5:train", "policy:schedule"),
+        ("cfg:;threads=4", "threads=4"),
+        ("mix:orders=0-9", "orders=0-9"),
+        ("mix:orders=1-6", "orders=1-6"),
+        ("mix:mem=3M", "mem=3M"),
+        ("mix:mem=32K", "mem=32K"),
+        ("mix:mem=256M", "mem=256M"),
+        ("mix:word=2", "word=2"),
+        ("mix:word=1,word=1", "word"),
+        ("mix:words=1", "words"),
+        ("mix:neural=cfg:hidden=64", "neural=cfg"),
+        ("mix:neural=(mix:)", "(mix:)"),
+        ("mix:neural=(Cargo.toml)", "Cargo.toml"),
+        ("mix:neural=(cfg:hidden=65)", "hidden=65"),
+        ("mix:neural=(cfg:hidden=64", "not closed"),
+        ("mix:neural=none),", "not open"),
+        ("mix:;weights=f32", "weights"),
+        ("level:0", "level:0"),
+        ("level:10", "level:10"),
+        ("gru:embed=8", "embed=8"),
+        ("gru:hidden=4096", "hidden=4096"),
+        ("gru:layers=9", "layers=9"),
+        ("gru:bptt=0", "bptt=0"),
+        ("gru:bptt=65", "bptt=65"),
+        ("gru:stride=11", "stride=11"),
+        ("gru:replay=65", "replay=65"),
+        ("gru:train=none", "train=none"),
+        ("gru:lr=-1", "lr=-1"),
+        ("gru:clip=inf", "clip=inf"),
+        ("gru:bptt=1,replay=1", "replay=1"),
+        ("gru:;weights=f32", "weights=f32"),
+        ("mix:neural=(gru:;weights=i8)", "weights=i8"),
+        ("gru:size=1", "size=1"),
+        ("builtin:", "builtin:"),
+        ("builtin:0", "builtin:0"),
+        ("builtin:1;head:", "head:"),
+        ("mix:neural=(builtin:1;head:;head:)", "head:"),
+        ("mix:neural=(builtin:1;head:seed=1)", "seed=1"),
+        ("mix:neural=(builtin:1;head:train=none)", "train=none"),
+        ("mix:neural=(gru:;head:)", "head:"),
+        ("mix:neural=(cfg:train=sgd;head:)", "head:"),
+        ("mix:neural=(builtin:1)+(builtin:1)", "(builtin:1)+(builtin:1)"),
+        ("mix:neural=(gru:)+(gru:)+(gru:)", "+(gru:)+"),
+        ("mix:neural=(gru:)+", "(gru:)+"),
+        ("mix:neural=none+(gru:)", "none+(gru:)"),
+        ("mix:neural=(file:)", "a path is missing"),
+        ("level:", "level:"),
+        ("level:+3", "level:+3"),
+    ];
+    for (text, quoted) in cases {
+        let e = Method::parse(text).expect_err(text);
+        assert_eq!(e.status(), Status::Method, "{text}");
+        assert!(e.message().contains(quoted), "{text}: {e}");
+    }
+}

@@ -1,0 +1,11 @@
+//! How a state shows its numbers: to a hash, or to a comparison.
+
+use super::vector::Vec16;
+
+/// Takes the parts of a state in a fixed order.
+pub trait Visitor {
+    /// Some floats.
+    fn floats(&mut self, vectors: &[Vec16]);
+    /// Anything else, as little-endian bytes.
+    fn bytes(&mut self, bytes: &[u8]);
+}

@@ -1,0 +1,230 @@
+//! The predictor of a session: networks, a mix, or a mix with networks among its inputs.
+//!
+//! A byte is coded as one symbol by a network alone, as eight binary decisions by a mix.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::network::{Blueprint as NetworkBlueprint, Network, NetworkState};
+use super::port::Port;
+use crate::coder::Bit;
+use crate::error::Result;
+use crate::mix::{MAX_VIEWS, Mix, Options, Views};
+use crate::model::VOCAB;
+use crate::numeric::visit::Visitor;
+
+/// The total of which a bit's probability counts its share.
+const BIT_TOTAL: u32 = 1 << 16;
+
+/// What is at work: a mix, or one network.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// Networks and how they learn; several only with a mix.
+    pub networks: Vec<NetworkBlueprint>,
+    /// What is mixed, where anything is. Without a mix bytes are coded with the network's own distribution.
+    pub mix: Option<Options>,
+}
+
+impl Blueprint {
+    /// How many bytes so many states and so many predictors' scratch memory take, without shared weights; saturates.
+    pub fn bytes(&self, states: u64, predictors: u64) -> u64 {
+        let of = |n: &NetworkBlueprint| {
+            n.bytes().saturating_mul(states).saturating_add(n.scratch_bytes().saturating_mul(predictors))
+        };
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()).saturating_mul(states))
+    }
+}
+
+/// Everything that bytes have changed: equal states predict the same from here on.
+#[derive(Debug)]
+pub struct State {
+    /// Unique to this state and its present content: a predictor that remembers it need not compare contents.
+    version: u64,
+    networks: Vec<NetworkState>,
+    /// `None` before any byte, and where nothing is mixed: a new mix is cheaper made than copied.
+    mix: Option<Mix>,
+}
+
+/// The networks' distributions of the next byte, once prepared.
+fn views(networks: &[Network]) -> Views<'_> {
+    let mut all = [None; MAX_VIEWS];
+    let views = networks.iter().flat_map(|network| network.views());
+    all.iter_mut().zip(views).for_each(|(to, view)| *to = Some(view));
+    all
+}
+
+/// A version that no state had before.
+fn new_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl State {
+    /// Shows all of it, in a fixed order.
+    pub fn visit(&self, visitor: &mut impl Visitor) {
+        self.networks.iter().for_each(|network| network.visit(visitor));
+        if let Some(mix) = &self.mix {
+            mix.visit(&mut |bytes| visitor.bytes(bytes));
+        }
+    }
+}
+
+/// A predictor at work. It holds all the memory that it will need.
+#[derive(Debug)]
+pub struct Predictor {
+    networks: Vec<Network>,
+    mix: Option<Mix>,
+    /// Whether networks are bypassed: neither asked nor shown what comes.
+    bypassed: bool,
+    /// The version of the state that the mix's journal goes back to.
+    origin: Option<u64>,
+}
+
+impl Predictor {
+    /// A predictor before any byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(blueprint: &Blueprint) -> Result<Self> {
+        Ok(Self {
+            networks: blueprint.networks.iter().map(Network::new).collect::<Result<_>>()?,
+            mix: blueprint.mix.map(Mix::new).transpose()?,
+            bypassed: false,
+            origin: None,
+        })
+    }
+
+    /// The state of a new predictor, before any byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn initial_state(&mut self, blueprint: &Blueprint) -> Result<State> {
+        let version = new_version();
+        self.origin = Some(version);
+        Ok(State { version, networks: self.copy_networks(blueprint)?, mix: None })
+    }
+
+    /// Computes at the CPU level that is allowed now.
+    pub fn use_current_level(&mut self) {
+        self.networks.iter_mut().for_each(Network::use_current_level);
+        if let Some(mix) = &mut self.mix {
+            mix.use_current_level();
+        }
+    }
+
+    /// Whether networks may be bypassed in a block. Not where one knows nothing before it learns: it has to see all there
+    /// is.
+    pub fn may_bypass_networks(&self) -> bool {
+        self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
+    }
+
+    /// Bypasses the networks from here on, or uses them again.
+    pub fn bypass_networks(&mut self, bypassed: bool) {
+        debug_assert!(!bypassed || self.may_bypass_networks());
+        self.bypassed = bypassed;
+    }
+
+    /// A copy of the state.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn save(&self, blueprint: &Blueprint) -> Result<State> {
+        let mix = match &self.mix {
+            Some(mix) => {
+                let mut copy = Mix::new(*mix.options())?;
+                copy.copy_from(mix);
+                Some(copy)
+            }
+            None => None,
+        };
+        Ok(State { version: new_version(), networks: self.copy_networks(blueprint)?, mix })
+    }
+
+    fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
+        self.networks.iter().zip(&blueprint.networks).map(|(n, blueprint)| n.state().try_clone(blueprint)).collect()
+    }
+
+    /// Copies the state over one of the same blueprint, without taking memory.
+    pub fn save_to(&self, state: &mut State) {
+        state.version = new_version();
+        state.networks.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state()));
+        if let (Some(to), Some(from)) = (&mut state.mix, &self.mix) {
+            to.copy_from(from);
+        }
+    }
+
+    /// Replaces the state by a copy of another one, and computes at the CPU level that is allowed now. Where the mix has a
+    /// journal back to that state, going back costs what was touched since.
+    ///
+    /// # Errors
+    /// `Memory`: then the predictor is of no use until this succeeds.
+    pub fn restore(&mut self, state: &State) -> Result<()> {
+        self.use_current_level();
+        self.bypassed = false;
+        self.networks.iter_mut().zip(&state.networks).for_each(|(to, from)| to.restore(from));
+        if let Some(mix) = &mut self.mix
+            && (self.origin != Some(state.version) || !mix.roll_back())
+        {
+            self.origin = None;
+            match &state.mix {
+                Some(from) => mix.copy_from(from),
+                None => *mix = Mix::new(*mix.options())?,
+            }
+        }
+        self.origin = Some(state.version);
+        Ok(())
+    }
+
+    /// Begins a record: the text before it belongs to others.
+    pub fn begin_record(&mut self) {
+        if let Some(mix) = &mut self.mix {
+            mix.begin_line();
+        }
+    }
+
+    /// The mix, where there is one. Whoever changes it leaves no way back to an earlier state.
+    pub fn mix(&mut self) -> Option<&mut Mix> {
+        self.origin = None;
+        self.mix.as_mut()
+    }
+
+    /// Codes the port's next byte, and learns from it.
+    pub fn code_byte<P: Port>(&mut self, port: &mut P) {
+        let networks = if self.bypassed { &mut [] } else { &mut self.networks[..] };
+        let needs_logits = P::NEEDS_DISTRIBUTION || self.mix.is_some();
+        networks.iter_mut().for_each(|network| network.lookahead(port.lookahead(), needs_logits));
+        let known = port.next_known();
+        let byte = match (&mut self.mix, networks.first_mut()) {
+            (Some(mix), _) => {
+                networks.iter_mut().for_each(Network::prepare_views);
+                let views = &views(networks);
+                // The bits so far, with a leading 1.
+                let mut partial = 1u32;
+                while partial < 1 << 8 {
+                    let bit = Bit { ones: mix.predict(views), total: BIT_TOTAL };
+                    let left = 7 - partial.ilog2();
+                    let bit = port.code(&bit, u32::from(known) >> left & 1);
+                    mix.update(bit);
+                    partial = partial << 1 | bit;
+                }
+                partial as u8
+            }
+            (None, Some(network)) if P::NEEDS_DISTRIBUTION => port.code(network.frequencies(), known.into()) as u8,
+            (None, _) => known,
+        };
+        port.finish_byte(byte);
+        networks.iter_mut().for_each(|network| network.observe(byte));
+    }
+
+    /// The probabilities of all bytes, as the coders would use them.
+    pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
+        match (&mut self.mix, self.networks.first_mut()) {
+            (Some(mix), _) => {
+                self.networks.iter_mut().for_each(Network::prepare_views);
+                mix.probabilities(&views(&self.networks), out);
+            }
+            (None, Some(network)) => network.probabilities(out),
+            (None, None) => out.fill(1.0 / VOCAB as f32),
+        }
+    }
+}

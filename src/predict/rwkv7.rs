@@ -1,0 +1,196 @@
+//! An RWKV-7 network at work: shared weights, a state, and a head that may learn online.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::adapt::{Head, Rule, Train};
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::model::rwkv7::{Config, Scratch as StepScratch, State, Weights};
+use crate::numeric::buffer::Rows;
+use crate::numeric::level::Level;
+use crate::numeric::vector::{Vec16, WIDTH};
+use crate::numeric::visit::Visitor;
+
+/// A network and how its head learns: immutable, shared.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// The network.
+    pub weights: Arc<Weights>,
+    /// How the head learns.
+    pub rule: Rule,
+    /// Whether the head that learns stands beside the frozen one. If not, it replaces it.
+    pub second_head: bool,
+}
+
+/// When the input is known in advance, so many bytes are batched through the network: its weights are read once for all
+/// of them.
+const LOOKAHEAD: usize = 32;
+
+/// Memory for one step, and the batch under way.
+#[derive(Debug)]
+pub struct Scratch {
+    step: StepScratch,
+    /// The bytes of the batch, and the range of those that were not observed yet.
+    bytes: [u8; LOOKAHEAD],
+    pending: Range<usize>,
+    /// The frozen head's logits after each byte of the batch, where `batch_has_logits`.
+    batch_logits: Rows,
+    batch_has_logits: bool,
+    /// The same after the last byte that was observed, where `has_logits`: the batch may belong to later bytes already.
+    logits: Rows,
+    has_logits: bool,
+}
+
+impl Scratch {
+    fn new(config: &Config) -> Result<Self> {
+        Ok(Self {
+            step: StepScratch::new(config, LOOKAHEAD)?,
+            bytes: [0; LOOKAHEAD],
+            pending: 0..0,
+            batch_logits: Rows::new(LOOKAHEAD, VOCAB)?,
+            batch_has_logits: false,
+            logits: Rows::new(1, VOCAB)?,
+            has_logits: false,
+        })
+    }
+
+    /// How many bytes it takes; saturates.
+    pub fn bytes(config: &Config) -> u64 {
+        StepScratch::bytes(config).saturating_add(4 * VOCAB as u64).saturating_mul(LOOKAHEAD as u64)
+    }
+
+    /// Drops the batch: the state was replaced.
+    pub fn clear(&mut self) {
+        (self.pending, self.has_logits) = (0..0, false);
+    }
+
+    /// Whether every byte of the batch was observed, so that the state is that of the bytes so far.
+    pub fn is_drained(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+/// Everything that bytes have changed.
+#[derive(Debug)]
+pub struct NetworkState {
+    recurrent: State,
+    /// The input of the head for the next byte: `[1][hidden]`.
+    features: Rows,
+    head: Option<Head>,
+}
+
+impl Blueprint {
+    /// The state before any byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn initial(&self) -> Result<NetworkState> {
+        let config = self.weights.config();
+        let head = match (self.rule.train, self.weights.start()) {
+            (Train::None, _) => None,
+            (train, start) => Some(Head::new(start.expect("a head that is trained has a start"), train)?),
+        };
+        Ok(NetworkState { recurrent: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
+    }
+
+    /// Memory for one step.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn scratch(&self) -> Result<Scratch> {
+        Scratch::new(self.weights.config())
+    }
+
+    /// How many heads there are.
+    pub fn heads(&self) -> usize {
+        1 + usize::from(self.second_head)
+    }
+
+    /// A head's logits of the next byte, `[1][256]`. Of two heads the last one learns.
+    pub fn logits(&self, level: Level, head: usize, state: &NetworkState, logits: &mut Rows, scratch: &mut Scratch) {
+        match &state.head {
+            Some(trained) if head + 1 == self.heads() => trained.logits(level, &state.features, logits),
+            _ if scratch.has_logits => logits.copy_from(&scratch.logits),
+            _ => self.weights.logits(level, &state.features, logits, &mut scratch.step),
+        }
+    }
+
+    /// Batches some of the bytes that come next through the network, unless a batch is under way. `needs_logits`: whether
+    /// the frozen head's logits after each of them will be asked for.
+    pub fn lookahead(
+        &self,
+        level: Level,
+        bytes: &[u8],
+        needs_logits: bool,
+        state: &mut NetworkState,
+        scratch: &mut Scratch,
+    ) {
+        if !scratch.is_drained() || bytes.is_empty() {
+            return;
+        }
+        let n = bytes.len().min(LOOKAHEAD);
+        scratch.bytes[..n].copy_from_slice(&bytes[..n]);
+        self.weights.step(level, &bytes[..n], &mut state.recurrent, &mut scratch.step);
+        scratch.pending = 0..n;
+        scratch.batch_has_logits = needs_logits && (self.second_head || state.head.is_none());
+        if scratch.batch_has_logits {
+            scratch.batch_logits.set_lanes(n);
+            self.weights.logits_of_step(level, &mut scratch.batch_logits, &mut scratch.step);
+        }
+    }
+
+    /// Trains the head on a byte; `error` is used only where [`NetworkState::learns_next`].
+    pub fn learn(&self, level: Level, state: &mut NetworkState, error: &[Vec16; VOCAB / WIDTH]) {
+        let NetworkState { features, head, .. } = state;
+        if let Some(head) = head {
+            head.learn(level, &self.rule, error, features.row(0));
+        }
+    }
+
+    /// Moves the state past a byte: through the network, or to its place in the batch.
+    pub fn step(&self, level: Level, byte: u8, state: &mut NetworkState, scratch: &mut Scratch) {
+        self.lookahead(level, &[byte], false, state, scratch);
+        let row = scratch.pending.next().expect("the batch has at least this byte");
+        debug_assert!(scratch.bytes[row] == byte, "the lookahead held another byte");
+        state.features.row_mut(0).copy_from_slice(scratch.step.features().row(row));
+        scratch.has_logits = scratch.batch_has_logits;
+        if scratch.has_logits {
+            scratch.logits.row_mut(0).copy_from_slice(scratch.batch_logits.row(row));
+        }
+    }
+}
+
+impl NetworkState {
+    /// Whether the head trains on the next byte: if not, its error is not needed.
+    pub fn learns_next(&self) -> bool {
+        self.head.as_ref().is_some_and(Head::learns_next)
+    }
+
+    /// Copies another state of the same blueprint, without taking memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.recurrent.copy_from(&other.recurrent);
+        self.features.copy_from(&other.features);
+        if let (Some(to), Some(from)) = (&mut self.head, &other.head) {
+            to.copy_from(from);
+        }
+    }
+
+    /// Shows all of its numbers, in a fixed order.
+    pub fn visit(&self, visitor: &mut impl Visitor) {
+        self.recurrent.parts().into_iter().for_each(|part| visitor.floats(part));
+        visitor.floats(self.features.row(0));
+        if let Some(head) = &self.head {
+            let (parts, powers, wait) = head.parts();
+            parts.into_iter().for_each(|part| visitor.floats(part));
+            visitor.bytes(powers.map(f32::to_le_bytes).as_flattened());
+            visitor.bytes(&wait.to_le_bytes());
+        }
+    }
+
+    /// How many bytes it takes; saturates.
+    pub fn bytes(config: &Config, train: Train) -> u64 {
+        let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
+        config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)
+    }
+}

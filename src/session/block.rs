@@ -1,0 +1,221 @@
+//! One block of a version 3 frame: with networks, by the mix alone, or stored.
+
+use super::driver::{Counted, Encode, Observe, drive};
+use super::progress::Progress;
+use crate::coder::Encoder;
+use crate::container::BlockKind;
+use crate::error::Result;
+use crate::predict::{Predictor, State};
+
+/// Networks are tried on so many bytes before their saving is looked at.
+const PIECE: usize = 1 << 14;
+/// Networks cost an order of magnitude more time than a mix alone: they must save more than this share of its bits.
+const WORTH: f64 = 1.0 / 128.0;
+/// Where networks save more than this share of the first piece, the rest of the block is coded with them untested.
+const OBVIOUS: f64 = 1.0 / 16.0;
+
+/// A block to be encoded. Afterwards the predictor is in the state in which a decoder's will be.
+pub(super) struct BlockEncoder<'a> {
+    pub(super) predictor: &'a mut Predictor,
+    pub(super) raw: &'a [u8],
+    /// The predictor's state before the block.
+    pub(super) checkpoint: &'a State,
+    pub(super) payload: &'a mut Vec<u8>,
+}
+
+impl BlockEncoder<'_> {
+    /// Encodes the block into the payload and returns its kind. A stored block's payload is the raw bytes.
+    pub(super) fn encode<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        if self.predictor.may_bypass_networks() { self.choose::<E>(progress) } else { self.code::<E>(progress) }
+    }
+
+    /// Codes the block with all that the method has, or stores it.
+    fn code<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let mut encoder = E::default();
+        drive(self.predictor, &mut Encode::new(self.raw, &mut encoder), progress)?;
+        encoder.finish(self.payload)?;
+        self.unless_stored(BlockKind::Coded)
+    }
+
+    /// The kind of a block that was coded as `coded`. If it is stored and skipped instead, the predictor goes back.
+    fn unless_stored(&mut self, coded: BlockKind) -> Result<BlockKind> {
+        let kind = kind_of(self.raw.len(), self.payload.len(), coded);
+        if kind == BlockKind::StoredSkipped {
+            self.predictor.restore(self.checkpoint)?;
+        }
+        Ok(kind)
+    }
+
+    /// Codes the block with networks where they are worth their time, else by the mix alone. The mix alone is cheap: it goes
+    /// first and sets the bits to beat, for the first piece and, where that leaves doubt, for all pieces.
+    fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        if self.try_obvious::<E>(progress)? {
+            return self.unless_larger(progress);
+        }
+        let mut limits = Vec::new();
+        let mut encoder = E::default();
+        self.predictor.bypass_networks(true);
+        progress.trial(|progress| {
+            self.pieces(&mut encoder, progress, |bits| {
+                limits.push(bits * (1.0 - WORTH));
+                true
+            })
+        })?;
+        encoder.finish(self.payload)?;
+        // More than a few bytes that are noise to a mix are noise to a network.
+        let hopeless = self.raw.len() > PIECE && self.payload.len() >= self.raw.len();
+        let mut left = self.raw.len();
+        if !hopeless && self.try_networks::<E>(&limits, &mut left, progress)? {
+            return Ok(BlockKind::Coded);
+        }
+        progress.advance(left as u64)?;
+        let kind = self.unless_stored(BlockKind::CodedAlone)?;
+        self.predictor.bypass_networks(false);
+        Ok(kind)
+    }
+
+    /// Codes a block of several pieces with networks if they save much of the first one. If not, the predictor goes back to
+    /// the checkpoint, and no progress was counted.
+    fn try_obvious<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<bool> {
+        let Some((first, rest)) = self.raw.split_at_checked(PIECE).filter(|(_, rest)| !rest.is_empty()) else {
+            return Ok(false);
+        };
+        self.predictor.bypass_networks(true);
+        let alone = progress.trial(|progress| self.cost(first, &mut E::default(), progress))?;
+        self.predictor.restore(self.checkpoint)?;
+        if alone >= 8.0 * first.len() as f64 {
+            return Ok(false);
+        }
+        let mut encoder = E::default();
+        let with = progress.trial(|progress| self.cost(first, &mut encoder, progress))?;
+        if with >= alone * (1.0 - OBVIOUS) {
+            self.predictor.restore(self.checkpoint)?;
+            return Ok(false);
+        }
+        progress.advance(first.len() as u64)?;
+        drive(self.predictor, &mut Encode::new(rest, &mut encoder), progress)?;
+        encoder.finish(self.payload)?;
+        Ok(true)
+    }
+
+    /// Codes these bytes and returns their cost in bits.
+    fn cost<E: Encoder>(&mut self, bytes: &[u8], encoder: &mut E, progress: &mut Progress) -> Result<f64> {
+        let mut port = Counted::new(Encode::new(bytes, encoder));
+        drive(self.predictor, &mut port, progress)?;
+        Ok(port.bits)
+    }
+
+    /// Codes the block with networks if they stay below the limit, in bits, after each piece. If not, the predictor has
+    /// observed the block with networks bypassed, and `left` is how many bytes progress was not told of.
+    fn try_networks<E: Encoder + Default>(
+        &mut self,
+        limits: &[f64],
+        left: &mut usize,
+        progress: &mut Progress,
+    ) -> Result<bool> {
+        self.predictor.restore(self.checkpoint)?;
+        let (mut encoder, mut limits, mut better) = (E::default(), limits.iter(), true);
+        *left = self.pieces(&mut encoder, progress, |bits| {
+            better = limits.next().is_some_and(|limit| bits < *limit);
+            better
+        })?;
+        if better {
+            let mut payload = Vec::new();
+            encoder.finish(&mut payload)?;
+            if payload.len() < self.payload.len().min(self.raw.len()) {
+                *self.payload = payload;
+                return Ok(true);
+            }
+        }
+        self.observe_alone(progress)?;
+        Ok(false)
+    }
+
+    /// Goes back to the checkpoint, and shows the block to the mix alone.
+    fn observe_alone(&mut self, progress: &mut Progress) -> Result<()> {
+        self.predictor.restore(self.checkpoint)?;
+        self.predictor.bypass_networks(true);
+        progress.trial(|progress| drive(self.predictor, &mut Observe::new(self.raw), progress))
+    }
+
+    /// The kind of a block that was coded with networks. If it is stored and learned instead, a decoder bypasses them, so
+    /// the predictor must be as if they had been bypassed.
+    fn unless_larger(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let kind = self.unless_stored(BlockKind::Coded)?;
+        if kind == BlockKind::StoredLearned {
+            self.observe_alone(progress)?;
+            self.predictor.bypass_networks(false);
+        }
+        Ok(kind)
+    }
+
+    /// Codes piece after piece until `suits`, given the bits so far, says no. Returns how many bytes are left.
+    fn pieces<E: Encoder>(
+        &mut self,
+        encoder: &mut E,
+        progress: &mut Progress,
+        mut suits: impl FnMut(f64) -> bool,
+    ) -> Result<usize> {
+        let (mut bits, mut left) = (0.0, self.raw.len());
+        for piece in self.raw.chunks(PIECE) {
+            bits += self.cost(piece, encoder, progress)?;
+            left -= piece.len();
+            if !suits(bits) {
+                return Ok(left);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A block is stored where coding saves nothing. If its payload is nearly as short as the block it is learned from, for
+/// what follows may be like it. If not it is skipped: the decoder saves the time, and noise is not learned.
+fn kind_of(raw: usize, payload: usize, coded: BlockKind) -> BlockKind {
+    if payload < raw {
+        coded
+    } else if payload < raw + raw / 16 {
+        BlockKind::StoredLearned
+    } else {
+        BlockKind::StoredSkipped
+    }
+}
+
+#[cfg(all(test, feature = "builtin-model"))]
+mod tests {
+    use super::*;
+    use crate::coder::RangeEncoder;
+    use crate::session::Session;
+    use crate::snapshot::Digest;
+
+    const TEXT: &[u8] = include_bytes!("../../tests/data/alice29.txt");
+
+    /// Hardly any real block does that, so that its payload is made longer here.
+    #[test]
+    fn networks_are_bypassed_in_a_block_that_grew_after_a_good_start() {
+        let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();
+        let (mut predictor, mut progress) = (session.take_scratch().unwrap(), Progress::start(None, 0).unwrap());
+        let digest = |predictor: &Predictor| {
+            let mut digest = Digest::new(&session.identity);
+            predictor.save(&session.blueprint).unwrap().visit(&mut digest);
+            digest.finish()
+        };
+        let (raw, checkpoint) = (&TEXT[..PIECE + 500], session.base_state());
+        for (longer, kind) in [(0, BlockKind::StoredLearned), (raw.len(), BlockKind::StoredSkipped)] {
+            let mut payload = Vec::new();
+            let mut block = BlockEncoder { predictor: &mut predictor, raw, checkpoint, payload: &mut payload };
+            assert!(block.try_obvious::<RangeEncoder>(&mut progress).unwrap());
+            assert!(block.payload.len() < raw.len() / 2);
+            block.payload.resize(raw.len() + longer, 0);
+            assert_eq!(block.unless_larger(&mut progress).unwrap(), kind);
+            let coded = digest(&predictor);
+            predictor.restore(checkpoint).unwrap();
+            if kind == BlockKind::StoredLearned {
+                predictor.bypass_networks(true);
+                drive(&mut predictor, &mut Observe::new(raw), &mut progress).unwrap();
+                predictor.bypass_networks(false);
+            }
+            assert_eq!(coded, digest(&predictor), "{kind:?}");
+            predictor.restore(checkpoint).unwrap();
+        }
+    }
+}

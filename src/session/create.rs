@@ -1,0 +1,166 @@
+//! How a session is made: from a method string, from the method that a frame names, or from an open model.
+
+use std::sync::Arc;
+
+use super::Session;
+use super::decompress::check_numerics;
+use super::params::{DEFAULT_MEMORY_LIMIT, Params};
+use crate::adapt::Gru;
+use crate::container::{Frame, Version};
+use crate::error::{Result, fail};
+use crate::method::{Base, Method, Network, resolve};
+use crate::model::builtin;
+use crate::model::file::{self, Model};
+use crate::model::rwkv7::{Init, Weights};
+use crate::predict::{Blueprint, NetworkBlueprint, Predictor, Rwkv7Blueprint, Rwkv7Scratch, Rwkv7State};
+use crate::snapshot::{Identity, hex};
+
+/// The memory that a method named by a frame may take: 256 MiB. This bounds its parameters too, and so the work a byte,
+/// except where weights are trained many times a byte.
+const STORED_METHOD_LIMIT: u64 = 256 << 20;
+
+/// The most multiplications a byte of a network that trains: some ten milliseconds.
+const MOST_WORK: u64 = 1 << 28;
+
+/// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed goes
+/// back to.
+pub(super) const STATES: u64 = 6;
+/// The most predictors, each with scratch memory: live, scratch, and one from which a snapshot is taken.
+pub(super) const PREDICTORS: u64 = 3;
+
+/// The memory that a network takes in a handle, known before it is made. 0 for a file, whose shape is not known yet.
+fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
+    let of_shape = |config| {
+        let states = Rwkv7State::bytes(config, network.rule().train).saturating_mul(STATES);
+        let own = states.saturating_add(Rwkv7Scratch::bytes(config).saturating_mul(PREDICTORS));
+        (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
+    };
+    let (own, shared) = match &network.base {
+        Base::Config { config, .. } => of_shape(config),
+        Base::Builtin(_) => builtin.map_or((0, 0), |model| of_shape(model.config())),
+        Base::Gru { config, rule, .. } => {
+            let work = Gru::work(config, rule);
+            if work > MOST_WORK {
+                fail!(Method, "a network needs {work} multiplications a byte, {MOST_WORK} are allowed");
+            }
+            (Gru::bytes(config, rule).saturating_mul(STATES), 0)
+        }
+        Base::File(_) => (0, 0),
+    };
+    Ok(own.saturating_add(shared))
+}
+
+impl Session {
+    /// A compressor of this method.
+    ///
+    /// # Errors
+    /// `Method`, `Io`, `Model`, `Memory`.
+    pub fn create(method: &str) -> Result<Self> {
+        Self::build(&Method::parse(method)?, DEFAULT_MEMORY_LIMIT)
+    }
+
+    /// A compressor of the method that the first frame of `src` names.
+    ///
+    /// # Errors
+    /// `Method` where the frame names none (version 2), `Model` where it needs weights, `Mismatch` where it needs a
+    /// base, `Memory` where its method takes more than 256 MiB, and as reading a frame.
+    pub fn create_for_frame(src: &[u8]) -> Result<Self> {
+        let header = Frame::first_header(src)?;
+        let Version::V3 { numerics, method, fingerprint, base, .. } = &header.version else {
+            fail!(Method, "the frame is of version 2, which names no method");
+        };
+        check_numerics(*numerics)?;
+        let text = resolve(method)?;
+        if let Some(f) = fingerprint {
+            let hex = hex(f);
+            let how = if text.starts_with("mix:") {
+                "create a handle of its method with their path in \"file:\""
+            } else {
+                "open them and create the handle from them"
+            };
+            fail!(Model, "the frame is of \"{}\" and needs the weights {hex}; {how}", text.escape_debug());
+        }
+        if let Some(id) = base {
+            fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", hex(id));
+        }
+        // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
+        let method =
+            ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
+        let method = match method {
+            Some(Ok(method)) if method.canonical() == text => method,
+            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
+        };
+        Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
+    }
+
+    /// A compressor with these weights; see [`Method::of_model`].
+    ///
+    /// # Errors
+    /// `Method`, `Memory`.
+    pub fn create_from_model(model: &Model, text: &str) -> Result<Self> {
+        Self::of(&Method::of_model(text)?, DEFAULT_MEMORY_LIMIT, Some(model))
+    }
+
+    fn build(method: &Method, limit: u64) -> Result<Self> {
+        Self::of(method, limit, None)
+    }
+
+    /// With the `given` model where the method has one.
+    fn of(method: &Method, limit: u64, given: Option<&Model>) -> Result<Self> {
+        // At most one: a second network is a GRU.
+        let builtin = method.networks.first().and_then(|network| match &network.base {
+            Base::Builtin(name) => Some(builtin::open(name)),
+            _ => None,
+        });
+        let builtin = builtin.transpose()?;
+        let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(STATES));
+        for network in &method.networks {
+            let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(method.canonical()))?;
+            needed = needed.saturating_add(bytes);
+        }
+        if needed > limit {
+            fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
+        }
+        let (mut networks, mut fingerprint) = (Vec::new(), None);
+        for network in &method.networks {
+            let packing = network.packing();
+            let weights = match &network.base {
+                Base::Gru { config, seed, rule } => {
+                    networks.push(NetworkBlueprint::Gru { config: *config, seed: *seed, rule: *rule });
+                    continue;
+                }
+                Base::Config { config, seed, .. } => {
+                    Arc::new(Weights::load(config, packing, &mut Init::new(*config, *seed))?)
+                }
+                Base::Builtin(_) => builtin.as_ref().expect("opened above").weights(packing)?,
+                Base::File(path) => {
+                    let weights = match given {
+                        Some(model) => model.weights(packing)?,
+                        None => Arc::new(file::load(path, packing)?),
+                    };
+                    fingerprint = Some(*weights.fingerprint());
+                    weights
+                }
+            };
+            let (rule, second_head) = (network.rule(), network.head.is_some());
+            networks.push(NetworkBlueprint::Rwkv7(Rwkv7Blueprint { weights, rule, second_head }));
+        }
+        let identity = Identity { canonical: method.canonical(), fingerprint };
+        let blueprint = Blueprint { networks, mix: method.mix };
+        let mut first = Predictor::new(&blueprint)?;
+        let initial = first.initial_state(&blueprint)?;
+        let params = Params::default();
+        Ok(Self {
+            identity,
+            blueprint,
+            _builtin: builtin,
+            params,
+            initial,
+            base: None,
+            start: None,
+            live: None,
+            scratch: Some(first),
+            checkpoint: None,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! The base, the scratch copy on which calls work, and the live state.
+
+use std::sync::Arc;
+
+use super::create::{PREDICTORS, STATES};
+use super::driver::{Observe, drive};
+use super::params::Param;
+use super::progress::{Progress, ProgressFn};
+use super::{Session, Snapshot};
+use crate::error::{Result, fail};
+use crate::mix::Mix;
+use crate::model::VOCAB;
+use crate::predict::{NetworkBlueprint, Predictor, State};
+
+impl Session {
+    /// A snapshot's state; the initial one where there is none. Snapshots are checked when they are set.
+    pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a State {
+        match snapshot {
+            Some(snapshot) => snapshot.state_for(&self.identity).unwrap_or(&self.initial),
+            None => &self.initial,
+        }
+    }
+
+    pub(super) fn base_state(&self) -> &State {
+        self.state_of(&self.base)
+    }
+
+    /// Where every later compress, decompress and cross-entropy call starts; `None`: as created.
+    ///
+    /// # Errors
+    /// `Mismatch` for a snapshot of another method or other weights.
+    pub fn set_base(&mut self, snapshot: Option<Arc<Snapshot>>) -> Result<()> {
+        if let Some(s) = &snapshot {
+            s.state_for(&self.identity)?;
+        }
+        self.base = snapshot;
+        Ok(())
+    }
+
+    /// Checks the memory that this handle's states and predictors take against the limit.
+    fn check_memory(&self) -> Result<()> {
+        let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
+        // Weights that the caller opened belong to the caller.
+        if self.identity.fingerprint.is_none() {
+            let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
+            needed = shared.fold(needed, u64::saturating_add);
+        }
+        let limit = self.params.get(Param::MemoryLimit) as u64;
+        if needed > limit {
+            fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
+        }
+        Ok(())
+    }
+
+    /// The scratch predictor, at the base; taken out, so that a call can borrow the rest.
+    pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
+        self.check_memory()?;
+        let mut scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => Predictor::new(&self.blueprint)?,
+        };
+        scratch.restore(self.base_state())?;
+        Ok(scratch)
+    }
+
+    /// Runs `f` on the scratch predictor, which starts at the base.
+    pub(super) fn with_scratch<T>(&mut self, f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>) -> Result<T> {
+        let mut scratch = self.take_scratch()?;
+        let result = f(self, &mut scratch);
+        self.scratch = Some(scratch);
+        result
+    }
+
+    /// The live predictor.
+    fn live(&mut self) -> Result<&mut Predictor> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => {
+                self.check_memory()?;
+                let mut live = Predictor::new(&self.blueprint)?;
+                live.restore(self.state_of(&self.start))?;
+                live
+            }
+        };
+        live.use_current_level();
+        Ok(self.live.insert(live))
+    }
+
+    /// The live distribution of the next byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
+        self.live()?.probabilities(probabilities);
+        Ok(())
+    }
+
+    /// Shows the live state some bytes. After a cancel it is as it was before the call.
+    ///
+    /// # Errors
+    /// `Memory`, `Cancelled`.
+    pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
+        let blueprint = self.blueprint.clone();
+        let live = self.live()?;
+        let before = if progress.is_some() { Some(live.save(&blueprint)?) } else { None };
+        let fed = Progress::start(progress, data.len() as u64)
+            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress));
+        if let (Err(_), Some(before)) = (&fed, &before) {
+            live.restore(before)?;
+        }
+        fed
+    }
+
+    /// The mix of the live state, where the method has one. For tools that learn the initial weights of mixes: they may put
+    /// another mix of the same options in its place.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn live_mix(&mut self) -> Result<Option<&mut Mix>> {
+        Ok(self.live()?.mix())
+    }
+
+    /// Puts the live state back to the base.
+    pub fn reset(&mut self) {
+        self.start = self.base.clone();
+        self.live = None;
+    }
+
+    /// A copy of the live state.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let state = match &self.live {
+            Some(live) => live.save(&self.blueprint)?,
+            None => {
+                let mut predictor = Predictor::new(&self.blueprint)?;
+                predictor.restore(self.state_of(&self.start))?;
+                predictor.save(&self.blueprint)?
+            }
+        };
+        Ok(Snapshot::new(&self.identity, state))
+    }
+
+    /// Replaces the live state by the snapshot's.
+    ///
+    /// # Errors
+    /// `Mismatch`, `Memory`.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let state = snapshot.state_for(&self.identity)?;
+        self.live()?.restore(state)
+    }
+}

@@ -1,0 +1,62 @@
+//! The hash by which frames name a base.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Identity;
+use crate::numeric::vector::Vec16;
+use crate::numeric::visit::Visitor;
+
+/// How many bytes are gathered before they are hashed: each call of the hash has a fixed cost.
+const GATHERED: usize = 1 << 12;
+
+/// SHA-256 over an identity and the parts of a state, in the order in which they are added.
+pub struct Digest {
+    hash: Sha256,
+    gathered: [u8; GATHERED],
+    len: usize,
+}
+
+impl Digest {
+    /// Begins with the method and weights.
+    pub fn new(identity: &Identity) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(identity.canonical.as_bytes());
+        hash.update(identity.fingerprint.unwrap_or_default());
+        Self { hash, gathered: [0; GATHERED], len: 0 }
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(&self.gathered[..self.len]);
+        self.len = 0;
+    }
+
+    /// The first bytes of the hash.
+    pub fn finish(mut self) -> [u8; 8] {
+        self.flush();
+        let mut id = [0; 8];
+        id.copy_from_slice(&self.hash.finalize()[..8]);
+        id
+    }
+}
+
+impl Visitor for Digest {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if self.len + bytes.len() > GATHERED {
+            self.flush();
+        }
+        match self.gathered.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
+    }
+
+    /// Little-endian. Every NaN counts as the same one: its payload is the CPU's choice.
+    fn floats(&mut self, vectors: &[Vec16]) {
+        for v in vectors {
+            self.bytes(v.0.map(|x| if x.is_nan() { f32::NAN } else { x }.to_le_bytes()).as_flattened());
+        }
+    }
+}
