@@ -1,4 +1,4 @@
-//! A distribution over bytes, asked bit by bit.
+//! A distribution over bytes, queried bit by bit.
 
 use super::logistic::ONE;
 use crate::coder::Frequencies;
@@ -10,14 +10,14 @@ pub struct BitView {
 }
 
 impl BitView {
-    /// Of a distribution as the coders use it.
+    /// The view of a distribution as the coders use it.
     pub fn new(frequencies: &Frequencies) -> Self {
         let mut view = Self { sums: [0; 257] };
         view.set(frequencies);
         view
     }
 
-    /// Of another one from now on.
+    /// Replaces the distribution.
     pub fn set(&mut self, frequencies: &Frequencies) {
         let mut sum = 0;
         for byte in 0..=255u8 {

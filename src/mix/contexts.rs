@@ -1,13 +1,13 @@
-//! What a byte stands in: the texts before it, the word, the line, the column. Hashed, at each byte's start.
+//! The contexts of the next byte (preceding bytes, word, line, column, structure), hashed at each byte boundary.
 
-use super::undo::Undo;
+use super::journal::Journal;
 use crate::error::Result;
 use crate::numeric::buffer::zeroed;
 
-/// The most contexts that there are at once.
+/// The maximum number of hashed contexts.
 pub(crate) const MAX_CONTEXTS: usize = 24;
 
-/// Which contexts are asked for.
+/// Which contexts are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kinds {
     /// Hashed orders go from 2 to this one, at most 8; 0 and 1 are always there, directly.
@@ -18,7 +18,7 @@ pub(crate) struct Kinds {
     pub(crate) sparse: bool,
 }
 
-/// Two 32-bit numbers into one, all bits mixed.
+/// Hashes two 32-bit numbers.
 #[inline(always)]
 pub(crate) fn hash(a: u32, b: u32) -> u32 {
     let h = a.wrapping_mul(0x9E37_79B1) ^ b.wrapping_mul(0x85EB_CA77).rotate_left(15);
@@ -26,7 +26,8 @@ pub(crate) fn hash(a: u32, b: u32) -> u32 {
     h ^ h >> 13
 }
 
-/// What kind of character a byte is, below 16: letters of a case are alike, digits are, marks that structure text are not.
+/// Character class of a byte, below 16: lower case, upper case, digits; the marks that structure text have classes of
+/// their own.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
@@ -54,25 +55,25 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-/// The text so far, and where in it we are.
+/// The history window and the parser state from which contexts are computed.
 #[derive(Debug)]
 pub(crate) struct Text {
     /// The last bytes, each at its position modulo the length, a power of two.
     window: Vec<u8>,
     kinds: Kinds,
-    place: Place,
-    /// The bytes that followed each byte, and each pair of bytes, before: the latest lowest.
-    after_one: Vec<u16>,
-    after_two: Vec<u16>,
-    window_undo: Undo<u8>,
-    after_undo: [Undo<u16>; 2],
-    /// Where the log began.
-    start: Place,
+    state: TextState,
+    /// The last two bytes that followed each byte, and each pair of bytes; the latest in the low bits.
+    followers_of_one: Vec<u16>,
+    followers_of_two: Vec<u16>,
+    window_journal: Journal<u8>,
+    followers_journal: [Journal<u16>; 2],
+    /// The state at the checkpoint.
+    start: TextState,
 }
 
-/// Where in the text we are.
+/// The parser state.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct TextState {
     /// How many bytes there were, modulo 2^32.
     position: u32,
     /// The last eight bytes, the latest lowest.
@@ -80,24 +81,24 @@ struct Place {
     word: u32,
     words_before: [u32; 2],
     line_start: u32,
-    /// In the line above, as far from its start as we are from ours.
+    /// Position in the line above, in the same column.
     above: u32,
     /// Separators since the line's start.
     field: u32,
     /// The classes of the last eight bytes, the latest lowest.
     shape: u32,
-    /// The same, but that a run of letters of a case, of digits or of spaces counts once.
+    /// As `shape`, with each run of one letter case, of digits or of spaces collapsed to one class.
     outline: u32,
-    /// What was in quotes before the last colon, as JSON has its keys.
+    /// Hash of the quoted string before the last colon: a JSON key.
     key: u32,
-    /// What the last quotes held, until the list goes on.
+    /// Hash of the last quoted string, until the next separator.
     quoted: u32,
-    /// The text since the last quote, colon, comma, bracket or line's end.
-    piece: u32,
+    /// Hash of the text since the last quote, colon, comma, bracket or line end.
+    token: u32,
 }
 
-impl Place {
-    /// Takes in a byte's part in the structure of the text.
+impl TextState {
+    /// Updates the structural state with a byte.
     fn structure(&mut self, byte: u8) {
         let class = u32::from(CLASSES[usize::from(byte)]);
         self.shape = self.shape << 4 | class;
@@ -105,18 +106,18 @@ impl Place {
             self.outline = self.outline << 4 | class;
         }
         match byte {
-            b'"' if self.piece != 0 => self.quoted = std::mem::take(&mut self.piece),
+            b'"' if self.token != 0 => self.quoted = std::mem::take(&mut self.token),
             // An opening quote; spaces before it or another beginning.
             b'"' => {}
-            b' ' if self.piece == 0 => {}
+            b' ' if self.token == 0 => {}
             b':' => {
                 if self.quoted != 0 {
                     self.key = std::mem::take(&mut self.quoted);
                 }
-                self.piece = 0;
+                self.token = 0;
             }
-            b',' | b'{' | b'}' | b'[' | b']' | b'\n' => (self.quoted, self.piece) = (0, 0),
-            _ => self.piece = hash(self.piece.wrapping_add(byte.into()), 3),
+            b',' | b'{' | b'}' | b'[' | b']' | b'\n' => (self.quoted, self.token) = (0, 0),
+            _ => self.token = hash(self.token.wrapping_add(byte.into()), 3),
         }
     }
 }
@@ -128,19 +129,19 @@ impl Text {
         Ok(Self {
             window: zeroed(1 << log, "the window")?,
             kinds,
-            place: Place::default(),
-            after_one: followers(1 << 8)?,
-            after_two: followers(1 << 16)?,
-            window_undo: Undo::default(),
-            after_undo: [Undo::default(), Undo::default()],
-            start: Place::default(),
+            state: TextState::default(),
+            followers_of_one: followers(1 << 8)?,
+            followers_of_two: followers(1 << 16)?,
+            window_journal: Journal::default(),
+            followers_journal: [Journal::default(), Journal::default()],
+            start: TextState::default(),
         })
     }
 
     /// How many bytes there were, modulo 2^32: where the next one goes.
     #[inline(always)]
     pub(crate) fn position(&self) -> u32 {
-        self.place.position
+        self.state.position
     }
 
     /// The byte at a position, as long as it is in the window.
@@ -151,143 +152,144 @@ impl Text {
 
     /// How many bytes before `at` are the same as the last ones, up to `most`; 0 where `at` is not in the window.
     pub(crate) fn common_suffix(&self, at: u32, most: u32) -> u32 {
-        let distance = self.place.position.wrapping_sub(at);
+        let distance = self.state.position.wrapping_sub(at);
         if distance == 0 || distance as usize >= self.window.len() {
             return 0;
         }
         // Not past the window's edge, nor before the text's start unless positions went around.
         let most = most.min((self.window.len() - distance as usize) as u32).min(at);
-        let same = |i: &u32| self.get(at.wrapping_sub(*i)) == self.get(self.place.position.wrapping_sub(*i));
+        let same = |i: &u32| self.get(at.wrapping_sub(*i)) == self.get(self.state.position.wrapping_sub(*i));
         (1..=most).take_while(same).count() as u32
     }
 
     /// The byte `i` places back, from 1 to 8; 0 before the start.
     #[inline(always)]
     pub(crate) fn back(&self, i: u32) -> u32 {
-        (self.place.last >> (8 * (i - 1))) as u32 & 0xff
+        (self.state.last >> (8 * (i - 1))) as u32 & 0xff
     }
 
-    /// Takes over another one of the same kinds and window.
+    /// Copies the state of another one with the same kinds and window.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.window.copy_from_slice(&other.window);
-        self.after_one.copy_from_slice(&other.after_one);
-        self.after_two.copy_from_slice(&other.after_two);
-        self.place = other.place;
+        self.followers_of_one.copy_from_slice(&other.followers_of_one);
+        self.followers_of_two.copy_from_slice(&other.followers_of_two);
+        self.state = other.state;
     }
 
-    /// A log of changes begins.
-    pub(crate) fn begin(&mut self) {
-        self.window_undo.begin();
-        self.after_undo.iter_mut().for_each(Undo::begin);
-        self.start = self.place;
+    /// Sets a checkpoint.
+    pub(crate) fn checkpoint(&mut self) {
+        self.window_journal.start();
+        self.followers_journal.iter_mut().for_each(Journal::start);
+        self.start = self.state;
     }
 
-    pub(crate) fn stop(&mut self) {
-        self.window_undo.stop();
-        self.after_undo.iter_mut().for_each(Undo::stop);
+    pub(crate) fn discard_checkpoint(&mut self) {
+        self.window_journal.discard();
+        self.followers_journal.iter_mut().for_each(Journal::discard);
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
-        self.window_undo.is_whole() && self.after_undo.iter().all(Undo::is_whole)
+    pub(crate) fn is_complete(&self) -> bool {
+        self.window_journal.is_complete() && self.followers_journal.iter().all(Journal::is_complete)
     }
 
-    /// Back to where the log began.
+    /// Returns to the checkpoint.
     pub(crate) fn roll_back(&mut self) {
-        self.window_undo.go_back(|at, byte| self.window[at] = byte);
-        let [one, two] = &mut self.after_undo;
-        one.go_back(|at, followers| self.after_one[at] = followers);
-        two.go_back(|at, followers| self.after_two[at] = followers);
-        self.place = self.start;
+        self.window_journal.undo_all(|at, byte| self.window[at] = byte);
+        let [one, two] = &mut self.followers_journal;
+        one.undo_all(|at, followers| self.followers_of_one[at] = followers);
+        two.undo_all(|at, followers| self.followers_of_two[at] = followers);
+        self.state = self.start;
     }
 
-    /// Shows all of it to a hash.
+    /// Feeds the state to `add`.
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         add(&self.window);
-        let Place { position, last, word, words_before: [one, two], line_start, above, field, .. } = self.place;
-        let Place { shape, outline, key, quoted, piece, .. } = self.place;
+        let TextState { position, last, word, words_before: [one, two], line_start, above, field, .. } = self.state;
+        let TextState { shape, outline, key, quoted, token, .. } = self.state;
         add(&last.to_le_bytes());
-        [position, word, one, two, line_start, above, field, shape, outline, key, quoted, piece]
+        [position, word, one, two, line_start, above, field, shape, outline, key, quoted, token]
             .iter()
             .for_each(|x| add(&x.to_le_bytes()));
-        self.after_one.iter().chain(&self.after_two).for_each(|x| add(&x.to_le_bytes()));
+        self.followers_of_one.iter().chain(&self.followers_of_two).for_each(|x| add(&x.to_le_bytes()));
     }
 
-    /// Takes in a byte.
+    /// Appends a byte.
     pub(crate) fn push(&mut self, byte: u8) {
-        let (place, mask) = (&mut self.place, self.window.len() - 1);
+        let (state, mask) = (&mut self.state, self.window.len() - 1);
         if self.kinds.sparse {
-            let tables = [(&mut self.after_one, place.last & 0xff), (&mut self.after_two, place.last & 0xffff)];
-            for ((table, key), undo) in tables.into_iter().zip(&mut self.after_undo) {
+            let tables =
+                [(&mut self.followers_of_one, state.last & 0xff), (&mut self.followers_of_two, state.last & 0xffff)];
+            for ((table, key), journal) in tables.into_iter().zip(&mut self.followers_journal) {
                 let followers = &mut table[key as usize];
-                undo.note(key as usize, *followers);
+                journal.record(key as usize, *followers);
                 *followers = *followers << 8 | u16::from(byte);
             }
         }
-        let at = place.position as usize & mask;
-        self.window_undo.note(at, self.window[at]);
+        let at = state.position as usize & mask;
+        self.window_journal.record(at, self.window[at]);
         self.window[at] = byte;
-        place.position = place.position.wrapping_add(1);
-        place.last = place.last << 8 | u64::from(byte);
+        state.position = state.position.wrapping_add(1);
+        state.last = state.last << 8 | u64::from(byte);
         if byte.is_ascii_alphabetic() || byte >= 0x80 {
-            place.word = hash(place.word.wrapping_add(u32::from(byte.to_ascii_lowercase())), 1);
-        } else if place.word != 0 {
-            place.words_before = [place.word, place.words_before[0]];
-            place.word = 0;
+            state.word = hash(state.word.wrapping_add(u32::from(byte.to_ascii_lowercase())), 1);
+        } else if state.word != 0 {
+            state.words_before = [state.word, state.words_before[0]];
+            state.word = 0;
         }
-        place.structure(byte);
+        state.structure(byte);
         if byte == b'\n' {
-            place.above = place.line_start;
-            place.line_start = place.position;
-            place.field = 0;
+            state.above = state.line_start;
+            state.line_start = state.position;
+            state.field = 0;
         } else {
-            place.field = place.field.wrapping_add(u32::from(!byte.is_ascii_alphanumeric()));
-            if place.above != place.line_start {
-                place.above = place.above.wrapping_add(1);
+            state.field = state.field.wrapping_add(u32::from(!byte.is_ascii_alphanumeric()));
+            if state.above != state.line_start {
+                state.above = state.above.wrapping_add(1);
             }
         }
     }
 
-    /// A line begins that has none above it.
+    /// Starts a line that has no line above it.
     pub(crate) fn begin_line(&mut self) {
-        let place = &mut self.place;
-        (place.line_start, place.above, place.field) = (place.position, place.position, 0);
+        let state = &mut self.state;
+        (state.line_start, state.above, state.field) = (state.position, state.position, 0);
     }
 
     /// The classes of the last eight bytes, four bits each, the latest lowest.
     #[inline(always)]
     pub(crate) fn shape(&self) -> usize {
-        self.place.shape as usize
+        self.state.shape as usize
     }
 
     /// The same, but that runs of letters, digits and spaces count once.
     #[inline(always)]
     pub(crate) fn outline(&self) -> usize {
-        self.place.outline as usize
+        self.state.outline as usize
     }
 
     /// The byte above, or 0.
     fn above(&self) -> u32 {
-        let there = self.place.above != self.place.line_start
-            && (self.place.position.wrapping_sub(self.place.above) as usize) < self.window.len();
-        if there { self.get(self.place.above).into() } else { 0 }
+        let there = self.state.above != self.state.line_start
+            && (self.state.position.wrapping_sub(self.state.above) as usize) < self.window.len();
+        if there { self.get(self.state.above).into() } else { 0 }
     }
 
     /// The hashes of all contexts, and how many there are. The first ones are the orders, ascending.
     #[inline(always)]
     pub(crate) fn contexts(&self, out: &mut [u32; MAX_CONTEXTS]) -> usize {
         let mut n = 0;
-        // Each context has its own number, so that equal values in two of them do not meet.
+        // The context's index is part of the hash: equal values in two contexts must not collide.
         let mut add = |a: u32, b: u32| {
             out[n] = hash(a.wrapping_add((n as u32).wrapping_mul(0x3D4D_51CB)), b);
             n += 1;
         };
-        let low = self.place.last as u32;
+        let low = self.state.last as u32;
         for order in 2..=self.kinds.highest_order as u32 {
-            let text = self.place.last & (u64::MAX >> (64 - 8 * order));
+            let text = self.state.last & (u64::MAX >> (64 - 8 * order));
             add(text as u32, (text >> 32) as u32);
         }
         let c1 = low & 0xff;
-        let Place { word, words_before: [before, two_before], field, shape, outline, key, piece, .. } = self.place;
+        let TextState { word, words_before: [before, two_before], field, shape, outline, key, token, .. } = self.state;
         if self.kinds.words {
             add(word, c1);
             add(word ^ before.rotate_left(7), c1);
@@ -295,17 +297,17 @@ impl Text {
             add(word, two_before.rotate_left(9));
         }
         if self.kinds.sparse {
-            let column = self.place.position.wrapping_sub(self.place.line_start).min(255);
+            let column = self.state.position.wrapping_sub(self.state.line_start).min(255);
             add(low & 0xff_ff00, 0);
             add(self.above() | column << 8, 0);
             add(field, c1);
-            add(u32::from(self.after_one[c1 as usize]), c1);
-            add(u32::from(self.after_two[(low & 0xffff) as usize] & 0xff), low & 0xffff);
+            add(u32::from(self.followers_of_one[c1 as usize]), c1);
+            add(u32::from(self.followers_of_two[(low & 0xffff) as usize] & 0xff), low & 0xffff);
             add(outline, c1);
             add(outline, word);
             add(shape, 0);
-            add(piece, 0);
-            add(piece, key);
+            add(token, 0);
+            add(token, key);
             add(key, c1);
             add(key, low & 0xffff);
         }
@@ -317,20 +319,20 @@ impl Text {
 mod tests {
     use super::*;
 
-    fn after(text: &str) -> Place {
-        let mut place = Place::default();
-        text.bytes().for_each(|byte| place.structure(byte));
-        place
+    fn after(text: &str) -> TextState {
+        let mut state = TextState::default();
+        text.bytes().for_each(|byte| state.structure(byte));
+        state
     }
 
     #[test]
     fn a_key_is_what_stood_in_quotes_before_the_last_colon() {
         let [a, b] = [r#"{"name":"ann"#, r#"[1, {"id": 7, "name" :"ann"#].map(after);
-        assert_eq!((a.key, a.piece), (b.key, b.piece));
+        assert_eq!((a.key, a.token), (b.key, b.token));
         let other_key = after(r#"{"name":"x","age":"ann"#);
-        assert!(other_key.key != a.key && other_key.piece == a.piece);
+        assert!(other_key.key != a.key && other_key.token == a.token);
         let other_value = after(r#"{"name":"and"#);
-        assert!(other_value.key == a.key && other_value.piece != a.piece);
+        assert!(other_value.key == a.key && other_value.token != a.token);
         for with_colons in [r#"{"name":"http://x:80/","#, r#"{"name": "at 10:20", "#] {
             assert_eq!(after(with_colons).key, a.key, "colons within a value");
         }
@@ -343,12 +345,12 @@ mod tests {
         let feed = |text: &mut Text, bytes: &str| bytes.bytes().for_each(|byte| text.push(byte));
         let mut text = Text::new(kinds, 10).unwrap();
         feed(&mut text, "one two\nthree, f");
-        assert_eq!((text.above(), text.place.field), (0, 2), "past the end of what is above");
+        assert_eq!((text.above(), text.state.field), (0, 2), "past the end of what is above");
         feed(&mut text, "\nt");
         assert_eq!(text.above(), u32::from(b'h'));
         text.begin_line();
         feed(&mut text, "x y");
-        assert_eq!((text.above(), text.place.position - text.place.line_start, text.place.field), (0, 3, 1));
+        assert_eq!((text.above(), text.state.position - text.state.line_start, text.state.field), (0, 3, 1));
         feed(&mut text, "\n");
         assert_eq!(text.above(), u32::from(b'x'));
     }

@@ -7,13 +7,13 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
-/// A history that saw nothing.
+/// The initial state.
 pub(crate) const EMPTY: u8 = 0;
 
-/// For a smaller count of i, the largest that the other may be.
+/// Bound of the larger count, by the smaller count.
 const BOUND: [u8; 6] = [40, 40, 20, 10, 7, 5];
 
-/// What a count falls to when the other bit comes.
+/// The discounted count after the opposite bit.
 const fn discounted(n: u8) -> u8 {
     match n {
         0..=2 => n,
@@ -68,7 +68,7 @@ impl History {
 static NEXT: [[AtomicU8; 2]; 256] = [const { [const { AtomicU8::new(EMPTY) }; 2] }; 256];
 static GUESS: [AtomicU16; 256] = [const { AtomicU16::new(1 << 15) }; 256];
 
-/// Proof that the tables are filled.
+/// Token: the tables are initialised.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Histories(());
 
@@ -87,13 +87,13 @@ impl Histories {
         NEXT[usize::from(state)][bit as usize & 1].load(Ordering::Relaxed)
     }
 
-    /// A first guess of how likely 1 is after this history, of 65536.
+    /// Initial probability of 1 after this history, in 1/65536.
     pub(crate) fn guess(self, state: u8) -> u16 {
         GUESS[usize::from(state)].load(Ordering::Relaxed)
     }
 }
 
-/// All histories that can be reached, by total, so that a larger number has seen more: what is replaced in a table goes by
+/// All reachable histories, sorted by total count: a larger state number has seen more bits. Slot replacement relies on
 /// it.
 fn reached() -> Vec<History> {
     let mut states = vec![History { n: [0, 0], last: 0 }];
@@ -119,7 +119,7 @@ fn fill() {
         for (bit, cell) in [0, 1].into_iter().zip(next) {
             cell.store(number(state.then(bit)), Ordering::Relaxed);
         }
-        // Deterministic histories are more so than counts say.
+        // Deterministic histories are more predictive than their counts say.
         let [zeros, ones] = state.n.map(|n| u32::from(n) * 4 + 1);
         guess.store(((ones << 16) / (zeros + ones)) as u16, Ordering::Relaxed);
     }

@@ -10,17 +10,17 @@ use crate::numeric::math::{Function, scalar};
 
 /// Bits of a probability.
 pub(crate) const P_BITS: u32 = 16;
-/// Probability 1, which no bit has.
+/// Probability 1; no prediction reaches it.
 pub(crate) const ONE: i32 = 1 << P_BITS;
 /// The largest stretched probability: that of 65535 / 65536, in 1/256.
 pub(crate) const LIMIT: i32 = 2839;
 
-// In statics, for what is kept for ever is not to look like a leak; atomics, so that they can be filled when they are first
-// asked for. A relaxed load is a plain one.
+// Statics, so that leak checkers do not report them; atomics, so that they can be initialised on first use. A relaxed load
+// compiles to a plain load.
 static SQUASH: [AtomicU16; 2 * LIMIT as usize + 1] = [const { AtomicU16::new(0) }; 2 * LIMIT as usize + 1];
 static STRETCH: [AtomicI16; ONE as usize] = [const { AtomicI16::new(0) }; ONE as usize];
 
-/// Proof that the tables are filled.
+/// Token: the tables are initialised.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Logistic(());
 

@@ -1,18 +1,18 @@
-//! Adaptive probabilities: how often 1 followed, by a small context; and maps that correct a probability (APM, SSE).
+//! Adaptive probabilities, and adaptive probability maps (APM, SSE) that refine a probability by a small context.
 
 use super::contexts::MAX_CONTEXTS;
+use super::journal::Journal;
 use super::logistic::{LIMIT, Logistic, ONE};
-use super::undo::Undo;
 use crate::error::Result;
 use crate::numeric::buffer::{Lines, prefetch};
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::WIDTH;
 
-/// A probability in the upper 22 bits and how often it was updated in the lower 10.
+/// A 22-bit probability in the upper bits and an update count in the lower 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Adaptive(u32);
 
-/// Counts go up to this.
+/// Number of count values.
 const COUNTS: usize = 1 << 10;
 
 /// 2^14 / (2n + 3), rounded, by the count.
@@ -28,12 +28,12 @@ static RATES: [i32; COUNTS] = {
 };
 
 impl Adaptive {
-    /// Starts at `p` of 65536, as if `n` bits had taught it.
+    /// Starts at `p` of 65536, with count `n`.
     pub(crate) fn new(p: u16, n: u16) -> Self {
         Self((u32::from(p) << 16) | (u32::from(n) % COUNTS as u32))
     }
 
-    /// How many bits taught it, as far as it counts.
+    /// The update count.
     pub(crate) fn count(self) -> u16 {
         (self.0 % COUNTS as u32) as u16
     }
@@ -54,13 +54,13 @@ impl Adaptive {
         let n = self.0 % COUNTS as u32;
         // In 22 bits; an eighth of it times 2^14 / (2n + 3) is the step with ten bits below.
         let error = (bit << 22) as i32 - bit as i32 - (self.0 >> 10) as i32;
-        // It may wrap, and so may the sum: what comes out lies within 32 bits again.
+        // Both may wrap; the final value fits 32 bits again.
         let step = (error >> 3).wrapping_mul(RATES[n as usize]);
         self.0 = self.0.wrapping_add(step as u32 & !(COUNTS as u32 - 1)) + u32::from(n < limit);
     }
 }
 
-/// As many as there may be contexts, and the rest of whole vectors.
+/// One cell per context, padded to whole vectors.
 pub(crate) type Cells = [Adaptive; MAX_CONTEXTS.next_multiple_of(WIDTH)];
 
 /// Sixteen of them.
@@ -69,10 +69,10 @@ fn words(cells: &[Adaptive; WIDTH]) -> [i32; WIDTH] {
     cells.map(|p| p.0 as i32)
 }
 
-/// How far from one half a probability is loses these bits as an input.
+/// Right shift of the distance input, `p - 1/2`.
 pub(crate) const DISTANCE: u32 = 6;
 
-/// How far from one half each is, of 512; `out` takes whole vectors.
+/// The distance inputs: `(p - 1/2) >> DISTANCE`. `out` takes whole vectors.
 #[inline(always)]
 pub(crate) fn distances<S: Simd>(s: S, cells: &Cells, out: &mut [i32]) {
     for (cells, out) in cells.as_chunks::<WIDTH>().0.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
@@ -108,28 +108,28 @@ pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, bit: u32, limit: u32)
     }
 }
 
-/// Corrects a probability by a context: between 32 points on the stretched axis, a line of the cache, the
-/// nearest one moves.
+/// Refines a probability by a context: interpolates between 32 points on the stretched axis (one cache line per context);
+/// the nearest point adapts.
 #[derive(Debug)]
 pub(crate) struct Apm {
-    /// Less where each point starts, modulo 2^16: fresh maps are zeros.
+    /// Difference of each point from its initial value, modulo 2^16, so that a new map is zeros.
     points: Lines<[u16; POINTS]>,
     starts: [u16; POINTS],
-    now: Now,
-    pub(crate) undo: Undo<u16>,
+    position: ApmPosition,
+    pub(crate) journal: Journal<u16>,
 }
 
-/// The point at work.
+/// The selected point.
 #[derive(Clone, Copy, Debug)]
-struct Now {
+struct ApmPosition {
     row: usize,
     point: usize,
 }
 
-/// What a bit changes: to go back.
+/// What one bit changes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SavedPoint {
-    now: Now,
+pub(crate) struct SavedApm {
+    position: ApmPosition,
     point: u16,
 }
 
@@ -145,8 +145,8 @@ impl Apm {
         Ok(Self {
             points: Lines::zeroed(contexts, "adaptive probability maps")?,
             starts: std::array::from_fn(start),
-            now: Now { row: 0, point: 0 },
-            undo: Undo::default(),
+            position: ApmPosition { row: 0, point: 0 },
+            journal: Journal::default(),
         })
     }
 
@@ -158,53 +158,53 @@ impl Apm {
         self.points.as_flattened().iter().for_each(|p| add(&p.to_le_bytes()));
     }
 
-    /// Back to where the log began.
+    /// Returns to the checkpoint.
     pub(crate) fn roll_back(&mut self) {
-        self.undo.go_back(|at, point| self.points[at / POINTS][at % POINTS] = point);
+        self.journal.undo_all(|at, point| self.points[at / POINTS][at % POINTS] = point);
     }
 
     /// Before [`Apm::update`].
     #[inline(always)]
-    pub(crate) fn save(&self) -> SavedPoint {
-        SavedPoint { now: self.now, point: self.points[self.now.row][self.now.point] }
+    pub(crate) fn save(&self) -> SavedApm {
+        SavedApm { position: self.position, point: self.points[self.position.row][self.position.point] }
     }
 
     #[inline(always)]
-    pub(crate) fn go_back(&mut self, saved: SavedPoint) {
-        self.now = saved.now;
-        self.points[saved.now.row][saved.now.point] = saved.point;
+    pub(crate) fn restore(&mut self, saved: SavedApm) {
+        self.position = saved.position;
+        self.points[saved.position.row][saved.position.point] = saved.point;
     }
 
-    /// Turns to a context, before [`Apm::refine`].
+    /// Selects a context, before [`Apm::refine`].
     #[inline(always)]
-    pub(crate) fn turn_to(&mut self, context: usize) {
-        self.now.row = context;
+    pub(crate) fn select(&mut self, context: usize) {
+        self.position.row = context;
         self.prefetch(context);
     }
 
-    /// Asks for the memory of a context that may come.
+    /// Prefetches a context's row.
     #[inline(always)]
     pub(crate) fn prefetch(&self, context: usize) {
         prefetch(&self.points[context]);
     }
 
-    /// What a stretched probability is after the context turned to.
+    /// Refines a stretched probability in the selected context.
     #[inline(always)]
     pub(crate) fn refine(&mut self, stretched: i32) -> i32 {
         let t = stretched - FIRST;
         let (low, weight) = ((t / SPAN) as usize, t % SPAN);
-        self.now.point = low + usize::from(2 * weight >= SPAN);
-        let row = &self.points[self.now.row];
+        self.position.point = low + usize::from(2 * weight >= SPAN);
+        let row = &self.points[self.position.row];
         let point = |i: usize| i32::from(row[i].wrapping_add(self.starts[i]));
         ((point(low) * (SPAN - weight) + point(low + 1) * weight) / SPAN).clamp(1, ONE - 1)
     }
 
-    /// Moves the point that was nearest.
+    /// Adapts the nearest point.
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: u32, shift: u32) {
-        let Now { row, point } = self.now;
+        let ApmPosition { row, point } = self.position;
         let (cell, start) = (&mut self.points[row][point], self.starts[point]);
-        self.undo.note(row * POINTS + point, *cell);
+        self.journal.record(row * POINTS + point, *cell);
         let p = i32::from(cell.wrapping_add(start));
         let target = if bit != 0 { ONE - 1 } else { 0 };
         *cell = ((p + ((target - p) >> shift)) as u16).wrapping_sub(start);
@@ -263,7 +263,7 @@ mod tests {
         let logistic = Logistic::get();
         for t in -LIMIT..=LIMIT {
             let (p, q) = (logistic.squash(t), {
-                apm.turn_to(0);
+                apm.select(0);
                 apm.refine(t)
             });
             assert!((p - q).abs() < ONE / 50, "{t}: {p} {q}");
@@ -271,12 +271,12 @@ mod tests {
         // Half way between two, only one of them would move.
         let at_a_point = FIRST + 16 * SPAN;
         for _ in 0..1000 {
-            apm.turn_to(1);
+            apm.select(1);
             apm.refine(at_a_point);
             apm.update(1, 6);
         }
         assert!(apm.refine(at_a_point) > ONE * 9 / 10);
-        apm.turn_to(0);
+        apm.select(0);
         assert!((apm.refine(0) - ONE / 2).abs() < ONE / 50);
     }
 }

@@ -1,21 +1,22 @@
 //! Logistic mixing (Mahoney 2005): stretched probabilities are weighted, summed and squashed; each weight moves by its
-//! input times the error. Several sets of weights, each chosen by a small context of its own, and a few smaller mixers over
-//! what they answer, which are averaged. Fixed point throughout: sums are exact, so that no order of adding can be seen in them.
+//! input times the error. The first layer has several weight sets, each selected by a small context; the final layer has a few
+//! mixers over the sets' outputs, which are averaged. All arithmetic is in fixed point and exact, so the order of summation
+//! does not matter.
 
+use super::journal::Journal;
 use super::logistic::{LIMIT, Logistic, ONE};
-use super::start::Fitted;
-use super::undo::Undo;
+use super::start::StartLayout;
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 use crate::numeric::simd::Simd;
 
-/// How many sets of weights.
+/// Number of weight sets.
 pub(crate) const SETS: usize = 7;
-/// How many mixers of what the sets answer: their answers are averaged.
+/// Number of final mixers over the sets' outputs; their outputs are averaged.
 pub(crate) const LAST: usize = 3;
-/// Of 65536: 1 / [`LAST`], and no more, so that a third of three is within their limits.
+/// 1 / [`LAST`] in 1/65536, rounded down so that the average stays within the limits.
 const THIRD: i32 = 21_845;
-/// Inputs come in whole lines.
+/// Inputs per cache line; the count is padded to whole lines.
 const LINE: usize = 16;
 /// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the
 /// same way: that costs bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the
@@ -26,9 +27,9 @@ const MOST_LINES: usize = 4;
 pub(crate) const WEIGHT_ONE: i32 = 1 << 16;
 /// Of the second layer's weights.
 const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
-/// Weights lose these bits when they multiply.
+/// Right shift of a weight before multiplication.
 const CUT: u32 = 5;
-/// Of the last mixers' steps.
+/// Learning rate of the final mixers.
 const LAST_RATE: i32 = 500;
 
 /// Sixteen inputs, or their weights.
@@ -44,7 +45,7 @@ pub(crate) struct Inputs(pub(crate) [i32; MAX_INPUTS]);
 /// Both layers.
 #[derive(Debug)]
 pub(crate) struct Mixer {
-    /// Lines in use.
+    /// Lines per row.
     width: usize,
     weights: Vec<Line>,
     /// Where each set's rows begin.
@@ -52,38 +53,43 @@ pub(crate) struct Mixer {
     last_weights: Vec<[i32; SETS]>,
     /// Where each last mixer's weights begin.
     last_first: [usize; LAST],
-    now: Now,
-    /// Lines of rows before they were first trained.
-    undo: Undo<Line>,
-    last_undo: Undo<[i32; SETS]>,
-    /// Whether each line has been noted.
+    bit_state: BitState,
+    /// Lines of rows as they were before their first update since the checkpoint.
+    journal: Journal<Line>,
+    final_journal: Journal<[i32; SETS]>,
+    /// Whether each line is in the journal.
     noted: Vec<bool>,
 }
 
-/// The bit at work.
+/// State of the current bit.
 #[derive(Clone, Copy, Debug)]
-struct Now {
+struct BitState {
     inputs: Inputs,
     /// Where each set's row begins.
     chosen: [usize; SETS],
-    /// What each set answered.
+    /// Each set's output.
     stretched: [i32; SETS],
-    /// Where each last mixer's weights are, and what it answered.
+    /// Each final mixer's selected row, and its output.
     last_chosen: [usize; LAST],
-    last_answers: [i32; LAST],
+    final_outputs: [i32; LAST],
 }
 
-/// All that a bit changes: to try one and go back.
+/// Everything one bit changes.
 #[derive(Debug)]
 pub(crate) struct Saved {
-    now: Now,
+    bit_state: BitState,
     rows: [[Line; MOST_LINES]; SETS],
     last: [[i32; SETS]; LAST],
 }
 
-/// The sum of products of each set, cut to 1/256. `W` is a row's lines: loops that are unrolled.
+/// The dot product of each set, in 1/256. `W`, the lines of a row, is a constant so that the loops unroll.
 #[inline(always)]
-fn answers<const W: usize, S: Simd>(s: S, weights: &[Line], chosen: [usize; SETS], inputs: &Inputs) -> [i32; SETS] {
+fn dot_products<const W: usize, S: Simd>(
+    s: S,
+    weights: &[Line],
+    chosen: [usize; SETS],
+    inputs: &Inputs,
+) -> [i32; SETS] {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
     chosen.map(|at| {
         let row: &[Line; W] = weights[at..at + W].try_into().expect("a whole row");
@@ -115,7 +121,7 @@ fn train<const W: usize, S: Simd>(
     }
 }
 
-/// Where each part of so many rows starts, one after the other, and where the last one ends.
+/// The start of each of the given row ranges laid end to end, and the end of the last.
 fn starts<const N: usize>(rows: [usize; N]) -> ([usize; N], usize) {
     let mut end = 0;
     let starts = rows.map(|n| {
@@ -126,8 +132,8 @@ fn starts<const N: usize>(rows: [usize; N]) -> ([usize; N], usize) {
 }
 
 impl Mixer {
-    /// Sets, and last mixers, with so many contexts each.
-    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], start: &Fitted) -> Result<Self> {
+    /// A mixer whose sets and final mixers have the given numbers of rows.
+    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], start: &StartLayout) -> Result<Self> {
         assert!(start.inputs() <= MAX_INPUTS);
         let width = start.inputs().div_ceil(LINE);
         let (first, total) = starts(contexts.map(|n| n * width));
@@ -141,20 +147,20 @@ impl Mixer {
         let mut last_weights = filled(last_total, [0; SETS], "mixer weights")?;
         last_weights.copy_from_slice(start.last());
         Ok(Self {
-            undo: Undo::default(),
-            last_undo: Undo::default(),
+            journal: Journal::default(),
+            final_journal: Journal::default(),
             noted: filled(total, false, "mixer weights")?,
             width,
             weights,
             first,
             last_first,
             last_weights,
-            now: Now {
+            bit_state: BitState {
                 inputs: Inputs([0; MAX_INPUTS]),
                 chosen: first,
                 stretched: [0; SETS],
                 last_chosen: last_first,
-                last_answers: [ONE / 2; LAST],
+                final_outputs: [ONE / 2; LAST],
             },
         })
     }
@@ -165,7 +171,7 @@ impl Mixer {
         (end - self.first[set]) / self.width
     }
 
-    /// A row of a set; what is filled up at its end included.
+    /// A row of a set, with its padding.
     pub(crate) fn row(&self, set: usize, row: usize) -> impl Iterator<Item = &i32> {
         let at = self.first[set] + row * self.width;
         self.weights[at..at + self.width].iter().flat_map(|line| &line.0)
@@ -181,31 +187,31 @@ impl Mixer {
         self.last_weights.copy_from_slice(&other.last_weights);
     }
 
-    /// A log of changes begins.
-    pub(crate) fn begin(&mut self) {
-        self.undo.begin();
-        self.last_undo.begin();
+    /// Sets a checkpoint.
+    pub(crate) fn checkpoint(&mut self) {
+        self.journal.start();
+        self.final_journal.start();
         self.noted.fill(false);
     }
 
-    pub(crate) fn stop(&mut self) {
-        self.undo.stop();
-        self.last_undo.stop();
+    pub(crate) fn discard_checkpoint(&mut self) {
+        self.journal.discard();
+        self.final_journal.discard();
     }
 
     pub(crate) fn pause(&mut self, paused: bool) {
-        self.undo.pause(paused);
-        self.last_undo.pause(paused);
+        self.journal.pause(paused);
+        self.final_journal.pause(paused);
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
-        self.undo.is_whole() && self.last_undo.is_whole()
+    pub(crate) fn is_complete(&self) -> bool {
+        self.journal.is_complete() && self.final_journal.is_complete()
     }
 
-    /// Back to where the log began.
+    /// Returns to the checkpoint.
     pub(crate) fn roll_back(&mut self) {
-        self.undo.go_back(|at, line| self.weights[at] = line);
-        self.last_undo.go_back(|at, weights| self.last_weights[at] = weights);
+        self.journal.undo_all(|at, line| self.weights[at] = line);
+        self.final_journal.undo_all(|at, weights| self.last_weights[at] = weights);
         self.noted.fill(false);
     }
 
@@ -218,88 +224,88 @@ impl Mixer {
     pub(crate) fn save(&self) -> Saved {
         let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
         Saved {
-            now: self.now,
-            rows: self.now.chosen.map(row),
-            last: self.now.last_chosen.map(|at| self.last_weights[at]),
+            bit_state: self.bit_state,
+            rows: self.bit_state.chosen.map(row),
+            last: self.bit_state.last_chosen.map(|at| self.last_weights[at]),
         }
     }
 
-    pub(crate) fn go_back(&mut self, saved: &Saved) {
-        self.now = saved.now;
-        for (at, row) in self.now.chosen.into_iter().zip(&saved.rows) {
+    pub(crate) fn restore(&mut self, saved: &Saved) {
+        self.bit_state = saved.bit_state;
+        for (at, row) in self.bit_state.chosen.into_iter().zip(&saved.rows) {
             self.weights[at..at + self.width].copy_from_slice(&row[..self.width]);
         }
-        for (at, last) in self.now.last_chosen.into_iter().zip(saved.last) {
+        for (at, last) in self.bit_state.last_chosen.into_iter().zip(saved.last) {
             self.last_weights[at] = last;
         }
     }
 
-    /// Where the next bit's inputs go, before [`Mixer::mix`].
+    /// The next bit's inputs, to be filled in before [`Mixer::mix`].
     #[inline(always)]
     pub(crate) fn inputs(&mut self) -> &mut Inputs {
-        &mut self.now.inputs
+        &mut self.bit_state.inputs
     }
 
-    /// The stretched probability of 1, from the inputs, under these contexts.
+    /// The stretched probability of 1 with the rows selected by these contexts.
     #[inline(always)]
     pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS], last: [usize; LAST]) -> i32 {
-        let (now, weights) = (&mut self.now, &self.weights);
-        for ((chosen, first), context) in now.chosen.iter_mut().zip(self.first).zip(contexts) {
+        let (bit_state, weights) = (&mut self.bit_state, &self.weights);
+        for ((chosen, first), context) in bit_state.chosen.iter_mut().zip(self.first).zip(contexts) {
             *chosen = first + context * self.width;
         }
-        now.stretched = match self.width {
-            1 => answers::<1, S>(s, weights, now.chosen, &now.inputs),
-            2 => answers::<2, S>(s, weights, now.chosen, &now.inputs),
-            3 => answers::<3, S>(s, weights, now.chosen, &now.inputs),
-            _ => answers::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs),
+        bit_state.stretched = match self.width {
+            1 => dot_products::<1, S>(s, weights, bit_state.chosen, &bit_state.inputs),
+            2 => dot_products::<2, S>(s, weights, bit_state.chosen, &bit_state.inputs),
+            3 => dot_products::<3, S>(s, weights, bit_state.chosen, &bit_state.inputs),
+            _ => dot_products::<MOST_LINES, S>(s, weights, bit_state.chosen, &bit_state.inputs),
         };
         let mut sum = 0;
-        let lasts = now.last_chosen.iter_mut().zip(&mut now.last_answers);
-        for ((chosen, answer), (first, context)) in lasts.zip(self.last_first.iter().zip(last)) {
+        let lasts = bit_state.last_chosen.iter_mut().zip(&mut bit_state.final_outputs);
+        for ((chosen, output), (first, context)) in lasts.zip(self.last_first.iter().zip(last)) {
             *chosen = first + context;
-            let products = self.last_weights[*chosen].iter().zip(now.stretched).map(|(w, t)| (w >> CUT) * t);
+            let products = self.last_weights[*chosen].iter().zip(bit_state.stretched).map(|(w, t)| (w >> CUT) * t);
             let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
-            *answer = Logistic::get().squash(t);
+            *output = Logistic::get().squash(t);
             sum += t;
         }
-        // A third: with a shift, so that there is no question how negative numbers are rounded.
+        // By a shift, which defines how negative numbers round.
         (sum * THIRD) >> 16
     }
 
-    /// Learns from the bit that came; `rate` is of the first layer's steps.
+    /// Adapts the selected rows to the coded bit; `rate`: learning rate of the first layer.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
-        if self.undo.is_noting() {
+        if self.journal.is_recording() {
             self.note();
         }
-        let (logistic, now, weights) = (Logistic::get(), &self.now, &mut self.weights);
+        let (logistic, bit_state, weights) = (Logistic::get(), &self.bit_state, &mut self.weights);
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let errors = now.stretched.map(|t| ((target - logistic.squash(t)) * rate) >> 12);
+        let errors = bit_state.stretched.map(|t| ((target - logistic.squash(t)) * rate) >> 12);
         match self.width {
-            1 => train::<1, S>(s, weights, now.chosen, &now.inputs, errors),
-            2 => train::<2, S>(s, weights, now.chosen, &now.inputs, errors),
-            3 => train::<3, S>(s, weights, now.chosen, &now.inputs, errors),
-            _ => train::<MOST_LINES, S>(s, weights, now.chosen, &now.inputs, errors),
+            1 => train::<1, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
+            2 => train::<2, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
+            3 => train::<3, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
+            _ => train::<MOST_LINES, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
         }
-        for (at, answer) in now.last_chosen.into_iter().zip(now.last_answers) {
-            let error = ((target - answer) * LAST_RATE) >> 12;
-            for (w, t) in self.last_weights[at].iter_mut().zip(now.stretched) {
+        for (at, output) in bit_state.last_chosen.into_iter().zip(bit_state.final_outputs) {
+            let error = ((target - output) * LAST_RATE) >> 12;
+            for (w, t) in self.last_weights[at].iter_mut().zip(bit_state.stretched) {
                 *w = (*w + ((t * error + (1 << 13)) >> 14)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
             }
         }
     }
 
-    /// Notes the rows at work, where that was not done since the log began.
+    /// Records the selected rows that are not in the journal yet.
     fn note(&mut self) {
-        for first in self.now.chosen {
+        for first in self.bit_state.chosen {
             for at in first..first + self.width {
                 if !std::mem::replace(&mut self.noted[at], true) {
-                    self.undo.note(at, self.weights[at]);
+                    self.journal.record(at, self.weights[at]);
                 }
             }
         }
-        for at in self.now.last_chosen {
-            self.last_undo.note(at, self.last_weights[at]);
+        for at in self.bit_state.last_chosen {
+            self.final_journal.record(at, self.last_weights[at]);
         }
     }
 }

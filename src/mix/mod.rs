@@ -2,30 +2,30 @@
 //!
 //! The design is PAQ's (Mahoney 2005, "Adaptive Weighing of Context Models for Lossless Data Compression") in its later,
 //! lighter forms: bit histories in hashed slots, adaptive maps from a history to a probability, a match model, logistic
-//! mixing in two layers, adaptive probability maps at the end. What a network says of the next byte is one more input.
+//! mixing in two layers, adaptive probability maps at the end. A network's prediction of the next byte is one more input.
 
 mod bits;
 mod contexts;
 mod history;
+mod journal;
 mod logistic;
 mod maps;
 mod matches;
 mod mixer;
 mod slots;
 mod start;
-mod undo;
 
 pub use self::bits::BitView;
 use self::contexts::{Kinds, MAX_CONTEXTS, Text, hash};
 use self::history::Histories;
+use self::journal::{CHECKPOINT_BYTES, Journal};
 use self::logistic::{Logistic, ONE};
-use self::maps::{Adaptive, Apm, Cells, DISTANCE, SavedPoint, distances, update_all};
-use self::matches::{Follow, Match};
+use self::maps::{Adaptive, Apm, Cells, DISTANCE, SavedApm, distances, update_all};
+use self::matches::{Match, MatchState};
 use self::mixer::{LAST, Mixer, SETS, Saved as SavedMixer};
 use self::slots::{LINE, Slots};
-use self::start::Fitted;
-pub use self::start::{Learned, Start};
-use self::undo::{MOST_BYTES, Undo};
+use self::start::StartLayout;
+pub use self::start::{MixStatistics, Start};
 use crate::error::Result;
 use crate::model::VOCAB;
 use crate::numeric::buffer::{filled, zeroed};
@@ -36,50 +36,50 @@ use crate::numeric::simd::Simd;
 const DIRECT: usize = 2;
 /// Shifts of their steps.
 const DIRECT_RATES: [u32; 2] = [4, 6];
-/// Cells hold their probability with this bit changed, so that zeros are one half.
+/// Cells store their probability xor this bit, so that a zeroed table means one half.
 const HALF: u16 = 1 << 15;
-/// A history's probability counts up to this.
+/// Limit of the count of a history's probability.
 const HISTORY_LIMIT: u32 = 255;
-/// The minimum lengths of the two matches, and how many positions each keeps in mind, as logarithms.
+/// Minimum length and log2 of the hash table's size of each match model.
 const MATCHES: [(u32, u32); 2] = [(20, 16), (6, 18)];
-/// Contexts of the last map, hashed, as a logarithm.
+/// log2 of the number of hashed contexts of the last APM.
 const APM_LOG: u32 = 16;
-/// Shift of the maps' steps.
+/// Adaptation shift of the APMs.
 const APM_RATE: u32 = 5;
-/// The most views of the next byte that networks give.
+/// The maximum number of network predictions (views) among the inputs.
 pub const MAX_VIEWS: usize = 3;
 
-/// What networks say of the next byte; none of it where they are left out.
+/// The networks' predictions of the next byte; `None` for each network that is bypassed.
 pub type Views<'a> = [Option<&'a BitView>; MAX_VIEWS];
 
-/// Steps of how sure the network is.
-const SURE: usize = 12;
-/// How many of six contexts have come before: up to 6.
-const KNOWN: usize = 8;
-/// The lengths of both matches.
+/// Quantisation steps of a network's stretched prediction.
+const CONFIDENCE_STEPS: usize = 12;
+/// Values of the count of the first six contexts whose history is not empty (0 to 6), rounded up to a power of two.
+const SEEN_CONTEXTS: usize = 8;
+/// Pairs of length classes of the two match models.
 const LENGTHS: usize = 10 * 10;
 /// Rows of weights by set; of [`FEATURES`] there are fewer with a network.
-const ROWS: [usize; SETS] = [256, 2 * KNOWN * 8, 256, LENGTHS, 256, 256, 16 << 8];
+const ROWS: [usize; SETS] = [256, 2 * SEEN_CONTEXTS * 8, 256, LENGTHS, 256, 256, 16 << 8];
 /// Rows of the last mixers.
-const LAST_ROWS: [usize; LAST] = [256, 256, KNOWN];
-/// The set whose rows are chosen by what a network says, or by the lengths of matches.
+const LAST_ROWS: [usize; LAST] = [256, 256, SEEN_CONTEXTS];
+/// The set whose rows are selected by the last network's prediction, or by the match lengths where there is no network.
 const FEATURES: usize = 3;
-const _: () = assert!(SURE * 8 <= LENGTHS);
-/// Contexts that there are with orders up to 6, words and the sparse ones.
+const _: () = assert!(CONFIDENCE_STEPS * 8 <= LENGTHS);
+/// The number of hashed contexts with orders up to 6, words and the sparse ones.
 const CONTEXTS: usize = 21;
 
 /// What is mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many views of the next byte networks give, at most [`MAX_VIEWS`].
+    /// Number of network predictions among the inputs, at most [`MAX_VIEWS`].
     pub neural: u8,
-    /// How many of them, from the first on, are of networks that know something before the first byte.
+    /// How many of them, from the first on, come from pretrained networks.
     pub knowing: u8,
     /// Orders go from 0 to this one, 2 to 8.
     pub highest_order: u8,
-    /// Words as contexts.
+    /// Whether word contexts are used.
     pub words: bool,
-    /// A model of long repeats.
+    /// Whether match models are used.
     pub matches: bool,
     /// Skips, columns, fields, shapes, keys, and what followed before.
     pub sparse: bool,
@@ -95,14 +95,14 @@ impl Options {
 
     /// How many bytes a [`Mix`] takes; saturates.
     pub fn bytes(&self) -> u64 {
-        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, and logs of changes up to 15, which two of the six
-        // that a handle may hold have.
+        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, journals up to 15 (two of a handle's six mixes
+        // have them).
         const REST: u64 = 17 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
 }
 
-/// Predicts bits. A fresh one knows nothing of its text.
+/// A bitwise predictor: context models, match models and their mixer.
 #[derive(Debug)]
 pub struct Mix {
     options: Options,
@@ -111,60 +111,60 @@ pub struct Mix {
     slots: Slots,
     /// How many contexts there are.
     contexts: usize,
-    /// What follows a history, by context.
+    /// Probability of 1 by bit history, one table per context.
     maps: Vec<[Adaptive; 256]>,
     direct: [Vec<[u16; 2]>; DIRECT],
     matches: Option<[Match; 2]>,
     mixer: Mixer,
     apms: [Apm; 3],
-    now: Now,
-    /// Bits so far, while they count for the rate.
+    bit_state: BitState,
+    /// Number of bits coded, saturating: sets the learning rate.
     seen: u32,
-    log: Log,
+    checkpoint: Checkpoint,
 }
 
-/// Where a log of changes began; the tables have their own.
+/// State at the checkpoint. Large tables have journals of their own.
 #[derive(Debug)]
-struct Log {
-    /// How many bytes more it covers.
+struct Checkpoint {
+    /// How many more bytes the checkpoint covers.
     left: u32,
     maps: Vec<[Adaptive; 256]>,
-    direct: [Undo<[u16; 2]>; DIRECT],
-    now: Now,
+    direct: [Journal<[u16; 2]>; DIRECT],
+    bit_state: BitState,
     seen: u32,
 }
 
-/// The bit at work.
+/// State of the current bit.
 #[derive(Clone, Copy, Debug)]
-struct Now {
+struct BitState {
     /// The bits of this byte so far, with a leading 1.
     partial: u32,
-    /// How many.
+    /// Number of bits in `partial`.
     bits: u32,
     hashes: [u32; MAX_CONTEXTS],
-    /// Where each context's histories of this nibble lie.
+    /// Offset of each context's slot for the current nibble.
     at: [usize; MAX_CONTEXTS],
-    /// The histories of this bit, and what their maps say.
+    /// The current bit's history in each context, and its map cell.
     states: [u8; MAX_CONTEXTS],
     cells: Cells,
     direct_at: [usize; DIRECT],
 }
 
-/// All that a bit changes: to try one and go back.
-struct Saved {
-    now: Now,
+/// Everything one bit changes, saved so that a bit can be tried and undone.
+struct SavedBit {
+    bit_state: BitState,
     seen: u32,
     maps: [Adaptive; MAX_CONTEXTS],
     histories: [u8; MAX_CONTEXTS],
     lines: Vec<(usize, [u8; LINE])>,
     direct: [[u16; 2]; DIRECT],
-    matches: Option<[(Follow, Adaptive); 2]>,
+    matches: Option<[(MatchState, Adaptive); 2]>,
     mixer: SavedMixer,
-    apms: [SavedPoint; 3],
+    apms: [SavedApm; 3],
 }
 
 impl Mix {
-    /// A fresh one.
+    /// A mix in its initial state.
     ///
     /// # Errors
     /// `Memory`.
@@ -172,19 +172,20 @@ impl Mix {
         Self::starting(options, &Start::of(&options)?)
     }
 
-    /// A fresh one that starts from elsewhere: frames are not made so.
+    /// A mix that starts from the given tables instead of the built-in ones. For training only: frames always use the
+    /// built-in ones.
     ///
     /// # Errors
     /// `Memory`.
     ///
     /// # Panics
-    /// If the start's tables are not as long as [`Start::unlearned`] has them.
+    /// If the start's tables are not as long as [`Start::untrained`] has them.
     pub fn starting(options: Options, start: &Start) -> Result<Self> {
         let kinds = Kinds { highest_order: options.highest_order.into(), words: options.words, sparse: options.sparse };
         let text = Text::new(kinds, options.window_log())?;
         let mut hashes = [0; MAX_CONTEXTS];
         let contexts = text.contexts(&mut hashes);
-        let start = Fitted::new(start, &options);
+        let start = StartLayout::new(start, &options);
         let mut maps = filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?;
         maps.iter_mut().enumerate().for_each(|(context, map)| *map = start.map(context));
         let follow = |i: usize| Match::new(MATCHES[i].0, MATCHES[i].1, &start.confidence(i));
@@ -193,9 +194,9 @@ impl Mix {
         order0.copy_from_slice(&start.order0());
         let mut rows = ROWS;
         if options.neural > 0 {
-            rows[FEATURES] = SURE * 8;
+            rows[FEATURES] = CONFIDENCE_STEPS * 8;
         }
-        let now = Now {
+        let bit_state = BitState {
             partial: 1,
             bits: 0,
             hashes,
@@ -205,11 +206,11 @@ impl Mix {
             direct_at: [0; DIRECT],
         };
         let mut mix = Self {
-            log: Log {
+            checkpoint: Checkpoint {
                 left: 0,
                 maps: filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?,
-                direct: [Undo::default(), Undo::default()],
-                now,
+                direct: [Journal::default(), Journal::default()],
+                bit_state,
                 seen: 0,
             },
             options,
@@ -222,35 +223,35 @@ impl Mix {
             matches,
             mixer: Mixer::new(rows, LAST_ROWS, &start)?,
             apms: [Apm::new(1 << 8)?, Apm::new(1 << 16)?, Apm::new(1 << APM_LOG)?],
-            now,
+            bit_state,
             seen: 0,
         };
         mix.find_slots(0);
-        mix.begin();
+        mix.checkpoint();
         Ok(mix)
     }
 
-    /// What it has learned, for a [`Start`] of others.
+    /// The learned probabilities and weights, in the form from which a [`Start`] is trained.
     ///
     /// # Panics
-    /// If the options do not ask for all that a start knows of, or for more.
-    pub fn learned(&self, start: &Start) -> Learned {
-        Learned::new(&Fitted::new(start, &self.options), self)
+    /// If the options do not have exactly the contexts and inputs of a start.
+    pub fn statistics(&self, start: &Start) -> MixStatistics {
+        MixStatistics::new(&StartLayout::new(start, &self.options), self)
     }
 
-    /// What is mixed.
+    /// The options.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Goes on with the CPU level that is allowed now.
+    /// Continues with the CPU level that is allowed now.
     pub fn use_current_level(&mut self) {
         self.level = Level::current();
     }
 
-    /// Takes over another one of the same options, at a byte's start, without taking memory.
+    /// Copies the state of a mix with the same options, at a byte boundary, without allocating. Sets a checkpoint there.
     pub fn copy_from(&mut self, other: &Self) {
-        debug_assert!(self.options == other.options && other.now.bits == 0);
+        debug_assert!(self.options == other.options && other.bit_state.bits == 0);
         self.text.copy_from(&other.text);
         self.slots.copy_from(&other.slots);
         self.maps.copy_from_slice(&other.maps);
@@ -264,60 +265,60 @@ impl Mix {
         for (to, from) in self.apms.iter_mut().zip(&other.apms) {
             to.copy_from(from);
         }
-        (self.now, self.seen) = (other.now, other.seen);
-        self.begin();
+        (self.bit_state, self.seen) = (other.bit_state, other.seen);
+        self.checkpoint();
     }
 
-    /// A log of changes begins, at a byte's start.
-    fn begin(&mut self) {
-        self.text.begin();
-        self.slots.begin(&self.now.at[..self.contexts]);
-        self.mixer.begin();
-        self.matches.iter_mut().flatten().for_each(Match::begin);
-        self.apms.iter_mut().for_each(|apm| apm.undo.begin());
-        let log = &mut self.log;
-        log.direct.iter_mut().for_each(Undo::begin);
-        log.maps.copy_from_slice(&self.maps);
-        (log.left, log.now, log.seen) = (MOST_BYTES, self.now, self.seen);
+    /// Sets the checkpoint that [`Mix::roll_back`] returns to, at a byte boundary.
+    fn checkpoint(&mut self) {
+        self.text.checkpoint();
+        self.slots.checkpoint(&self.bit_state.at[..self.contexts]);
+        self.mixer.checkpoint();
+        self.matches.iter_mut().flatten().for_each(Match::checkpoint);
+        self.apms.iter_mut().for_each(|apm| apm.journal.start());
+        let saved = &mut self.checkpoint;
+        saved.direct.iter_mut().for_each(Journal::start);
+        saved.maps.copy_from_slice(&self.maps);
+        (saved.left, saved.bit_state, saved.seen) = (CHECKPOINT_BYTES, self.bit_state, self.seen);
     }
 
-    fn stop(&mut self) {
-        self.text.stop();
-        self.slots.stop();
-        self.mixer.stop();
-        self.matches.iter_mut().flatten().for_each(Match::stop);
-        self.apms.iter_mut().for_each(|apm| apm.undo.stop());
-        self.log.direct.iter_mut().for_each(Undo::stop);
+    fn discard_checkpoint(&mut self) {
+        self.text.discard_checkpoint();
+        self.slots.discard_checkpoint();
+        self.mixer.discard_checkpoint();
+        self.matches.iter_mut().flatten().for_each(Match::discard_checkpoint);
+        self.apms.iter_mut().for_each(|apm| apm.journal.discard());
+        self.checkpoint.direct.iter_mut().for_each(Journal::discard);
     }
 
-    /// Goes back to where it was when it was made or last copied, if it took in so little that it kept a log of it; tells
-    /// whether it did. At a cost in proportion to what it took in.
+    /// Returns to the checkpoint (creation or the last copy) if the journals still cover everything since; returns whether
+    /// it did. The cost is proportional to the number of bytes coded since.
     #[must_use]
     pub fn roll_back(&mut self) -> bool {
-        let whole = self.text.is_whole()
-            && self.slots.is_whole()
-            && self.mixer.is_whole()
-            && self.matches.iter().flatten().all(Match::is_whole)
-            && self.apms.iter().all(|apm| apm.undo.is_whole())
-            && self.log.direct.iter().all(Undo::is_whole);
+        let whole = self.text.is_complete()
+            && self.slots.is_complete()
+            && self.mixer.is_complete()
+            && self.matches.iter().flatten().all(Match::is_complete)
+            && self.apms.iter().all(|apm| apm.journal.is_complete())
+            && self.checkpoint.direct.iter().all(Journal::is_complete);
         if whole {
             self.text.roll_back();
             self.slots.roll_back();
             self.mixer.roll_back();
             self.matches.iter_mut().flatten().for_each(Match::roll_back);
             self.apms.iter_mut().for_each(Apm::roll_back);
-            let log = &mut self.log;
-            for (table, undo) in self.direct.iter_mut().zip(&mut log.direct) {
-                undo.go_back(|at, cell| table[at] = cell);
+            let saved = &mut self.checkpoint;
+            for (table, journal) in self.direct.iter_mut().zip(&mut saved.direct) {
+                journal.undo_all(|at, cell| table[at] = cell);
             }
-            self.maps.copy_from_slice(&log.maps);
-            (self.now, self.seen) = (log.now, log.seen);
-            self.begin();
+            self.maps.copy_from_slice(&saved.maps);
+            (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+            self.checkpoint();
         }
         whole
     }
 
-    /// Shows a hash all that bytes have changed, at a byte's start.
+    /// Feeds the complete adaptive state to `add` (for hashing), at a byte boundary.
     pub fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         self.text.visit(add);
         self.slots.visit(add);
@@ -329,35 +330,35 @@ impl Mix {
         add(&self.seen.to_le_bytes());
     }
 
-    /// How likely the next bit is 1, of 65536: never 0, never 65536. `neural` is what the network says of it, where there
-    /// is one. Each bit is first asked for, then [taken in](Self::update).
+    /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the networks' predictions.
+    /// Every call is followed by one of [`Mix::update`].
     pub fn predict(&mut self, neural: &Views) -> u32 {
-        let partial = self.now.partial;
+        let partial = self.bit_state.partial;
         let views = neural.map(|view| view.map_or(ONE / 2, |view| view.p(partial) as i32));
         self.level.run(Predict { mix: self, views })
     }
 
-    /// Takes in the bit that was asked for.
+    /// Learns the bit that was predicted last.
     pub fn update(&mut self, bit: u32) {
         self.level.run(Learn { mix: self, bit });
-        let now = &mut self.now;
-        now.partial = now.partial << 1 | bit;
-        now.bits += 1;
-        if now.bits == 3 {
-            // One of the two will be needed.
-            let nibble = now.partial << 1;
+        let bit_state = &mut self.bit_state;
+        bit_state.partial = bit_state.partial << 1 | bit;
+        bit_state.bits += 1;
+        if bit_state.bits == 3 {
+            // The next bit selects one of these two.
+            let nibble = bit_state.partial << 1;
             self.prefetch_slots(nibble);
             self.prefetch_slots(nibble | 1);
-        } else if now.bits == 4 {
-            self.find_slots(self.now.partial);
-        } else if now.bits == 8 {
-            self.text.push(now.partial as u8);
-            (now.partial, now.bits) = (1, 0);
-            match self.log.left.checked_sub(1) {
-                Some(left) => self.log.left = left,
-                None => self.stop(),
+        } else if bit_state.bits == 4 {
+            self.find_slots(self.bit_state.partial);
+        } else if bit_state.bits == 8 {
+            self.text.push(bit_state.partial as u8);
+            (bit_state.partial, bit_state.bits) = (1, 0);
+            match self.checkpoint.left.checked_sub(1) {
+                Some(left) => self.checkpoint.left = left,
+                None => self.discard_checkpoint(),
             }
-            self.text.contexts(&mut self.now.hashes);
+            self.text.contexts(&mut self.bit_state.hashes);
             self.prefetch_slots(0);
             for m in self.matches.iter_mut().flatten() {
                 m.byte(&self.text);
@@ -366,121 +367,122 @@ impl Mix {
         }
     }
 
-    /// A line begins here that has none above it, at a byte's start.
+    /// Starts a line that has no line above it, at a byte boundary.
     pub fn begin_line(&mut self) {
-        debug_assert!(self.now.bits == 0);
+        debug_assert!(self.bit_state.bits == 0);
         self.text.begin_line();
-        self.text.contexts(&mut self.now.hashes);
+        self.text.contexts(&mut self.bit_state.hashes);
         self.find_slots(0);
     }
 
-    /// The probability of every byte: what its bits would cost, one after the other. Nothing is changed.
+    /// The probability of every byte: the product of its bits' probabilities. Leaves the state unchanged.
     pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) {
-        // What is tried is put back at once: a log of it would only grow from call to call.
+        // Each trial is undone at once. Journalling it would only make the journals grow with every call.
         self.pause(true);
-        self.try_bits(neural, 1.0, out);
+        self.walk_bits(neural, 1.0, out);
         self.pause(false);
     }
 
-    /// Of the tables that a byte's bits write to.
+    /// Pauses or resumes the journals of the tables that bits write to.
     fn pause(&mut self, paused: bool) {
         self.slots.pause(paused);
         self.mixer.pause(paused);
         self.matches.iter_mut().flatten().for_each(|m| m.pause(paused));
-        self.apms.iter_mut().for_each(|apm| apm.undo.pause(paused));
-        self.log.direct.iter_mut().for_each(|undo| undo.pause(paused));
+        self.apms.iter_mut().for_each(|apm| apm.journal.pause(paused));
+        self.checkpoint.direct.iter_mut().for_each(|journal| journal.pause(paused));
     }
 
-    fn try_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) {
+    fn walk_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) {
         let ones = self.predict(neural);
-        let first = self.now.partial << 1 & 0xff;
+        let first = self.bit_state.partial << 1 & 0xff;
         for (bit, share) in [ONE as u32 - ones, ones].into_iter().enumerate() {
             let p = so_far * (share as f32 * (1.0 / ONE as f32));
-            if self.now.bits == 7 {
+            if self.bit_state.bits == 7 {
                 out[first as usize + bit] = p;
             } else {
                 let saved = self.save();
                 self.update(bit as u32);
-                self.try_bits(neural, p, out);
-                self.go_back(&saved);
+                self.walk_bits(neural, p, out);
+                self.restore(&saved);
             }
         }
     }
 
-    fn save(&self) -> Saved {
-        let (now, node) = (self.now, self.node());
-        let mut saved = Saved {
-            now,
+    fn save(&self) -> SavedBit {
+        let (bit_state, node) = (self.bit_state, self.node());
+        let mut saved = SavedBit {
+            bit_state,
             seen: self.seen,
             maps: [Adaptive::new(0, 0); MAX_CONTEXTS],
-            histories: now.states,
+            histories: bit_state.states,
             lines: Vec::new(),
-            direct: std::array::from_fn(|i| self.direct[i][now.direct_at[i]]),
+            direct: std::array::from_fn(|i| self.direct[i][bit_state.direct_at[i]]),
             matches: self.matches.as_ref().map(|m| m.each_ref().map(Match::save)),
             mixer: self.mixer.save(),
             apms: self.apms.each_ref().map(Apm::save),
         };
         for (i, map) in self.maps.iter().enumerate() {
-            saved.maps[i] = map[usize::from(now.states[i])];
-            saved.histories[i] = self.slots.histories()[now.at[i] + node];
+            saved.maps[i] = map[usize::from(bit_state.states[i])];
+            saved.histories[i] = self.slots.histories()[bit_state.at[i] + node];
         }
-        if now.bits == 3 {
-            let nibbles = [0, 1].map(|bit| now.partial << 1 | bit);
-            let hashes = &now.hashes[..self.contexts];
+        if bit_state.bits == 3 {
+            let nibbles = [0, 1].map(|bit| bit_state.partial << 1 | bit);
+            let hashes = &bit_state.hashes[..self.contexts];
             saved.lines = hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))).collect();
         }
         saved
     }
 
-    fn go_back(&mut self, saved: &Saved) {
-        (self.now, self.seen) = (saved.now, saved.seen);
-        // Lines first: they were saved with the histories that are put back one by one.
-        saved.lines.iter().for_each(|line| self.slots.go_back(line));
+    fn restore(&mut self, saved: &SavedBit) {
+        (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+        // Lines first: the histories restored below lie on them.
+        saved.lines.iter().for_each(|line| self.slots.restore(line));
         let node = self.node();
         for (i, map) in self.maps.iter_mut().enumerate() {
-            map[usize::from(self.now.states[i])] = saved.maps[i];
-            self.slots.histories_mut()[self.now.at[i] + node] = saved.histories[i];
+            map[usize::from(self.bit_state.states[i])] = saved.maps[i];
+            self.slots.histories_mut()[self.bit_state.at[i] + node] = saved.histories[i];
         }
         for (i, table) in self.direct.iter_mut().enumerate() {
-            table[self.now.direct_at[i]] = saved.direct[i];
+            table[self.bit_state.direct_at[i]] = saved.direct[i];
         }
         for (m, saved) in self.matches.iter_mut().flatten().zip(saved.matches.iter().flatten()) {
-            m.go_back(*saved);
+            m.restore(*saved);
         }
-        self.mixer.go_back(&saved.mixer);
+        self.mixer.restore(&saved.mixer);
         for (apm, saved) in self.apms.iter_mut().zip(saved.apms) {
-            apm.go_back(saved);
+            apm.restore(saved);
         }
     }
 
-    /// Before [`Mix::find_slots`], which would wait for the memory once for each context.
+    /// Prefetches the lines that [`Mix::find_slots`] will access.
     #[inline(always)]
     fn prefetch_slots(&self, nibble: u32) {
-        self.now.hashes[..self.contexts].iter().for_each(|hash| self.slots.prefetch(*hash, nibble));
+        self.bit_state.hashes[..self.contexts].iter().for_each(|hash| self.slots.prefetch(*hash, nibble));
     }
 
-    /// At a nibble's start; nibbles have a leading 1, the first one is 0.
+    /// Looks up all contexts' slots at a nibble boundary. `nibble`: 0 for a byte's first nibble, else the first nibble with a
+    /// leading 1.
     fn find_slots(&mut self, nibble: u32) {
-        let hashes = &self.now.hashes[..self.contexts];
-        for (at, hash) in self.now.at.iter_mut().zip(hashes) {
+        let hashes = &self.bit_state.hashes[..self.contexts];
+        for (at, hash) in self.bit_state.at.iter_mut().zip(hashes) {
             *at = self.slots.find(*hash, nibble);
         }
     }
 
-    /// Which of a nibble's histories is next.
+    /// Index of the current bit's history within a slot.
     fn node(&self) -> usize {
-        let mask = (1 << (self.now.bits % 4)) - 1;
-        mask + (self.now.partial as usize & mask)
+        let mask = (1 << (self.bit_state.bits % 4)) - 1;
+        mask + (self.bit_state.partial as usize & mask)
     }
 }
 
-/// A cell's probability.
+/// The probability that a direct cell stores.
 #[inline(always)]
-fn chance(cell: u16) -> i32 {
+fn probability(cell: u16) -> i32 {
     i32::from(cell ^ HALF)
 }
 
-/// Asks for a bit at a level.
+/// [`Mix::predict`] at one CPU level.
 struct Predict<'a> {
     mix: &'a mut Mix,
     views: [i32; MAX_VIEWS],
@@ -491,16 +493,16 @@ impl Kernel for Predict<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u32 {
         let node = self.mix.node();
-        let Mix { options, now, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
-        let (logistic, partial) = (Logistic::get(), now.partial);
+        let Mix { options, bit_state, text, slots, maps, direct, matches, mixer, apms, .. } = self.mix;
+        let (logistic, partial) = (Logistic::get(), bit_state.partial);
         let [c1, c2, c3] = [1, 2, 3].map(|i| text.back(i));
         let last_three = c1 | c2 << 8 | c3 << 16;
         let order3 = |partial| (hash(last_three, partial) >> (32 - APM_LOG)) as usize;
-        apms[0].turn_to(partial as usize);
-        apms[1].turn_to((c1 << 8 | partial) as usize);
-        apms[2].turn_to(order3(partial));
-        if now.bits < 7 {
-            // One of the two comes next.
+        apms[0].select(partial as usize);
+        apms[1].select((c1 << 8 | partial) as usize);
+        apms[2].select(order3(partial));
+        if bit_state.bits < 7 {
+            // The next bit selects one of these two.
             for next in [partial << 1, partial << 1 | 1] {
                 apms[1].prefetch((c1 << 8 | next) as usize);
                 apms[2].prefetch(order3(next));
@@ -508,57 +510,58 @@ impl Kernel for Predict<'_> {
         }
         let (x, contexts) = (&mut mixer.inputs().0, maps.len());
         // Two inputs from each probability: stretched, and how far it is from one half.
-        let (found, histories) = (now.at.iter().zip(&mut now.states).zip(&mut now.cells), slots.histories());
+        let (found, histories) =
+            (bit_state.at.iter().zip(&mut bit_state.states).zip(&mut bit_state.cells), slots.histories());
         for ((((at, state), cell), map), x) in found.zip(maps).zip(&mut *x) {
             *state = histories[at + node];
             *cell = map[usize::from(*state)];
             *x = logistic.stretch(cell.p());
         }
-        distances(s, &now.cells, &mut x[contexts..]);
+        distances(s, &bit_state.cells, &mut x[contexts..]);
         let both = |p: i32| [logistic.stretch(p), (p - ONE / 2) >> DISTANCE];
         x[2 * contexts..].fill(0);
         let mut free = x[2 * contexts..].as_chunks_mut::<2>().0.iter_mut();
-        now.direct_at = [partial as usize, (c1 << 8 | partial) as usize];
-        for (table, at) in direct.iter().zip(now.direct_at) {
-            *free.next().expect("room for all inputs") = table[at].map(|cell| logistic.stretch(chance(cell)));
+        bit_state.direct_at = [partial as usize, (c1 << 8 | partial) as usize];
+        for (table, at) in direct.iter().zip(bit_state.direct_at) {
+            *free.next().expect("room for all inputs") = table[at].map(|cell| logistic.stretch(probability(cell)));
         }
         let mut lengths = [0; 2];
         for (m, length) in matches.iter_mut().flatten().zip(&mut lengths) {
-            let p = m.predict(partial, now.bits).unwrap_or(ONE / 2);
+            let p = m.predict(partial, bit_state.bits).unwrap_or(ONE / 2);
             *free.next().expect("room for all inputs") = both(p);
-            *length = m.state();
+            *length = m.length_class();
         }
-        let bits = now.bits as usize;
+        let bits = bit_state.bits as usize;
         let views = &self.views[..options.neural.into()];
         for p in views {
             *free.next().expect("room for all inputs") = both(*p);
         }
         free.next().expect("room for all inputs")[0] = 256;
-        let trust = match views.last() {
-            // The network's answer in steps of one half, from -2.5 to 2.5.
-            Some(p) => (((logistic.stretch(*p) >> 7) + 6).clamp(0, SURE as i32 - 1) as usize) << 3 | bits,
+        let confidence = match views.last() {
+            // The network's stretched prediction in steps of one half, from -2.5 to 2.5.
+            Some(p) => (((logistic.stretch(*p) >> 7) + 6).clamp(0, CONFIDENCE_STEPS as i32 - 1) as usize) << 3 | bits,
             None => lengths[0] * 10 + lengths[1],
         };
-        // How many of the first contexts, mostly the orders from 2 on, have come before.
-        let known = now.states[..6].iter().filter(|s| **s != 0).count();
+        // How many of the first contexts, mostly the orders from 2 on, were seen before.
+        let seen_contexts = bit_state.states[..6].iter().filter(|s| **s != 0).count();
         let (shape, outline) = (text.shape(), text.outline());
         let sets: [usize; SETS] = [
             partial as usize,
-            (usize::from(lengths[0] > 0) << 3 | known) << 3 | bits,
+            (usize::from(lengths[0] > 0) << 3 | seen_contexts) << 3 | bits,
             c1 as usize,
-            trust,
+            confidence,
             outline & 0xff,
             shape >> 4 & 0xff,
             (shape & 15) << 8 | partial as usize,
         ];
-        let last: [usize; LAST] = [partial as usize, shape & 0xff, known];
+        let last: [usize; LAST] = [partial as usize, shape & 0xff, seen_contexts];
         let t = mixer.mix(s, sets, last);
         let [a, b, c] = apms.each_mut().map(|apm| apm.refine(t));
         ((logistic.squash(t) * 2 + a + b * 2 + c * 3) >> 3) as u32
     }
 }
 
-/// Takes in a bit at a level.
+/// [`Mix::update`] at one CPU level.
 struct Learn<'a> {
     mix: &'a mut Mix,
     bit: u32,
@@ -570,24 +573,27 @@ impl Kernel for Learn<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { mix, bit } = self;
         let (histories, node) = (Histories::get(), mix.node());
-        // Steps grow small with experience.
+        // The learning rate falls with the number of bits.
         let rate = 600 + (3200 << 12) / (4096 + mix.seen as i32 / 16);
         mix.seen = (mix.seen + 1).min(1 << 24);
         mix.mixer.update(s, bit, rate);
         for apm in &mut mix.apms {
             apm.update(bit, APM_RATE);
         }
-        update_all(s, &mut mix.now.cells, bit, HISTORY_LIMIT);
-        let (now, slots) = (&mix.now, mix.slots.histories_mut());
-        for (((at, state), cell), map) in now.at.iter().zip(&now.states).zip(&now.cells).zip(&mut mix.maps) {
+        update_all(s, &mut mix.bit_state.cells, bit, HISTORY_LIMIT);
+        let (bit_state, slots) = (&mix.bit_state, mix.slots.histories_mut());
+        for (((at, state), cell), map) in
+            bit_state.at.iter().zip(&bit_state.states).zip(&bit_state.cells).zip(&mut mix.maps)
+        {
             map[usize::from(*state)] = *cell;
             slots[at + node] = histories.next(*state, bit);
         }
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        for ((table, at), undo) in mix.direct.iter_mut().zip(mix.now.direct_at).zip(&mut mix.log.direct) {
-            undo.note(at, table[at]);
+        for ((table, at), journal) in mix.direct.iter_mut().zip(mix.bit_state.direct_at).zip(&mut mix.checkpoint.direct)
+        {
+            journal.record(at, table[at]);
             for (cell, shift) in table[at].iter_mut().zip(DIRECT_RATES) {
-                let p = chance(*cell);
+                let p = probability(*cell);
                 *cell = ((p + ((target - p) >> shift)).max(1) as u16) ^ HALF;
             }
         }

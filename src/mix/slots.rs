@@ -1,39 +1,39 @@
 //! Hashed contexts: the bit histories of one nibble after one context, four such on a cache line.
 
 use super::history::EMPTY;
-use super::undo::Undo;
+use super::journal::Journal;
 use crate::error::Result;
 use crate::numeric::buffer::{Lines, prefetch};
 
 const _: () = assert!(EMPTY == 0, "a table starts as zeros");
 
-/// Slots on a line: where one may lie.
+/// Slots per line (associativity).
 const WAYS: usize = 4;
 /// The nodes of a nibble's tree.
 const NODES: usize = 15;
-/// Four checks, which tell whose slot it is (0: nobody's), then four times fifteen histories.
+/// Bytes of a line: four checksums (0: free), then four times fifteen histories.
 pub(crate) const LINE: usize = 64;
-/// Lines on a page: where a context's second nibbles lie.
+/// Lines of a page. All slots of one context lie on one page.
 const PAGE: u32 = 64;
 
-/// A table of slots. What is looked for and not there takes the place of what was seen least.
+/// A table of slots. A slot that is not found replaces the one on its line whose first history has the lowest count.
 #[derive(Debug)]
 pub(crate) struct Slots {
     lines: Lines<[u8; LINE]>,
     mask: usize,
-    /// Lines as they were before slots were found on them: nothing else is written to.
-    undo: Undo<[u8; LINE]>,
+    /// Lines as they were before a slot on them was looked up; no other line is written to.
+    journal: Journal<[u8; LINE]>,
 }
 
 impl Slots {
-    /// Of 2^`log` bytes, at least 4096.
+    /// A table of 2^`log` bytes, at least 4096.
     ///
     /// # Errors
     /// `Memory`.
     pub(crate) fn new(log: u32) -> Result<Self> {
         let lines = Lines::zeroed((1 << log) / LINE, "context tables")?;
         let mask = lines.len() - 1;
-        Ok(Self { lines, mask, undo: Undo::default() })
+        Ok(Self { lines, mask, journal: Journal::default() })
     }
 
     pub(crate) fn copy_from(&mut self, other: &Self) {
@@ -44,66 +44,66 @@ impl Slots {
         add(self.lines.as_flattened());
     }
 
-    /// A log of changes begins, with some slots found already.
-    pub(crate) fn begin(&mut self, found: &[usize]) {
-        self.undo.begin();
+    /// Sets a checkpoint; `found` are the slots in use.
+    pub(crate) fn checkpoint(&mut self, found: &[usize]) {
+        self.journal.start();
         for line in found.iter().map(|at| at / LINE) {
-            self.undo.note(line, self.lines[line]);
+            self.journal.record(line, self.lines[line]);
         }
     }
 
-    pub(crate) fn stop(&mut self) {
-        self.undo.stop();
+    pub(crate) fn discard_checkpoint(&mut self) {
+        self.journal.discard();
     }
 
     pub(crate) fn pause(&mut self, paused: bool) {
-        self.undo.pause(paused);
+        self.journal.pause(paused);
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
-        self.undo.is_whole()
+    pub(crate) fn is_complete(&self) -> bool {
+        self.journal.is_complete()
     }
 
-    /// Back to where the log began.
+    /// Returns to the checkpoint.
     pub(crate) fn roll_back(&mut self) {
-        self.undo.go_back(|at, line| self.lines[at] = line);
+        self.journal.undo_all(|at, line| self.lines[at] = line);
     }
 
-    /// How many lines the log holds.
+    /// Number of lines in the journal.
     #[cfg(test)]
-    pub(crate) fn noted(&self) -> usize {
-        self.undo.len()
+    pub(crate) fn recorded(&self) -> usize {
+        self.journal.len()
     }
 
-    /// A context's line, as [`Slots::find`] may change it: to try something and go back.
+    /// A copy of a context's line, which [`Slots::find`] may change.
     pub(crate) fn save(&self, hash: u32, nibble: u32) -> (usize, [u8; LINE]) {
         let at = self.line(hash, nibble);
         (at, self.lines[at])
     }
 
-    pub(crate) fn go_back(&mut self, (at, line): &(usize, [u8; LINE])) {
+    pub(crate) fn restore(&mut self, (at, line): &(usize, [u8; LINE])) {
         self.lines[*at] = *line;
     }
 
-    /// The line of a context, by 32 well mixed bits, and of its nibbles, 0 for the first: all on one page.
+    /// The line of a context (by its hash) and nibble (0 for the first).
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
         (hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
-    /// Asks for a line, so that several come at once.
+    /// Prefetches a context's line.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u32, nibble: u32) {
         prefetch(&self.lines[self.line(hash, nibble)]);
     }
 
-    /// Where a context's histories begin: found, or taken and emptied. As [`Slots::line`]; nibbles carry a leading 1.
+    /// Offset of a context's slot; replaces another one where there is none. Arguments as [`Slots::line`].
     #[inline(always)]
     pub(crate) fn find(&mut self, hash: u32, nibble: u32) -> usize {
         let at = self.line(hash, nibble);
         let line = &mut self.lines[at];
-        self.undo.note(at, *line);
-        // Never 0; other for each nibble that may lie on the line.
+        self.journal.record(at, *line);
+        // Never 0, and different for all nibbles of a context that may share the line.
         let check = ((hash >> 24) as u8).wrapping_add((nibble * 16) as u8).max(1);
         // The lowest zero byte, as in Hacker's Delight 6-1: exact up to the first.
         let x = u32::from_le_bytes([line[0], line[1], line[2], line[3]]) ^ u32::from(check).wrapping_mul(0x0101_0101);
@@ -111,7 +111,7 @@ impl Slots {
         let way = if zeros != 0 {
             zeros.trailing_zeros() as usize / 8
         } else {
-            // Histories are numbered by what they have seen: the first node's tells how often the context came.
+            // States are sorted by count: the first node's state tells how often the context occurred.
             let first = |way: usize| line[WAYS + way * NODES];
             let least = (1..WAYS).fold(0, |least, way| if first(way) < first(least) { way } else { least });
             line[least] = check;

@@ -1,5 +1,5 @@
-//! Where a mix starts: not from nothing, but from what mixes of many other texts had learned when those ended, on average
-//! (Reptile: Nichol, Achiam and Schulman 2018). Of the texts themselves nothing is left.
+//! Initial values of a mix's probabilities and weights: averages of what mixes learned on many other texts (Reptile: Nichol,
+//! Achiam and Schulman 2018). The texts themselves are not stored.
 //!
 //! `tools/pretrain/mix_start.rs` makes the files; their bytes are part of the numeric contract (docs/NUMERICS.md).
 
@@ -7,11 +7,11 @@ use super::history::Histories;
 use super::maps::Adaptive;
 use super::matches::{self, Match};
 use super::mixer::{LAST, SETS, WEIGHT_ONE};
-use super::{CONTEXTS, DIRECT, FEATURES, HALF, LAST_ROWS, MATCHES, Mix, Options, ROWS, chance};
+use super::{CONTEXTS, DIRECT, FEATURES, HALF, LAST_ROWS, MATCHES, Mix, Options, ROWS, probability};
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 
-/// Of mixes without a network, and beside networks that know something before the first byte.
+/// For mixes without a pretrained network, and with one.
 const FILES: [&[u8]; 2] = [include_bytes!("../../models/mix-alone.bin"), include_bytes!("../../models/mix-beside.bin")];
 
 /// Of a mix with all contexts of orders up to 6: each context's probability, stretched, then how far each is from one half;
@@ -21,38 +21,38 @@ const OWN: usize = 2 * CONTEXTS + 2 * DIRECT + 2 * MATCHES.len();
 pub(super) const COLUMNS: usize = OWN + 2 * VIEWS + 1;
 const VIEWS: usize = 2;
 /// Adaptive probabilities: of histories, by context, and of matches.
-const CHANCES: usize = CONTEXTS * 256 + MATCHES.len() * matches::KINDS;
-/// How a row differs from its set is told in steps of this.
+const PROBABILITIES: usize = CONTEXTS * 256 + MATCHES.len() * matches::KINDS;
+/// Step of a row's difference from its set's base row.
 const STEP: i32 = 1 << 9;
-/// What is alike in all rows of a set is told in steps of this.
+/// Step of a set's base row.
 const BASE_STEP: i32 = 1 << 2;
 const _: () = assert!(STEP * 128 == WEIGHT_ONE && BASE_STEP << 15 == 2 * WEIGHT_ONE);
 
-/// First weights before any text was seen, of 65536: inputs agree too much for more.
+/// Untrained weight, in 1/65536: inputs are too strongly correlated for more.
 const FIRST_WEIGHT: i32 = WEIGHT_ONE / 17;
-/// The same beside networks that know something before the first byte, and those of what they say.
+/// Untrained weights with a pretrained network: of other inputs, and of the network's.
 const FIRST_WEIGHTS_BESIDE: [i32; 2] = [WEIGHT_ONE / 25, WEIGHT_ONE * 3 / 10];
 
-/// What a mix starts from. Rows of weights have the columns that are named above.
+/// Initial values. Rows of weights have [`COLUMNS`] columns.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// Of 65536, and how many bits taught it.
-    pub chances: Vec<(u16, u8)>,
+    /// Probability in 1/65536, and count.
+    pub probabilities: Vec<(u16, u8)>,
     /// Of 65536, fast and slow, by the bits so far.
     pub order0: Vec<[u16; 2]>,
-    /// What all rows of a set have in common, of 65536.
+    /// Base row of each set, in 1/65536.
     pub base: [[i32; COLUMNS]; SETS],
-    /// How each row differs, in 128ths.
+    /// Difference of each row from its set's base row, in 1/128.
     pub rows: Vec<[i8; COLUMNS]>,
     /// The rows of all last mixers, one after the other, of 65536.
     pub last: Vec<[i32; SETS]>,
 }
 
-/// What a mix with all columns has learned.
+/// Learned values of a mix that has all columns, for training a [`Start`].
 #[derive(Clone, Debug)]
-pub struct Learned {
-    /// As in [`Start`], but up to the count that the mix has.
-    pub chances: Vec<(u16, u16)>,
+pub struct MixStatistics {
+    /// As in [`Start`], with full counts.
+    pub probabilities: Vec<(u16, u16)>,
     /// As in [`Start`].
     pub order0: Vec<[u16; 2]>,
     /// The rows of each set, of 65536.
@@ -67,27 +67,27 @@ impl Start {
     /// How many rows each last mixer has.
     pub const LAST_ROWS: [usize; LAST] = LAST_ROWS;
 
-    /// A weight of 65536 as a file has those in common.
+    /// A base weight rounded to the file's steps.
     pub fn base(weight: f64) -> i32 {
         (weight / f64::from(BASE_STEP)).round().clamp(-32768.0, 32767.0) as i32 * BASE_STEP
     }
 
-    /// A difference of 65536 as a file has it.
+    /// A difference rounded to the file's steps.
     pub fn difference(weight: f64) -> i8 {
         (weight / f64::from(STEP)).round().clamp(-127.0, 127.0) as i8
     }
 
-    /// Before any text was seen.
-    pub fn unlearned(beside: bool) -> Self {
+    /// Untrained values.
+    pub fn untrained(beside: bool) -> Self {
         let histories = Histories::get();
         let guesses = (0..CONTEXTS * 256).map(|i| (histories.guess(i as u8), 0));
         let matches = (0..MATCHES.len() * matches::KINDS).map(|i| (matches::guess(i), 0));
         let [others, views] = if beside { FIRST_WEIGHTS_BESIDE } else { [FIRST_WEIGHT; 2] };
         let mut base = [others; COLUMNS];
-        // Of the two only what is stretched: how far it is from one half says the same.
+        // Only of the stretched input: the distance input says the same.
         base[OWN..].iter_mut().step_by(2).take(VIEWS).for_each(|weight| *weight = views);
         Self {
-            chances: guesses.chain(matches).collect(),
+            probabilities: guesses.chain(matches).collect(),
             order0: vec![[1 << 15; 2]; 256],
             base: [base; SETS],
             rows: vec![[0; COLUMNS]; ROWS.iter().sum()],
@@ -95,7 +95,7 @@ impl Start {
         }
     }
 
-    /// What a mix of these options starts from.
+    /// The built-in values for these options.
     ///
     /// # Errors
     /// `Memory`.
@@ -103,25 +103,25 @@ impl Start {
         Self::read(FILES[usize::from(options.knowing > 0)])
     }
 
-    fn chance(&self, i: usize) -> Adaptive {
-        let (p, n) = self.chances[i];
+    fn probability(&self, i: usize) -> Adaptive {
+        let (p, n) = self.probabilities[i];
         Adaptive::new(p, n.into())
     }
 
-    /// As [`Start::write`] has it.
+    /// Parses a file written by [`Start::write`].
     fn read(file: &[u8]) -> Result<Self> {
         let mut rest = file;
         let mut take = |n: usize| rest.split_off(..n).expect("a whole file");
         let mut start = Self {
-            chances: filled(CHANCES, (0, 0), "what a mix starts from")?,
+            probabilities: filled(PROBABILITIES, (0, 0), "what a mix starts from")?,
             order0: filled(256, [0; 2], "what a mix starts from")?,
             base: [[0; COLUMNS]; SETS],
             rows: filled(ROWS.iter().sum(), [0; COLUMNS], "what a mix starts from")?,
             last: filled(LAST_ROWS.iter().sum(), [0; SETS], "what a mix starts from")?,
         };
-        for chance in &mut start.chances {
+        for probability in &mut start.probabilities {
             let bytes = take(3);
-            *chance = (u16::from_le_bytes([bytes[0], bytes[1]]), bytes[2]);
+            *probability = (u16::from_le_bytes([bytes[0], bytes[1]]), bytes[2]);
         }
         let mut short = || take(2).try_into().map(i16::from_le_bytes).expect("two bytes");
         start.order0.as_flattened_mut().iter_mut().for_each(|p| *p = short() as u16);
@@ -136,11 +136,11 @@ impl Start {
         Ok(start)
     }
 
-    /// The bytes of a file: chances, three bytes each; those of order 0; weights in common and of the last mixers, in 1/16384; a
-    /// bit for each row that differs, the lowest first; those rows. Numbers of two bytes are little-endian.
+    /// The bytes of a file: probabilities, three bytes each; those of order 0; base rows and final mixers, in 1/16384; a bit
+    /// for each row, lowest first, set where it differs from the base; those rows. Numbers of two bytes are little-endian.
     pub fn write(&self) -> Vec<u8> {
         let mut file = Vec::new();
-        for (p, n) in &self.chances {
+        for (p, n) in &self.probabilities {
             file.extend(p.to_le_bytes());
             file.push(*n);
         }
@@ -158,22 +158,22 @@ impl Start {
     }
 }
 
-/// A start, fitted to what is mixed.
-pub(super) struct Fitted<'a> {
+/// Maps the columns of a [`Start`] to the inputs of a mix.
+pub(super) struct StartLayout<'a> {
     start: &'a Start,
     /// Which of [`CONTEXTS`] each context is.
     contexts: Vec<usize>,
     /// Which column each input has, where it has one.
     columns: Vec<Option<usize>>,
-    /// Two views of one network say much the same: one that is alone stands for both.
+    /// Whether there is one view only: it takes the weights of both.
     one_view: bool,
-    /// Whether what chooses the rows of [`FEATURES`] is of the kind that they were learned with.
+    /// Whether the rows of [`FEATURES`] are selected as they were in training.
     as_learned: bool,
 }
 
-impl<'a> Fitted<'a> {
+impl<'a> StartLayout<'a> {
     pub(super) fn new(start: &'a Start, options: &Options) -> Self {
-        // Longer orders are taken to be like the longest one that was learned.
+        // Orders above 6 take the values of order 6.
         let orders = (2..=usize::from(options.highest_order)).map(|order| order.min(6) - 2);
         let words = (5..9).filter(|_| options.words);
         let sparse = (9..CONTEXTS).filter(|_| options.sparse);
@@ -193,24 +193,24 @@ impl<'a> Fitted<'a> {
         }
     }
 
-    /// How many inputs there are.
+    /// Number of inputs.
     pub(super) fn inputs(&self) -> usize {
         self.columns.len()
     }
 
-    /// What follows each history in a context.
+    /// Initial map of a context.
     pub(super) fn map(&self, context: usize) -> [Adaptive; 256] {
         let first = self.contexts[context] * 256;
-        std::array::from_fn(|history| self.start.chance(first + history))
+        std::array::from_fn(|history| self.start.probability(first + history))
     }
 
-    /// Whether 1 came, of each kind, of a match.
+    /// Initial probabilities of a match model.
     pub(super) fn confidence(&self, which: usize) -> [Adaptive; matches::KINDS] {
         let first = CONTEXTS * 256 + which * matches::KINDS;
-        std::array::from_fn(|kind| self.start.chance(first + kind))
+        std::array::from_fn(|kind| self.start.probability(first + kind))
     }
 
-    /// Puts a row's weights, from the first input on.
+    /// Writes a row's weights, from the first input on.
     pub(super) fn weights<'w>(&self, set: usize, row: usize, out: impl Iterator<Item = &'w mut i32>) {
         let row = if set == FEATURES && !self.as_learned { 0 } else { row };
         let (base, row) = (&self.start.base[set], &self.start.rows[first_row(set) + row]);
@@ -240,20 +240,20 @@ fn first_row(set: usize) -> usize {
     ROWS[..set].iter().sum()
 }
 
-impl Learned {
-    /// Of a mix that has all columns of `start`, the one that it was fitted to.
-    pub(super) fn new(fitted: &Fitted, mix: &Mix) -> Self {
+impl MixStatistics {
+    /// Of a mix that has all columns of `start`, the one that it was layout to.
+    pub(super) fn new(layout: &StartLayout, mix: &Mix) -> Self {
         let tables = mix.maps.iter().flatten().chain(mix.matches.iter().flatten().flat_map(Match::confidence));
         let rows = |set: usize| 0..mix.mixer.rows(set);
         let row = |set: usize, row: usize| {
             let mut weights = [0; COLUMNS];
-            let inputs = fitted.columns.iter().zip(mix.mixer.row(set, row));
+            let inputs = layout.columns.iter().zip(mix.mixer.row(set, row));
             inputs.for_each(|(column, weight)| weights[column.expect("as it was learned")] = *weight);
             weights
         };
         Self {
-            chances: tables.map(|p| (p.p() as u16, p.count())).collect(),
-            order0: mix.direct[0].iter().map(|cells| cells.map(|cell| chance(cell) as u16)).collect(),
+            probabilities: tables.map(|p| (p.p() as u16, p.count())).collect(),
+            order0: mix.direct[0].iter().map(|cells| cells.map(|cell| probability(cell) as u16)).collect(),
             rows: (0..SETS).map(|set| rows(set).map(|i| row(set, i)).collect()).collect(),
             last: mix.mixer.last_rows().to_vec(),
         }
@@ -273,17 +273,19 @@ mod tests {
             assert!(start.write() == file);
             let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(include_str!("../../docs/NUMERICS.md").contains(&sha256), "the numeric contract names {sha256}");
-            assert!(start.chances.iter().all(|(p, n)| *p > 0 && u32::from(*n) <= 255));
+            assert!(start.probabilities.iter().all(|(p, n)| *p > 0 && u32::from(*n) <= 255));
             // Views count where there are some, and nowhere else.
             assert!(start.base.iter().all(|base| (base[OWN] > WEIGHT_ONE / 4) == beside));
-            let unlearned = Start::unlearned(beside);
-            let bytes = unlearned.write();
+            let untrained = Start::untrained(beside);
+            let bytes = untrained.write();
             let again = Start::read(&bytes).unwrap();
             assert!(
-                again.chances == unlearned.chances && again.rows == unlearned.rows && again.order0 == unlearned.order0
+                again.probabilities == untrained.probabilities
+                    && again.rows == untrained.rows
+                    && again.order0 == untrained.order0
             );
             let near = |a: &i32, b: &i32| (a - b).abs() < BASE_STEP;
-            assert!(again.base.as_flattened().iter().zip(unlearned.base.as_flattened()).all(|(a, b)| near(a, b)));
+            assert!(again.base.as_flattened().iter().zip(untrained.base.as_flattened()).all(|(a, b)| near(a, b)));
         }
     }
 
@@ -297,12 +299,12 @@ mod tests {
                     let options = Options { neural, knowing, highest_order, words, matches, sparse, log: 16 };
                     let mix = Mix::new(options).unwrap();
                     let start = if knowing > 0 { &beside } else { &alone };
-                    let fitted = Fitted::new(start, &options);
+                    let layout = StartLayout::new(start, &options);
                     let own = 2 * mix.contexts + 2 * DIRECT + 4 * usize::from(matches);
-                    assert_eq!(fitted.inputs(), own + 2 * usize::from(neural) + 1, "{options:?}");
+                    assert_eq!(layout.inputs(), own + 2 * usize::from(neural) + 1, "{options:?}");
                     let row = |set, row| -> Vec<i32> {
-                        let mut weights = vec![0; fitted.inputs()];
-                        fitted.weights(set, row, weights.iter_mut());
+                        let mut weights = vec![0; layout.inputs()];
+                        layout.weights(set, row, weights.iter_mut());
                         weights
                     };
                     let column = |set: usize, row: usize, column: usize| {
@@ -312,7 +314,7 @@ mod tests {
                         let (found, of) = (row(set, i), |c| column(set, i, c));
                         assert_eq!(found[0], of(0), "order 2 is the first of all");
                         assert_eq!(found[mix.contexts], of(CONTEXTS));
-                        assert_eq!(found[mix.contexts - 1], of(fitted.contexts[mix.contexts - 1]));
+                        assert_eq!(found[mix.contexts - 1], of(layout.contexts[mix.contexts - 1]));
                         assert_eq!(found[2 * mix.contexts], of(2 * CONTEXTS), "order 0");
                         assert_eq!(found.last(), Some(&of(COLUMNS - 1)));
                         let views = &found[own..];
@@ -334,15 +336,17 @@ mod tests {
     fn what_was_learned_is_where_the_next_one_starts() {
         let options =
             Options { neural: 2, knowing: 2, highest_order: 6, words: true, matches: true, sparse: true, log: 16 };
-        let start = Start::unlearned(true);
-        let learned = Mix::starting(options, &start).unwrap().learned(&start);
-        assert!(learned.chances.iter().zip(&start.chances).all(|(a, b)| a.0 == b.0 && a.1 == u16::from(b.1)));
+        let start = Start::untrained(true);
+        let learned = Mix::starting(options, &start).unwrap().statistics(&start);
+        assert!(
+            learned.probabilities.iter().zip(&start.probabilities).all(|(a, b)| a.0 == b.0 && a.1 == u16::from(b.1))
+        );
         assert_eq!((&learned.order0, &learned.last), (&start.order0, &start.last));
         for (set, rows) in learned.rows.iter().enumerate() {
             assert!(rows.iter().all(|row| *row == start.base[set]));
         }
         let of_file = Start::of(&options).unwrap();
-        let learned = Mix::new(options).unwrap().learned(&of_file);
+        let learned = Mix::new(options).unwrap().statistics(&of_file);
         let differs = of_file.rows[first_row(2) + 32].iter().position(|x| *x != 0).expect("a space is known");
         let weight = of_file.base[2][differs] + i32::from(of_file.rows[first_row(2) + 32][differs]) * STEP;
         assert_eq!(learned.rows[2][32][differs], weight);

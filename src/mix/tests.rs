@@ -83,7 +83,7 @@ fn going_back_leaves_nothing_behind() {
         work.copy_from(&base);
         let before = hash_of(&base);
         assert_eq!(hash_of(&work), before);
-        let costs: Vec<f64> = [1, 100, MOST_BYTES as usize, 1]
+        let costs: Vec<f64> = [1, 100, CHECKPOINT_BYTES as usize, 1]
             .into_iter()
             .map(|n| {
                 if n == 100 {
@@ -97,7 +97,7 @@ fn going_back_leaves_nothing_behind() {
             })
             .collect();
         assert_eq!(costs[0], costs[3], "what is predicted is the same too");
-        feed(&mut work, &text(MOST_BYTES as usize + 1, 2), view);
+        feed(&mut work, &text(CHECKPOINT_BYTES as usize + 1, 2), view);
         assert!(!work.roll_back(), "more than the log covers");
         work.copy_from(&base);
         assert_eq!(hash_of(&work), before);
@@ -130,7 +130,7 @@ fn asking_leaves_the_log_as_it_is() {
     let mut mix = Mix::new(SMALL).unwrap();
     let (mut p, fresh) = ([0.0; VOCAB], hash_of(&mix));
     feed(&mut mix, &text(100, 3), &NONE);
-    let noted = |mix: &Mix| (mix.slots.noted(), mix.apms[0].undo.len(), mix.log.direct[0].len());
+    let noted = |mix: &Mix| (mix.slots.recorded(), mix.apms[0].journal.len(), mix.checkpoint.direct[0].len());
     let before = noted(&mix);
     assert!(before.0 > 0 && before.1 > 0 && before.2 > 0);
     for _ in 0..20 {

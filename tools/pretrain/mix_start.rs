@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example mix_start -- CORPUS OUT.bin alone|beside [DOCUMENTS [ROUNDS]]
 //!
-//! Reptile (Nichol, Achiam and Schulman 2018): each document is read by a mix that starts from what is known so far, and
-//! what all of them know at their ends, on average, is the next start. The first round teaches what follows histories, the
+//! Reptile (Nichol, Achiam and Schulman 2018): a mix that starts from the present values reads each document; the average of
+//! what these mixes have learned gives the next values. The first round teaches what follows histories, the
 //! later ones weights alone. CORPUS: as tools/pretrain/corpus builds it. DOCUMENTS: of each category.
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use gptz::mix::{Learned, Mix, Start};
+use gptz::mix::{Mix, MixStatistics, Start};
 use gptz::numeric::random::Random;
 use gptz::session::Session;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ use serde::Deserialize;
 const LENGTHS: [f64; 2] = [1500.0, 48_000.0];
 /// A row of weights that fewer documents than this have touched keeps that much of what its set has in common.
 const FEW: f64 = 6.0;
-/// The most bits that a chance in a file was taught by.
+/// The most bits that a probability in a file was taught by.
 const MOST: u32 = 255;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct Index {
     documents: Vec<[usize; 4]>,
 }
 
-/// Documents by chance: as many of each category, of which each source gives as many.
+/// Documents by probability: as many of each category, of which each source gives as many.
 fn sample(folder: &Path, each: usize) -> Result<Vec<Vec<u8>>> {
     let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("{}", folder.join(name).display()));
     let (index, bytes) = (serde_json::from_slice::<Index>(&read("corpus.idx.json")?)?, read("corpus.bin")?);
@@ -61,7 +61,7 @@ fn sample(folder: &Path, each: usize) -> Result<Vec<Vec<u8>>> {
 
 /// Sums over documents.
 struct Sums {
-    chances: Vec<[f64; 2]>,
+    probabilities: Vec<[f64; 2]>,
     order0: Vec<[f64; 3]>,
     /// Of each row of each set: weights, and at last how many documents touched it.
     rows: Vec<Vec<Vec<f64>>>,
@@ -77,17 +77,17 @@ fn add_row(sum: &mut Vec<f64>, row: &[i32], before: &[i32]) {
 }
 
 impl Sums {
-    fn new(of: &Learned) -> Self {
+    fn new(of: &MixStatistics) -> Self {
         Self {
-            chances: vec![[0.0; 2]; of.chances.len()],
+            probabilities: vec![[0.0; 2]; of.probabilities.len()],
             order0: vec![[0.0; 3]; of.order0.len()],
             rows: of.rows.iter().map(|rows| vec![Vec::new(); rows.len()]).collect(),
             last: vec![Vec::new(); of.last.len()],
         }
     }
 
-    fn add(&mut self, learned: &Learned, before: &Learned) {
-        for (sum, (p, n)) in self.chances.iter_mut().zip(&learned.chances) {
+    fn add(&mut self, learned: &MixStatistics, before: &MixStatistics) {
+        for (sum, (p, n)) in self.probabilities.iter_mut().zip(&learned.probabilities) {
             *sum = [sum[0] + f64::from(*p) * f64::from(*n), sum[1] + f64::from(*n)];
         }
         let order0 = learned.order0.iter().zip(&before.order0);
@@ -102,10 +102,12 @@ impl Sums {
         self.last.iter_mut().zip(last).for_each(|(sum, (row, before))| add_row(sum, row, before));
     }
 
-    /// What the chances of a start are.
-    fn chances(&self, start: &mut Start) {
-        for (chance, [sum, n]) in start.chances.iter_mut().zip(&self.chances).filter(|(_, [_, n])| *n > 0.0) {
-            *chance = ((sum / n).round() as u16, n.min(f64::from(MOST)) as u8);
+    /// What the probabilities of a start are.
+    fn probabilities(&self, start: &mut Start) {
+        for (probability, [sum, n]) in
+            start.probabilities.iter_mut().zip(&self.probabilities).filter(|(_, [_, n])| *n > 0.0)
+        {
+            *probability = ((sum / n).round() as u16, n.min(f64::from(MOST)) as u8);
         }
         for (cells, [fast, slow, n]) in start.order0.iter_mut().zip(&self.order0).filter(|(_, [_, _, n])| *n > 0.0) {
             *cells = [fast, slow].map(|sum| (sum / n).round() as u16);
@@ -148,12 +150,12 @@ fn towards(row: &[f64], common: &[f64]) -> impl Iterator<Item = f64> {
 }
 
 /// What a mix has learned when it has read a document.
-fn read(method: &str, start: &Start, document: &[u8]) -> Result<Learned> {
+fn read(method: &str, start: &Start, document: &[u8]) -> Result<MixStatistics> {
     let mut session = Session::create(method)?;
     let mix = session.live_mix()?.context("a method that mixes")?;
     *mix = Mix::starting(*mix.options(), start)?;
     session.feed(document, None)?;
-    Ok(session.live_mix()?.context("a method that mixes")?.learned(start))
+    Ok(session.live_mix()?.context("a method that mixes")?.statistics(start))
 }
 
 /// Has all documents read, on all CPUs, and sums up.
@@ -187,11 +189,11 @@ fn main() -> Result<()> {
     let numbers: Vec<usize> = numbers.iter().map(|n| n.parse().context("a number")).collect::<Result<_>>()?;
     let documents = sample(Path::new(folder), numbers.first().copied().unwrap_or(120))?;
     println!("{} documents, {} bytes", documents.len(), documents.iter().map(Vec::len).sum::<usize>());
-    let mut start = Start::unlearned(kind == "beside");
+    let mut start = Start::untrained(kind == "beside");
     for i in 0..numbers.get(1).copied().unwrap_or(10) {
         let sums = round(method, &start, &documents)?;
         if i == 0 {
-            sums.chances(&mut start);
+            sums.probabilities(&mut start);
         }
         sums.weights(&mut start);
         // Each round's, so that a long run may be stopped.
