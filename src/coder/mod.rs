@@ -10,6 +10,7 @@ pub use range::{RangeDecoder, RangeEncoder};
 pub use rans::{BLOCK as RANS_BLOCK, RansDecoder, RansEncoder};
 
 use crate::error::Result;
+use crate::numeric::buffer::grow;
 
 /// A symbol's share of the total: `cumulative..cumulative + frequency`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub trait Decoder {
 
 /// Appends to `v` where there is memory for it; tells whether there was.
 fn append<T: Copy>(v: &mut Vec<T>, values: &[T]) -> bool {
-    let there = v.try_reserve(values.len()).is_ok();
+    let there = grow(v, values.len(), "a coded block").is_ok();
     if there {
         v.extend_from_slice(values);
     }

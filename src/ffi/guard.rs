@@ -9,6 +9,7 @@ use super::message::set_last_error;
 use super::status::{GPTZ_OK, gptz_status};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::float_env;
+use crate::numeric::reserve::{self, PER_CALL, Reserve};
 
 thread_local! {
     // No destructor, so that it serves a thread that is ending, and a library that is being unloaded.
@@ -16,7 +17,25 @@ thread_local! {
 }
 
 /// Runs a call's body. Whatever happens, the answer is a status.
+///
+/// The call begins by reserving memory for its infallible allocations. If one of them was served from there, the system has no
+/// memory left, and what the call made is not to be relied on: the answer is `Memory`.
 pub(super) fn call(body: impl FnOnce() -> Result<()>) -> gptz_status {
+    let Some(_reserve) = Reserve::take(PER_CALL) else {
+        set_last_error("the system has no memory for a call to begin with");
+        return Status::Memory as gptz_status;
+    };
+    run(|| body().and_then(|()| reserve::check()))
+}
+
+/// As [`call`], for bodies that need memory for the text of an error alone: they free, or only look. They run where the system
+/// has none.
+pub(super) fn call_without_memory(body: impl FnOnce() -> Result<()>) -> gptz_status {
+    let _reserve = Reserve::take(PER_CALL);
+    run(body)
+}
+
+fn run(body: impl FnOnce() -> Result<()>) -> gptz_status {
     // Even reading a number from a method string is arithmetic.
     match float_env::with_default(|| caught(body)) {
         Ok(()) => GPTZ_OK,

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffers::input;
-use super::guard::{call, caught, outside, with_out};
+use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
     if handle.is_null() {
         return;
     }
-    call(|| {
+    call_without_memory(|| {
         // SAFETY: a handle, as the header asks; claimed for good, so that no reference to it is left when it goes.
         unsafe {
             if object(handle.cast_const())?.busy.swap(true, Ordering::Acquire) {
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
     let mut method = ptr::null();
-    call(|| {
+    call_without_memory(|| {
         // SAFETY: a handle or NULL, as the header asks; its method never changes.
         method = unsafe { object(handle) }?.method.as_ptr();
         Ok(())

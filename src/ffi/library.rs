@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use super::guard::call;
+use super::guard::{call, call_without_memory};
 use super::status::gptz_status;
 use crate::error::fail;
 use crate::numeric::level::{Cap, Level, set_cap};
@@ -76,7 +76,7 @@ pub extern "C" fn gptz_set_cpu_level(level: c_int) -> gptz_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_cpu_level() -> *const c_char {
     let mut name = c"portable";
-    call(|| {
+    call_without_memory(|| {
         name = Level::current().name();
         Ok(())
     });

@@ -9,6 +9,7 @@
     reason = "the comments are C's manual: what a caller must keep to stands there, for each call and in the header's head"
 )]
 
+mod allocator;
 mod buffers;
 mod compress;
 mod guard;

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::buffers::input;
-use super::guard::{call, with_out};
+use super::guard::{call, call_without_memory, with_out};
 use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::error::{Result, fail};
@@ -108,6 +108,6 @@ pub unsafe extern "C" fn gptz_model_fingerprint(model: *const gptz_model, out: *
 pub unsafe extern "C" fn gptz_model_free(model: *mut gptz_model) {
     if !model.is_null() {
         // SAFETY: a model, as the header asks; calls that are given it do not outlive it.
-        call(|| unsafe { release(model) });
+        call_without_memory(|| unsafe { release(model) });
     }
 }

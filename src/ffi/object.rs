@@ -1,6 +1,8 @@
 //! What C holds behind a pointer: values that are handed out, checked by their tag, and released.
 
 use crate::error::{Result, fail};
+use crate::numeric::buffer::empty;
+use crate::numeric::reserve;
 
 /// A type that C knows by name alone: what a pointer to it stands for.
 pub(super) trait Opaque {
@@ -21,11 +23,10 @@ struct Object<V> {
 
 /// Hands a value out.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
-    // `Box` aborts where there is no memory, so ask before.
-    let mut object = Vec::new();
-    if object.try_reserve_exact(1).is_err() {
-        return Err(crate::error::out_of_memory(size_of::<Object<T::Value>>(), T::NAME));
-    }
+    // `Box::new` aborts where there is no memory.
+    let mut object = empty(1, T::NAME)?;
+    // Nothing fails after this.
+    reserve::check()?;
     object.push(Object { tag: T::TAG, value });
     Ok(Box::into_raw(object.into_boxed_slice()).cast())
 }

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::sync::Arc;
 
-use super::guard::{call, with_out};
+use super::guard::{call, call_without_memory, with_out};
 use super::handle::{Inner, gptz, on_handle};
 use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
@@ -59,6 +59,6 @@ pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_
 pub unsafe extern "C" fn gptz_snapshot_free(snapshot: *mut gptz_snapshot) {
     if !snapshot.is_null() {
         // SAFETY: a snapshot, as the header asks; calls that are given it do not outlive it.
-        call(|| unsafe { release(snapshot) });
+        call_without_memory(|| unsafe { release(snapshot) });
     }
 }

@@ -1,6 +1,8 @@
 //! An undo journal: the previous values of table entries. Rolling back costs as much as was written, not a copy of the
 //! table.
 
+use crate::numeric::reserve::fallible;
+
 /// How many bytes of text a checkpoint covers. Beyond that copying the whole state is cheaper.
 pub(crate) const CHECKPOINT_BYTES: u32 = 2048;
 
@@ -66,7 +68,7 @@ impl<T: Copy> Journal<T> {
 
     #[inline]
     fn push(&mut self, at: usize, value: T) {
-        if self.entries.try_reserve(1).is_ok() {
+        if fallible(|| self.entries.try_reserve(1)).is_ok() {
             self.entries.push((at as u32, value));
         } else {
             self.discard();

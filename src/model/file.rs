@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::rwkv7::{Config, Packing, Weights};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::buffer::filled;
+use crate::numeric::reserve::Reserve;
 use crate::weights::Fingerprint;
 use crate::weights::safetensors::Safetensors;
 
@@ -42,6 +43,7 @@ fn open_file(path: &Path) -> Result<(File, u64)> {
 /// The network's shape, from a header that names all its tensors and no others.
 fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
     let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec))?;
+    let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
     file.check(&config.tensors())?;
     Ok(config)
 }

@@ -3,13 +3,31 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use super::reserve::fallible;
 use super::vector::{Vec16, flat, flat_mut, vectors};
 use crate::error::Result;
 
+/// An empty vector with room for `n` values, or an error that names `what` was to be held.
+pub(crate) fn empty<T>(n: usize, what: &str) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    match fallible(|| v.try_reserve_exact(n)) {
+        Ok(()) => Ok(v),
+        Err(_) => Err(crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what)),
+    }
+}
+
+/// Makes room for `n` values more, or an error that names `what` was to be held.
+pub(crate) fn grow<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
+    if v.capacity() - v.len() >= n {
+        return Ok(());
+    }
+    let len = v.len().saturating_add(n);
+    fallible(|| v.try_reserve(n)).map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
+}
+
 /// A vector of `n` values that `make` makes, or an error, its own or one that names `what` was to be held.
 pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
+    let mut v = empty(n, what)?;
     for i in 0..n {
         v.push(make(i)?);
     }
@@ -18,8 +36,7 @@ pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Resul
 
 /// A vector of `n` copies of `value`, or an error that names `what` was to be held.
 pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what))?;
+    let mut v = empty(n, what)?;
     v.resize(n, value);
     Ok(v)
 }
@@ -47,7 +64,7 @@ pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
         return Ok(Vec::new());
     }
     // SAFETY: the layout is not of size 0.
-    let p = unsafe { std::alloc::alloc_zeroed(layout) };
+    let p = fallible(|| unsafe { std::alloc::alloc_zeroed(layout) });
     if p.is_null() {
         return Err(no_memory());
     }
@@ -117,8 +134,7 @@ pub(crate) fn prefetch<T>(x: &T) {
 
 /// A copy of `v`, or an error that names `what` was to be held.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
-    let mut out = Vec::new();
-    out.try_reserve_exact(v.len()).map_err(|_| crate::error::out_of_memory(size_of_val(v), what))?;
+    let mut out = empty(v.len(), what)?;
     out.extend_from_slice(v);
     Ok(out)
 }

@@ -10,6 +10,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod random;
+pub mod reserve;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,6 +10,7 @@ use super::{Session, Snapshot};
 use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
+use crate::numeric::reserve;
 use crate::predict::{NetworkBlueprint, Predictor, State};
 
 impl Session {
@@ -83,7 +84,10 @@ impl Session {
             }
         };
         live.use_current_level();
-        Ok(self.live.insert(live))
+        let live = self.live.insert(live);
+        // Before the caller changes the state.
+        reserve::check()?;
+        Ok(live)
     }
 
     /// The live distribution of the next byte.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{TensorSource, TensorSpec};
 use crate::error::{Error, Result, Status, fail};
-use crate::numeric::buffer::filled;
+use crate::numeric::buffer::{filled, grow};
 
 /// Longer headers are refused: the largest network's has 5 MB.
 const MAX_HEADER: u64 = 16 << 20;
@@ -227,7 +227,7 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
         self.input.seek(SeekFrom::Start(self.data + from as u64)).map_err(|e| read_error(&e).within(name))?;
         self.input.read_exact(&mut bytes).map_err(|e| read_error(&e).within(name))?;
         out.clear();
-        out.try_reserve_exact(count).map_err(|_| crate::error::out_of_memory(bytes.len(), name))?;
+        grow(out, count, name)?;
         let (pairs, _) = bytes.as_chunks::<2>();
         match dtype {
             Dtype::F32 => out.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),

@@ -3,6 +3,7 @@
 
 use super::Config;
 use crate::error::{Result, fail};
+use crate::numeric::buffer::grow;
 use crate::numeric::math::{Function, scalar};
 use crate::numeric::random::Random;
 use crate::weights::TensorSource;
@@ -34,9 +35,7 @@ impl TensorSource for Init {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
         let n = shape.iter().product();
         out.clear();
-        if out.try_reserve_exact(n).is_err() {
-            return Err(crate::error::out_of_memory(n * 4, name));
-        }
+        grow(out, n, name)?;
         let mut random = Random::new(self.seed, name);
         let parts: Vec<&str> = name.split('.').collect();
         let layer = parts.get(2).and_then(|l| l.parse::<usize>().ok()).unwrap_or(0);

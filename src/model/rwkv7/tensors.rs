@@ -5,6 +5,14 @@ use crate::model::VOCAB;
 use crate::weights::TensorSpec;
 
 impl Config {
+    /// More bytes than [`Config::tensors`] and a set of their names allocate. These allocations cannot fail: a reserve has
+    /// to stand behind them.
+    pub fn tensor_list_bytes(&self) -> usize {
+        // At most 36 tensors a layer. A spec of 48 bytes, twice in a growing vector; a name and a shape; a name in a set.
+        const PER_TENSOR: usize = 512;
+        (self.layers + 1) * 36 * PER_TENSOR
+    }
+
     /// Every tensor of such a network.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut specs = Vec::new();

@@ -3,10 +3,11 @@
 use super::Config;
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::padded;
+use crate::numeric::buffer::{filled, made, padded};
 use crate::numeric::level::Level;
 use crate::numeric::matmul::{Matrix, Precision};
 use crate::numeric::norm::layer_norm;
+use crate::numeric::reserve::Reserve;
 use crate::numeric::vector::{Vec16, vectors};
 use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
 
@@ -168,19 +169,20 @@ impl Weights {
     /// finite, `Memory`, and what the source answers.
     pub fn load(config: &Config, packing: Packing, source: &mut dyn TensorSource) -> Result<Self> {
         config.check()?;
+        let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
         let specs = config.tensors().into_iter();
         let mut loader = Loader { source: Checked::new(source), specs, precision: packing.body, values: Vec::new() };
         let mut embeddings = loader.vector("embeddings.weight")?;
         let pre_norm = loader.norm("pre_norm")?;
         let width = vectors(config.hidden);
-        let mut normed = vec![Vec16::ZERO; width];
+        let mut normed = filled(width, Vec16::ZERO, "a model's embeddings")?;
         for row in embeddings.chunks_exact_mut(width) {
             // The same at every level, so it may as well be done once.
             let eps = Config::LAYER_NORM_EPS;
             layer_norm(Level::PORTABLE, row, &pre_norm.weight, &pre_norm.bias, eps, &mut normed);
             row.copy_from_slice(&normed);
         }
-        let layers = (0..config.layers).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
+        let layers = made(config.layers, "a model's layers", |i| loader.layer(i))?;
         let norm = loader.norm("model.norm")?;
         let (head, start) = loader.head(packing)?;
         let fingerprint = loader.source.fingerprint();
@@ -190,6 +192,7 @@ impl Weights {
     /// Reads all tensors as [`Weights::load`] does, checks them and keeps only the fingerprint.
     pub fn check(config: &Config, source: &mut dyn TensorSource) -> Result<Fingerprint> {
         config.check()?;
+        let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
         let mut checked = Checked::new(source);
         let mut values = Vec::new();
         for spec in config.tensors() {

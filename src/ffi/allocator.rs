@@ -1,0 +1,7 @@
+//! The allocator of the C library: see [`crate::numeric::reserve`].
+//!
+//! Only where the C library is built (feature `capi`): a Rust program that links gptz has an allocator of its own.
+
+#[cfg(feature = "capi")]
+#[global_allocator]
+static ALLOCATOR: crate::numeric::reserve::Allocator = crate::numeric::reserve::Allocator;

@@ -1,0 +1,333 @@
+//! Memory for allocations that cannot fail.
+//!
+//! Everything whose size depends on input, method or parameters is allocated fallibly ([`fallible`] marks it) and answers
+//! `Memory` where there is none. What remains are small allocations of the standard library and of dependencies, which abort
+//! the process when they fail. A C library must not abort its host, so the C builds replace the allocator (feature `capi`): each
+//! call takes a [`Reserve`] first, which may fail; an infallible allocation that the system refuses is then served from it, and
+//! the call answers `Memory` at its end.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::error::{Error, Result, Status};
+
+/// What a call reserves: more than its infallible allocations add up to, of which a method string of the greatest length
+/// has most. Below the size from which malloc asks the system for pages of their own.
+pub const PER_CALL: usize = 96 << 10;
+
+/// Whether this build's allocator is [`Allocator`]: else reserves are never used and none is taken.
+const INSTALLED: bool = cfg!(feature = "capi");
+
+thread_local! {
+    /// The newest reserve of the call on this thread.
+    static CURRENT: Cell<*mut Block> = const { Cell::new(ptr::null_mut()) };
+    /// Whether a failed allocation is answered with NULL.
+    static FALLIBLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs an allocation that may fail: the reserve is not for it.
+#[inline]
+pub(crate) fn fallible<T>(allocate: impl FnOnce() -> T) -> T {
+    let outer = FALLIBLE.replace(true);
+    let result = allocate();
+    FALLIBLE.set(outer);
+    result
+}
+
+/// A block of memory from which allocations are cut, and what is known of it.
+struct Block {
+    /// The reserve that was there before.
+    outer: *mut Block,
+    /// The next one in [`USED`].
+    next: *mut Block,
+    /// Bytes, this header included.
+    size: usize,
+    /// Where free bytes begin.
+    end: usize,
+    /// How many allocations are alive.
+    live: usize,
+    /// Whether it is in [`USED`].
+    listed: bool,
+    /// Whether it, or one that was nested in it, served an allocation.
+    used: bool,
+    /// Whether its call is over: the last allocation that is freed frees the block.
+    ended: bool,
+}
+
+/// Memory set aside for the calls that this thread makes until it is dropped.
+#[derive(Debug)]
+pub struct Reserve {
+    block: Option<NonNull<Block>>,
+}
+
+impl Reserve {
+    /// Sets `bytes` aside, on top of what is reserved already. `None` where memory is short.
+    pub fn take(bytes: usize) -> Option<Self> {
+        if !INSTALLED {
+            return Some(Self { block: None });
+        }
+        let size = bytes.checked_add(size_of::<Block>())?;
+        let layout = layout_of(size)?;
+        // SAFETY: the layout's size is not 0.
+        let block = NonNull::new(fallible(|| unsafe { System.alloc(layout) }).cast::<Block>())?;
+        let outer = CURRENT.replace(block.as_ptr());
+        let (next, end) = (ptr::null_mut(), size_of::<Block>());
+        let header = Block { outer, next, size, end, live: 0, listed: false, used: false, ended: false };
+        // SAFETY: room for a block and more, aligned for it, and nobody else's.
+        unsafe { block.write(header) };
+        Some(Self { block: Some(block) })
+    }
+
+    /// As [`Reserve::take`], with an error that says what it was for.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn take_for(bytes: usize, what: &str) -> Result<Self> {
+        Self::take(bytes).ok_or_else(|| crate::error::out_of_memory(bytes, what))
+    }
+}
+
+impl Drop for Reserve {
+    fn drop(&mut self) {
+        let Some(block) = self.block else { return };
+        let _lock = Lock::take();
+        // SAFETY: the block is alive as long as it has not ended; the lock is held.
+        unsafe {
+            let block = block.as_ptr();
+            CURRENT.set((*block).outer);
+            // A nested reserve's use is its call's use.
+            if (*block).used && !(*block).outer.is_null() {
+                (*(*block).outer).used = true;
+            }
+            (*block).ended = true;
+            release_if_done(block);
+        }
+    }
+}
+
+/// Whether an allocation of the call on this thread was served from a reserve.
+pub fn was_used() -> bool {
+    let mut block = CURRENT.get();
+    while !block.is_null() {
+        // SAFETY: reserves of calls under way on this thread, which end from the inside out.
+        unsafe {
+            if (*block).used {
+                return true;
+            }
+            block = (*block).outer;
+        }
+    }
+    false
+}
+
+/// An error if an allocation of this call was served from a reserve. To be asked before a call changes what its caller sees.
+///
+/// # Errors
+/// `Memory`.
+pub fn check() -> Result<()> {
+    if was_used() { Err(Error::new(Status::Memory, "the system has no more memory")) } else { Ok(()) }
+}
+
+/// The blocks from which something was allocated, and that are not freed yet. Guarded by [`Lock`].
+static USED: AtomicUsize = AtomicUsize::new(0);
+static LOCKED: AtomicBool = AtomicBool::new(false);
+
+/// A lock that needs no memory. It is held for a few instructions, and only where memory has run out.
+struct Lock;
+
+impl Lock {
+    fn take() -> Self {
+        while LOCKED.swap(true, Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+        Self
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        LOCKED.store(false, Ordering::Release);
+    }
+}
+
+fn first_used() -> *mut Block {
+    ptr::with_exposed_provenance_mut(USED.load(Ordering::Relaxed))
+}
+
+fn layout_of(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size, align_of::<Block>()).ok()
+}
+
+/// A layout of the same alignment and another size.
+fn layout_with(layout: Layout, size: usize) -> Option<Layout> {
+    Layout::from_size_align(size, layout.align()).ok()
+}
+
+/// Frees a block whose call is over and of which nothing is alive.
+///
+/// # Safety
+/// The lock is held, and the block is alive.
+unsafe fn release_if_done(block: *mut Block) {
+    // SAFETY: the caller's promise; blocks on the list are alive.
+    unsafe {
+        if !(*block).ended || (*block).live > 0 {
+            return;
+        }
+        if (*block).listed {
+            let next = (*block).next;
+            if first_used() == block {
+                USED.store(next.expose_provenance(), Ordering::Relaxed);
+            } else {
+                let mut before = first_used();
+                while (*before).next != block {
+                    before = (*before).next;
+                }
+                (*before).next = next;
+            }
+        }
+        if let Some(layout) = layout_of((*block).size) {
+            System.dealloc(block.cast(), layout);
+        }
+    }
+}
+
+/// The allocator of the C library: the system's, and the call's reserve where that fails. It never prints: an infallible
+/// allocation that no reserve can serve ends the process by abort().
+#[derive(Clone, Copy, Debug)]
+pub struct Allocator;
+
+impl Allocator {
+    /// Memory where the system had none.
+    #[cold]
+    fn serve(layout: Layout) -> *mut u8 {
+        if FALLIBLE.get() {
+            return ptr::null_mut();
+        }
+        let _lock = Lock::take();
+        let mut block = CURRENT.get();
+        while !block.is_null() {
+            // SAFETY: reserves of the call on this thread, under the lock.
+            unsafe {
+                let at = block.addr() + (*block).end;
+                let start = at.next_multiple_of(layout.align()) - block.addr();
+                if let Some(end) = start.checked_add(layout.size()).filter(|end| *end <= (*block).size) {
+                    (*block).used = true;
+                    if !(*block).listed {
+                        (*block).listed = true;
+                        (*block).next = first_used();
+                        USED.store(block.expose_provenance(), Ordering::Relaxed);
+                    }
+                    (*block).end = end;
+                    (*block).live += 1;
+                    return block.cast::<u8>().add(start);
+                }
+                block = (*block).outer;
+            }
+        }
+        // SAFETY: always allowed. Returning NULL would have the standard library print to descriptor 2, which may be any file
+        // of the program.
+        unsafe { libc::abort() }
+    }
+
+    /// Takes back what a reserve served; false for memory of the system's.
+    #[inline]
+    fn take_back(p: *mut u8, size: usize) -> bool {
+        USED.load(Ordering::Relaxed) != 0 && Self::take_back_slowly(p, size)
+    }
+
+    #[cold]
+    fn take_back_slowly(p: *mut u8, size: usize) -> bool {
+        let _lock = Lock::take();
+        let mut block = first_used();
+        while !block.is_null() {
+            // SAFETY: blocks on the list are alive while the lock is held.
+            unsafe {
+                let (start, offset) = (block.addr(), p.addr().wrapping_sub(block.addr()));
+                if p.addr() > start && offset < (*block).size {
+                    if offset + size == (*block).end {
+                        // The last one: growing vectors come here again and again.
+                        (*block).end = offset;
+                    }
+                    (*block).live -= 1;
+                    release_if_done(block);
+                    return true;
+                }
+                block = (*block).next;
+            }
+        }
+        false
+    }
+}
+
+// SAFETY: memory comes from the system's allocator or from a block of it that outlives what is cut from it; sizes and
+// alignments are those of the layout.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        let p = unsafe { System.alloc(layout) };
+        if p.is_null() { Self::serve(layout) } else { p }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        let mut p = unsafe { System.alloc_zeroed(layout) };
+        if p.is_null() {
+            p = Self::serve(layout);
+            if !p.is_null() {
+                // SAFETY: room for the layout.
+                unsafe { p.write_bytes(0, layout.size()) };
+            }
+        }
+        p
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        if !Self::take_back(p, layout.size()) {
+            // SAFETY: the caller's promise, and it is the system's.
+            unsafe { System.dealloc(p, layout) }
+        }
+    }
+
+    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if USED.load(Ordering::Relaxed) == 0 {
+            // SAFETY: the caller's promise; nothing of any reserve is alive, so that it is the system's.
+            let new = unsafe { System.realloc(p, layout, size) };
+            if !new.is_null() {
+                return new;
+            }
+            let new = layout_with(layout, size).map_or(ptr::null_mut(), Self::serve);
+            if !new.is_null() {
+                // SAFETY: `p` has its old size, `new` the new one, and the system's memory is given back to it.
+                unsafe {
+                    ptr::copy_nonoverlapping(p, new, layout.size().min(size));
+                    System.dealloc(p, layout);
+                }
+            }
+            return new;
+        }
+        let Some(new_layout) = layout_with(layout, size) else { return ptr::null_mut() };
+        // SAFETY: the caller's promises.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                ptr::copy_nonoverlapping(p, new, layout.size().min(size));
+                self.dealloc(p, layout);
+            }
+            new
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fallible_is_put_back() {
+        assert!(!FALLIBLE.get());
+        assert!(fallible(|| FALLIBLE.get() && fallible(|| FALLIBLE.get()) && FALLIBLE.get()));
+        assert!(!FALLIBLE.get());
+    }
+}

@@ -1,0 +1,390 @@
+/*
+ * Fails every single allocation of every call, one after the other, as SQLite's tests do.
+ *
+ *     allocations [-s STEP] [-v] WEIGHTS.safetensors
+ *
+ * For each call below and each n: the n-th allocation of the call fails (and, in a second run, all after it too). The call must
+ * answer GPTZ_ERROR_MEMORY with its out-parameters NULL or 0, or succeed with the very same result where it could do without;
+ * the handle must then do the same call as if nothing had happened; nothing may be written to descriptor 2; nothing may abort.
+ * STEP > 1 takes every STEP-th n: a sample.
+ *
+ * Needs glibc: the program's malloc stands in for the library's.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <gptz.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+extern void __libc_free(void *);
+
+/* The next allocation to fail, counted down to 0; negative while nothing fails. */
+static long to_failure = -1;
+static int all_after, failed;
+
+static int fails(void)
+{
+    if (to_failure < 0)
+        return 0;
+    if (to_failure > 0 && --to_failure > 0)
+        return 0;
+    if (to_failure == 0 && failed && !all_after)
+        return 0;
+    failed = 1;
+    errno = ENOMEM;
+    return 1;
+}
+
+void *malloc(size_t n) { return fails() ? NULL : __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { return fails() ? NULL : __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { return fails() ? NULL : __libc_realloc(p, n); }
+void *memalign(size_t a, size_t n) { return fails() ? NULL : __libc_memalign(a, n); }
+void *aligned_alloc(size_t a, size_t n) { return memalign(a, n); }
+void free(void *p) { __libc_free(p); }
+
+int posix_memalign(void **out, size_t a, size_t n)
+{
+    void *p = memalign(a, n);
+    if (p == NULL)
+        return ENOMEM;
+    *out = p;
+    return 0;
+}
+
+#define LEN 9000
+#define ROOM (2 * LEN)
+
+static const char *weights_path;
+static unsigned char text[LEN], *weights;
+static size_t weights_len;
+
+/* One call and what it works on. */
+struct run {
+    const char *method;
+    gptz *handle;
+    gptz_snapshot *snapshot;
+    gptz_model *model;
+    unsigned char frame[ROOM], out[ROOM];
+    size_t frame_len, out_len;
+    float numbers[LEN];
+    double number;
+};
+
+static int on_progress(void *userdata, uint64_t done, uint64_t total)
+{
+    (void)userdata, (void)done, (void)total;
+    return 0;
+}
+
+static void must(gptz_status status, const char *what)
+{
+    if (status != GPTZ_OK) {
+        printf("%s: %s: %s\n", what, gptz_status_name(status), gptz_last_error());
+        exit(1);
+    }
+}
+
+static void with_handle(struct run *r)
+{
+    must(gptz_create(r->method, &r->handle), "gptz_create");
+    must(gptz_set(r->handle, GPTZ_PARAM_BLOCK_LOG, 12), "gptz_set");
+}
+
+static void with_frame(struct run *r)
+{
+    with_handle(r);
+    must(gptz_compress(r->handle, text, LEN, r->frame, ROOM, &r->frame_len), "gptz_compress");
+}
+
+static void with_fresh_frame(struct run *r)
+{
+    with_frame(r);
+    gptz_free(r->handle);
+    with_handle(r);
+}
+
+static void with_frame_alone(struct run *r)
+{
+    with_frame(r);
+    gptz_free(r->handle);
+    r->handle = NULL;
+}
+
+static void with_snapshot(struct run *r)
+{
+    with_handle(r);
+    must(gptz_feed(r->handle, text, 500), "gptz_feed");
+    must(gptz_snapshot_take(r->handle, &r->snapshot), "gptz_snapshot_take");
+    gptz_free(r->handle);
+    with_handle(r);
+}
+
+static void with_records(struct run *r)
+{
+    const void *src[3] = { text, text + 100, text + 300 };
+    const size_t lens[3] = { 100, 200, 50 };
+    size_t out[3];
+    with_handle(r);
+    must(gptz_records_compress(r->handle, src, lens, 3, r->frame, ROOM, out), "gptz_records_compress");
+    r->frame_len = out[0];
+    gptz_free(r->handle);
+    with_handle(r);
+}
+
+static void with_nothing(struct run *r) { (void)r; }
+
+static gptz_status run_create(struct run *r)
+{
+    gptz_status status = gptz_create(r->method, &r->handle);
+    return status == GPTZ_OK && r->handle == NULL ? GPTZ_ERROR_INTERNAL : status;
+}
+
+static gptz_status run_create_for_frame(struct run *r)
+{
+    return gptz_create_for_frame(r->frame, r->frame_len, &r->handle);
+}
+
+static gptz_status run_compress(struct run *r)
+{
+    return gptz_compress(r->handle, text, LEN, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_decompress(struct run *r)
+{
+    return gptz_decompress(r->handle, r->frame, r->frame_len, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_feed(struct run *r) { return gptz_feed(r->handle, text, 700); }
+
+static gptz_status run_feed_with_progress(struct run *r)
+{
+    gptz_status status;
+    gptz_set_progress(r->handle, on_progress, NULL);
+    status = gptz_feed(r->handle, text, 700);
+    gptz_set_progress(r->handle, NULL, NULL);
+    return status;
+}
+
+static gptz_status run_predict(struct run *r) { return gptz_predict(r->handle, r->numbers, 256); }
+static gptz_status run_reset(struct run *r) { return gptz_reset(r->handle); }
+static gptz_status run_take(struct run *r) { return gptz_snapshot_take(r->handle, &r->snapshot); }
+static gptz_status run_restore(struct run *r) { return gptz_snapshot_restore(r->handle, r->snapshot); }
+
+static gptz_status run_base(struct run *r)
+{
+    gptz_status status = gptz_set_base(r->handle, r->snapshot);
+    return status == GPTZ_OK ? run_compress(r) : status;
+}
+
+static gptz_status run_cross_entropy(struct run *r) { return gptz_cross_entropy(r->handle, text, 700, &r->number); }
+static gptz_status run_byte_costs(struct run *r) { return gptz_byte_costs(r->handle, text, 700, r->numbers); }
+
+static gptz_status run_records(struct run *r)
+{
+    const void *src[3] = { text, text + 100, text + 300 };
+    const size_t lens[3] = { 100, 200, 50 };
+    size_t out[3];
+    gptz_status status = gptz_records_compress(r->handle, src, lens, 3, r->out, ROOM, out);
+    r->out_len = out[0] + out[1] + out[2];
+    return status;
+}
+
+static gptz_status run_records_back(struct run *r)
+{
+    const void *src[1] = { r->frame };
+    return gptz_records_decompress(r->handle, src, &r->frame_len, 1, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_model_open(struct run *r) { return gptz_model_open(weights_path, &r->model); }
+
+static gptz_status run_model_from_memory(struct run *r)
+{
+    return gptz_model_from_memory(weights, weights_len, &r->model);
+}
+
+static void with_model(struct run *r) { must(run_model_open(r), "gptz_model_open"); }
+
+static gptz_status run_create_from_model(struct run *r)
+{
+    return gptz_create_from_model(r->model, "mix:neural=(file:;head:),mem=64K", &r->handle);
+}
+
+static gptz_status run_refused(struct run *r)
+{
+    /* The text of the error is what takes memory. */
+    gptz_status status = gptz_create("cfg:hidden=64,layers=no", &r->handle);
+    return status == GPTZ_ERROR_METHOD ? GPTZ_OK : status;
+}
+
+static const struct scenario {
+    const char *name;
+    void (*prepare)(struct run *);
+    gptz_status (*run)(struct run *);
+} scenarios[] = {
+    { "create", with_nothing, run_create },
+    { "create_for_frame", with_frame_alone, run_create_for_frame },
+    { "create, refused", with_nothing, run_refused },
+    { "compress", with_handle, run_compress },
+    { "decompress", with_fresh_frame, run_decompress },
+    { "feed", with_handle, run_feed },
+    { "feed with progress", with_handle, run_feed_with_progress },
+    { "predict", with_handle, run_predict },
+    { "reset", with_handle, run_reset },
+    { "snapshot_take", with_handle, run_take },
+    { "snapshot_restore", with_snapshot, run_restore },
+    { "set_base and compress", with_snapshot, run_base },
+    { "cross_entropy", with_handle, run_cross_entropy },
+    { "byte_costs", with_handle, run_byte_costs },
+    { "records_compress", with_handle, run_records },
+    { "records_decompress", with_records, run_records_back },
+};
+
+static const struct scenario of_models[] = {
+    { "model_open", with_nothing, run_model_open },
+    { "model_from_memory", with_nothing, run_model_from_memory },
+    { "create_from_model", with_model, run_create_from_model },
+};
+
+static struct run *fresh(const char *method)
+{
+    struct run *r = __libc_calloc(1, sizeof *r);
+    if (r == NULL)
+        exit(2);
+    r->method = method;
+    return r;
+}
+
+static void drop(struct run *r)
+{
+    gptz_free(r->handle);
+    gptz_snapshot_free(r->snapshot);
+    gptz_model_free(r->model);
+    __libc_free(r);
+}
+
+/* What a run has to show, beside handles. */
+static int same(const struct run *a, const struct run *b)
+{
+    return a->out_len == b->out_len && memcmp(a->out, b->out, a->out_len) == 0 && a->number == b->number
+        && memcmp(a->numbers, b->numbers, sizeof a->numbers) == 0;
+}
+
+static int verbose, status_of_program;
+static long step = 1;
+
+static void fault(const struct scenario *s, const char *method, long n, const char *what, gptz_status status)
+{
+    printf("%s (%s), allocation %ld%s: %s (%s: %s)\n", s->name, method, n, all_after ? " and all after" : "", what,
+        gptz_status_name(status), gptz_last_error());
+    status_of_program = 1;
+}
+
+static void sweep(const struct scenario *s, const char *method)
+{
+    struct run *want = fresh(method);
+    long n, refused = 0, without = 0;
+
+    s->prepare(want);
+    must(s->run(want), s->name);
+    for (n = 1;; n += step) {
+        struct run *r = fresh(method);
+        gptz_status status;
+
+        s->prepare(r);
+        failed = 0;
+        to_failure = n;
+        status = s->run(r);
+        to_failure = -1;
+        if (!failed) {
+            drop(r);
+            break;
+        }
+        if (status == GPTZ_OK) {
+            without++;
+            if (!same(r, want))
+                fault(s, method, n, "went well with another result", status);
+        } else if (status == GPTZ_ERROR_MEMORY) {
+            refused++;
+            if (s->prepare == with_nothing && (r->handle != NULL || r->model != NULL))
+                fault(s, method, n, "an out-parameter is not NULL", status);
+            memset(r->out, 0, sizeof r->out);
+            memset(r->numbers, 0, sizeof r->numbers);
+            status = s->run(r);
+            if (status != GPTZ_OK || !same(r, want))
+                fault(s, method, n, "the call does not go well afterwards", status);
+        } else {
+            fault(s, method, n, "another answer than GPTZ_ERROR_MEMORY", status);
+        }
+        drop(r);
+    }
+    if (verbose)
+        printf("%-22s %-50s %s: %ld refused, %ld done without\n", s->name, method, all_after ? "from n on" : "the n-th",
+            refused, without);
+    if (refused == 0 && s->run != run_reset && s->run != run_refused) {
+        printf("%s (%s): no allocation failed: this test tests nothing\n", s->name, method);
+        status_of_program = 1;
+    }
+    drop(want);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const methods[] = {
+        "mix:mem=64K",
+        "cfg:hidden=64,layers=2,intermediate=64,train=adam",
+        "gru:embed=16,hidden=16,bptt=4,stride=2,replay=1,train=adam",
+        "mix:mem=64K,neural=(builtin:1;head:)",
+    };
+    static char out[BUFSIZ];
+    size_t i, m;
+    int option;
+    FILE *file;
+    char errors[] = "allocations-XXXXXX";
+    int saved = dup(2), captured = mkstemp(errors);
+
+    unlink(errors);
+    while ((option = getopt(argc, argv, "s:v")) != -1) {
+        if (option == 's')
+            step = atol(optarg);
+        else
+            verbose = 1;
+    }
+    if (optind + 1 != argc || step < 1 || saved < 0 || captured < 0)
+        return 2;
+    weights_path = argv[optind];
+    file = fopen(weights_path, "rb");
+    weights = __libc_malloc(1 << 24);
+    if (file == NULL || weights == NULL)
+        return 2;
+    weights_len = fread(weights, 1, 1 << 24, file);
+    fclose(file);
+    for (i = 0; i < LEN; i++)
+        text[i] = (unsigned char)("the cat sat on the mat and "[i % 27] + (i % 97 == 0));
+    /* Line by line, so that an abort loses nothing; in a buffer that is there. */
+    setvbuf(stdout, out, _IOLBF, sizeof out);
+    printf("failing allocations, every %ld\n", step);
+    fflush(stdout);
+    dup2(captured, 2);
+    for (all_after = 0; all_after < 2; all_after++) {
+        for (i = 0; i < sizeof of_models / sizeof *of_models; i++)
+            sweep(&of_models[i], "a file");
+        for (m = 0; m < sizeof methods / sizeof *methods; m++)
+            for (i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+                sweep(&scenarios[i], methods[m]);
+    }
+    dup2(saved, 2);
+    if (lseek(captured, 0, SEEK_END) != 0) {
+        printf("something was written to descriptor 2\n");
+        status_of_program = 1;
+    }
+    if (status_of_program == 0)
+        printf("every failed allocation was told\n");
+    return status_of_program;
+}
