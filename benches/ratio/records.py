@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Bits a byte of single records: each line of a file's second half alone, from a base primed with the first half.
+"""Bits a byte of single records: each line of a file's second half, compressed on its own from a base that was primed with
+the first half.
 
     make && python3 benches/ratio/records.py FILE... [-m METHOD...] [--base BYTES]
 
-With --base only the first whole lines of together at most so many bytes prime; 0: none do.
+With --base, only the first lines that together have at most BYTES bytes prime the base; with 0, none do.
 
-Beside zstd -19 with its best trained dictionary (of several sizes) and the least header: no magic, no content size, no
-checksum, no dictionary's number; needs the PyPI package zstandard, left out without it. Everything a decoder that has the
-base needs is counted; every record is brought back and compared.
+The comparison is zstd -19 with the best of several trained dictionaries and the smallest header: no magic, no content size, no
+checksum, no dictionary number. It needs the PyPI package zstandard and is left out without it. Everything is counted that a
+decoder needs which has the base or the dictionary. Every record of gptz is decompressed and compared.
 """
 import argparse
 import ctypes

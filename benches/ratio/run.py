@@ -3,10 +3,11 @@
 
     make && python3 benches/ratio/run.py FOLDER [-m METHOD...] [-o] [--markdown] [--plot FILE.svg]
 
-Without -m: level:1, 3, 4, 5 and 7. With -o only gptz. With --plot a picture of all (needs the PyPI package matplotlib). Needs, as Debian names its packages: zstd, xz-utils, brotli, bzip3,
-7zip, zpaq. gptz is asked through the C ABI (build/libgptz.so), the others as programs with their files in memory (a folder
-under /dev/shm), start of the program included. Everything a decoder needs is counted. One thread each, one run after the
-other; every file is brought back and compared.
+Without -m, the methods are level:1, 3, 4, 5 and 7. With -o, only gptz runs. With --plot, a plot of all is written (needs the
+PyPI package matplotlib). The other compressors are, by Debian's package names, zstd, xz-utils, brotli, bzip3, 7zip and zpaq;
+those that are not installed are left out. gptz runs through the C API (build/libgptz.so). The others run as programs, with their
+files in memory (a folder under /dev/shm), and the start of the program is included in the time. Everything that a decoder needs
+is counted, except the decoder. Each uses one thread, and the runs follow each other. Every file is decompressed and compared.
 """
 import argparse
 import ctypes
@@ -34,7 +35,7 @@ PROGRAMS = {
 
 
 class Gptz:
-    """A handle for a call: two of them do not know of each other."""
+    """Makes a new handle for each call, so that calls do not influence each other."""
 
     def __init__(self):
         self.lib = ctypes.CDLL(os.fspath(ROOT / "build" / "libgptz.so"))
@@ -92,7 +93,7 @@ def plot(points, path):
     axes.plot(*zip(*own.values()), "o-", color="tab:red", label="gptz")
     if others:
         axes.plot(*zip(*others.values()), "s", color="tab:gray", label="others")
-    # Slanted, ours by turns below and above their points, so that near ones do not cover each other.
+    # Slanted, and ours alternately below and above their points, so that neighbouring labels do not overlap.
     for i, (name, point) in enumerate([*own.items(), *others.items()]):
         above = name in own and i % 2 == 1
         place = {"rotation": 35} if above else {"rotation": -35, "va": "top"}
@@ -132,7 +133,7 @@ def main():
             cells.append(f"{size * 8 / max(len(data), 1):16.4f}")
             totals[name] = [sum(pair) for pair in zip(totals[name], (len(data), size * 8 / max(len(data), 1), there, again))]
         print(bar.join([path.name.ljust(width), *cells]), flush=True)
-    for label, cell in (("KB/s there", lambda n, s, t, a: f"{n / t / 1000:16.0f}"), ("KB/s back", lambda n, s, t, a: f"{n / a / 1000:16.0f}")):
+    for label, cell in (("compression, KB/s", lambda n, s, t, a: f"{n / t / 1000:16.0f}"), ("decompression, KB/s", lambda n, s, t, a: f"{n / a / 1000:16.0f}")):
         print(bar.join([label.ljust(width), *(cell(*total) for total in totals.values())]))
     shutil.rmtree(shm)
     if options.plot:
