@@ -1,10 +1,11 @@
 /*
- * plugin.c: the library found at run time.
+ * plugin.c: load the library at run time.
  *
- *     plugin LIBRARY        (./libgptz.so.0, say)
+ *     plugin LIBRARY        (for example ./libgptz.so.0)
  *
- * Opens the library with dlopen, checks that its version goes with the header that this was compiled with, takes a text
- * to a frame and back, and prints an error's text. Not linked with gptz; -ldl where dlopen is not in libc.
+ * Opens the library with dlopen, checks that its version is compatible with the header that this program was compiled
+ * with, compresses and decompresses a text, and prints the message of an error. The program is not linked with gptz. Link
+ * it with -ldl if dlopen is not in libc.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -29,15 +30,16 @@ static struct {
                               size_t *dst_len);
 } api;
 
-/* Comparing inside sizeof makes the compiler hold each pointer's type to the header, and links nothing. */
+/* The comparison inside sizeof makes the compiler check each pointer's type against the header. It is not evaluated, so
+   the program needs no symbol of the library. */
 #define CALL(name) {"gptz_" #name, &api.name, sizeof(api.name == gptz_##name)}
 
 static const struct {
     const char *symbol;
-    void *pointer; /* at the pointer in `api` */
+    void *pointer; /* the address of the pointer in `api` */
     size_t checked;
 } calls[] = {
-    CALL(version_number), /* the first one: what the others are depends on it */
+    CALL(version_number), /* must be first: it is called before the other symbols are looked up */
     CALL(status_name),
     CALL(last_error),
     CALL(create),
@@ -61,7 +63,8 @@ static void check(gptz_status status, const char *what)
     }
 }
 
-/* Stores the call's address. ISO C has no cast from void * to a function pointer; POSIX has them look the same. */
+/* Looks up and stores the address of a call. ISO C has no cast from void * to a function pointer, but POSIX guarantees
+   that both have the same representation. */
 static void resolve(void *library, size_t i)
 {
     void *address = dlsym(library, calls[i].symbol);
@@ -70,7 +73,7 @@ static void resolve(void *library, size_t i)
     memcpy(calls[i].pointer, &address, sizeof address);
 }
 
-/* The same major version, and as long as that is 0 the same minor one. */
+/* The major versions must be equal. While they are 0, the minor versions must be equal too. */
 static void check_version(uint32_t library)
 {
     unsigned long major = library / 10000, minor = library / 100 % 100;
@@ -105,7 +108,7 @@ int main(int argc, char **argv)
 
     for (i = 0; i < sizeof text; i++)
         text[i] = line[i % (sizeof line - 1)];
-    check(api.create(NULL, &handle), "making a handle");
+    check(api.create(NULL, &handle), "creating a handle");
     cap = api.compress_bound(sizeof text);
     frame = malloc(cap);
     if (frame == NULL)
@@ -113,16 +116,16 @@ int main(int argc, char **argv)
     check(api.compress(handle, text, sizeof text, frame, cap, &frame_len), "compressing");
     check(api.decompress(handle, frame, frame_len, back, sizeof back, &len), "decompressing");
     if (len != sizeof text || memcmp(back, text, len) != 0)
-        die("the text", "came back changed");
-    printf("%zu bytes to %zu and back\n", sizeof text, frame_len);
+        die("the text", "differs after decompression");
+    printf("%zu bytes compressed to %zu and decompressed\n", sizeof text, frame_len);
     api.free(handle);
     free(frame);
 
     if (api.create("cfg:hidden=33", &handle) == GPTZ_OK)
         die("a method that does not exist", "was accepted");
-    printf("as it should, a wrong method fails: %s\n", api.last_error());
+    printf("a wrong method fails, as expected: %s\n", api.last_error());
 
-    /* The library stays in memory: it is linked so that dlclose does not take it away from under its threads. */
+    /* The library stays in memory until the process ends: it is linked with -z nodelete. */
     dlclose(library);
     return 0;
 }

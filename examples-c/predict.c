@@ -1,10 +1,10 @@
 /*
- * predict.c: what comes next, with probabilities.
+ * predict.c: predict the next byte.
  *
  *     predict FILE [PROMPT [METHOD]]
  *
- * Shows FILE and then PROMPT to a predictor and prints the ten likeliest next bytes. The default method knows something of
- * texts and learns more from FILE; with METHOD "file:model.safetensors" your own network tells.
+ * Feeds FILE and then PROMPT to a predictor and prints the ten most probable next bytes. The default method includes a
+ * network trained on text, and learns from FILE. METHOD "file:model.safetensors" predicts with your own network.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -52,9 +52,9 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    check(gptz_create(argc > 3 ? argv[3] : NULL, &handle), "making a predictor");
+    check(gptz_create(argc > 3 ? argv[3] : NULL, &handle), "creating a predictor");
 
-    /* In whatever pieces: feeding a, then b, is the same as feeding both at once. */
+    /* The size of the parts does not matter: feeding a and then b gives the same state as feeding both at once. */
     while ((n = fread(part, 1, sizeof part, f)) > 0) {
         check(gptz_feed(handle, part, n), "feeding");
         total += n;
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         check(gptz_feed(handle, argv[2], strlen(argv[2])), "feeding the prompt");
 
     check(gptz_predict(handle, probs, 256), "predicting");
-    printf("after %zu bytes and \"%s\" comes\n", total, argc > 2 ? argv[2] : "");
+    printf("the next byte after %zu bytes and \"%s\":\n", total, argc > 2 ? argv[2] : "");
     for (rank = 0; rank < 10; rank++) {
         int best = 0, byte;
         for (byte = 1; byte < 256; byte++)

@@ -1,10 +1,11 @@
 /*
- * progress.c: how far a call is, and how to stop it.
+ * progress.c: show the progress of a call, and cancel it.
  *
  *     progress [-c PERCENT] FILE
  *
- * Compresses FILE and draws a percentage on stderr. With -c the callback asks to stop there; the handle is as it was
- * before and compresses again, to the end. Then the frame is decompressed and compared.
+ * Compresses FILE and shows the percentage on stderr. With -c the callback cancels the call at PERCENT. A cancelled call
+ * leaves the handle as it was, so the program then compresses again, to the end. At last it decompresses the frame and
+ * compares the result with FILE.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -14,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the callback is handed: a line on the terminal, and where to stop. */
+/* The userdata of the callback: the line on the terminal, and where to cancel. */
 struct meter {
     const char *what;
-    int shown;     /* the percentage that is on the line, -1 for none */
-    int cancel_at; /* -1 for never */
+    int shown;     /* the percentage that the line shows, -1 for none */
+    int cancel_at; /* the percentage at which to cancel, -1 for never */
 };
 
 static void die(const char *what, const char *why)
@@ -35,7 +36,7 @@ static void check(gptz_status status, const char *what)
     }
 }
 
-/* Called every few hundred bytes, so that it draws only what is new. Anything but 0 asks the call to stop. */
+/* The library calls this often, so it draws only when the percentage changes. A value other than 0 cancels the call. */
 static int draw(void *userdata, uint64_t done, uint64_t total)
 {
     struct meter *meter = userdata;
@@ -74,7 +75,7 @@ static void *read_file(const char *path, size_t *len)
     data = allocate((size_t)size);
     *len = fread(data, 1, (size_t)size, f);
     if (*len != (size_t)size)
-        die(path, "cannot be read whole");
+        die(path, "cannot be read completely");
     fclose(f);
     return data;
 }
@@ -108,8 +109,8 @@ int main(int argc, char **argv)
     cap = gptz_compress_bound(len);
     frame = allocate(cap);
 
-    /* The pointer is handed to the callback as it is: what it points at must live as long as calls may report to it. */
-    check(gptz_create(NULL, &handle), "making a handle");
+    /* `meter` must stay valid as long as the callback is set. */
+    check(gptz_create(NULL, &handle), "creating a handle");
     check(gptz_set_progress(handle, draw, &meter), "setting the callback");
 
     begin(&meter, "compressing", (int)cancel_at);
@@ -118,7 +119,7 @@ int main(int argc, char **argv)
     if (cancel_at >= 0) {
         if (status != GPTZ_ERROR_CANCELLED)
             die("compressing", "was not cancelled");
-        printf("stopped: %s\n", gptz_last_error());
+        printf("cancelled: %s\n", gptz_last_error());
         begin(&meter, "compressing again", -1);
         status = gptz_compress(handle, data, len, frame, cap, &frame_len);
         fputc('\n', stderr);
@@ -131,8 +132,8 @@ int main(int argc, char **argv)
     fputc('\n', stderr);
     check(status, "decompressing");
     if (back_len != len || memcmp(back, data, len) != 0)
-        die(path, "came back changed");
-    printf("%s: %zu bytes to %zu and back\n", path, len, frame_len);
+        die(path, "differs after decompression");
+    printf("%s: %zu bytes compressed to %zu and decompressed\n", path, len, frame_len);
 
     gptz_free(handle);
     free(data);

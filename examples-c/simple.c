@@ -1,11 +1,11 @@
 /*
- * simple.c: a file to a frame and back again, checked.
+ * simple.c: compress a file, decompress it, and compare.
  *
  *     simple INPUT FRAME OUTPUT [METHOD]
  *
- * Compresses INPUT to FRAME, decompresses FRAME to OUTPUT, compares, and prints sizes and speed. The reader is made
- * from the frame alone, as a program would that finds a file somewhere (with a METHOD that needs weights, both sides
- * use the same one).
+ * Compresses INPUT to FRAME, decompresses FRAME to OUTPUT, compares OUTPUT with INPUT, and prints sizes and speeds.
+ * Without METHOD the decompressor is created from the frame alone, as in a program that did not write the frame. With
+ * METHOD, which may need a weights file, both sides use METHOD.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -52,25 +52,25 @@ static void *read_file(const char *path, size_t *len)
     data = allocate((size_t)size);
     *len = fread(data, 1, (size_t)size, f);
     if (*len != (size_t)size)
-        die(path, "cannot be read whole");
+        die(path, "cannot be read completely");
     fclose(f);
     return data;
 }
 
-/* Written aside, synced and renamed: whatever happens, `path` holds the old file or the new one. */
+/* Writes to a temporary file, syncs it and renames it, so that `path` is always either the old file or the new one. */
 static void write_file(const char *path, const void *data, size_t len)
 {
-    char *aside = allocate(strlen(path) + 5);
+    char *temporary = allocate(strlen(path) + 5);
     FILE *f;
-    strcat(strcpy(aside, path), ".tmp");
-    f = fopen(aside, "wb");
+    strcat(strcpy(temporary, path), ".tmp");
+    f = fopen(temporary, "wb");
     if (f == NULL || fwrite(data, 1, len, f) != len || fflush(f) != 0 || fsync(fileno(f)) != 0 || fclose(f) != 0
-        || rename(aside, path) != 0) {
+        || rename(temporary, path) != 0) {
         perror(path);
-        remove(aside);
+        remove(temporary);
         exit(1);
     }
-    free(aside);
+    free(temporary);
 }
 
 static double rate(size_t bytes, clock_t since)
@@ -94,30 +94,30 @@ int main(int argc, char **argv)
     }
     data = read_file(argv[1], &len);
 
-    check(gptz_create(method, &writer), "making a compressor");
+    check(gptz_create(method, &writer), "creating the compressor");
     cap = gptz_compress_bound(len);
     frame = allocate(cap);
     start = clock();
     check(gptz_compress(writer, data, len, frame, cap, &frame_len), "compressing");
-    printf("%s: %zu bytes to %zu, %.3f bits a byte, %.1f KB/s, level %s\n", argv[1], len, frame_len,
+    printf("%s: %zu bytes to %zu, %.3f bits per byte, %.1f KB/s, CPU level %s\n", argv[1], len, frame_len,
            len > 0 ? 8.0 * (double)frame_len / (double)len : 0.0, rate(len, start), gptz_cpu_level());
     write_file(argv[2], frame, frame_len);
     free(frame);
 
     frame = read_file(argv[2], &frame_len);
     if (method != NULL)
-        check(gptz_create(method, &reader), "making a decompressor");
+        check(gptz_create(method, &reader), "creating the decompressor");
     else
-        check(gptz_create_for_frame(frame, frame_len, &reader), "making a decompressor for the frame");
-    check(gptz_decompressed_size(frame, frame_len, &size), "asking for the size");
+        check(gptz_create_for_frame(frame, frame_len, &reader), "creating a decompressor for the frame");
+    check(gptz_decompressed_size(frame, frame_len, &size), "reading the size");
     if (size > SIZE_MAX)
-        die(argv[2], "holds more than memory can");
+        die(argv[2], "has more content than fits in memory");
     out = allocate((size_t)size);
     start = clock();
     check(gptz_decompress(reader, frame, frame_len, out, (size_t)size, &out_len), "decompressing");
     if (out_len != len || memcmp(out, data, len) != 0)
         die(argv[3], "differs from the input");
-    printf("%s: %zu bytes back, the same, %.1f KB/s\n", argv[2], out_len, rate(out_len, start));
+    printf("%s: %zu bytes decompressed, equal to the input, %.1f KB/s\n", argv[2], out_len, rate(out_len, start));
     printf("method: %s\n", gptz_method(reader));
     write_file(argv[3], out, out_len);
 

@@ -1,12 +1,12 @@
 /*
- * small_messages.c: a base primed with samples makes small messages small.
+ * small_messages.c: compress small messages with a base that has learned from samples.
  *
  *     small_messages
  *
- * Makes log records of about 100 bytes, feeds some of them to a writer and to a reader as samples, and compresses every
- * other record alone: without and with the base, as version 2 and version 3 frames and as records, which have no frame. Prints
- * the mean sizes; fails if one does not come back the same, if a reader with another base takes a frame, or if the base
- * does not help.
+ * Generates log records of about 100 bytes. Feeds some of them as samples to a writer and a reader. Compresses each of the
+ * other records on its own, without and with the base, as a version 2 frame, as a version 3 frame and as a record without
+ * a frame. Prints the mean sizes. Fails if a message differs after decompression, if a reader with another base accepts a
+ * frame, or if the base does not help.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -34,7 +34,7 @@ static void check(gptz_status status, const char *what)
     }
 }
 
-/* A number below `n`: the same ones on every machine. */
+/* A pseudo-random number below `n`. The sequence is the same on every machine. */
 static unsigned draw(unsigned n)
 {
     static uint32_t state = 2463534242u;
@@ -61,7 +61,7 @@ static void make_records(void)
     }
 }
 
-/* Shows a handle the first `samples` records and makes what it learned its base. */
+/* Feeds the first `samples` records to a handle and makes the state after them its base. */
 static void prime(gptz *handle, int samples)
 {
     gptz_snapshot *snapshot = NULL;
@@ -76,18 +76,18 @@ static void prime(gptz *handle, int samples)
 static gptz *make(int samples)
 {
     gptz *handle = NULL;
-    /* The default method. Version 3 frames carry the string of any other, which is long for a small message. */
-    check(gptz_create(NULL, &handle), "making a handle");
+    /* The default method: a version 3 frame names it in one byte. A method that is not a level takes some 130 bytes. */
+    check(gptz_create(NULL, &handle), "creating a handle");
     if (samples > 0)
         prime(handle, samples);
     return handle;
 }
 
-/* The mean size of the messages' frames. Every one is read by `reader`; `stranger`, whose base is another one, must
-   refuse it. */
+/* Returns the mean size of the messages' frames. `reader` must decompress each frame, and `stranger`, which has another
+   base, must refuse it. */
 static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
 {
-    /* gptz_compress_bound tells what is always enough; here a record that grows past this is a failure anyway. */
+    /* gptz_compress_bound returns a size that is always enough. A record that does not fit here is a failure anyway. */
     unsigned char frame[2 * ROOM];
     char back[ROOM];
     size_t frame_len, len, total = 0;
@@ -98,14 +98,14 @@ static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
         check(gptz_compress(writer, records[i], strlen(records[i]), frame, sizeof frame, &frame_len), "compressing");
         check(gptz_decompress(reader, frame, frame_len, back, sizeof back, &len), "decompressing");
         if (len != strlen(records[i]) || memcmp(back, records[i], len) != 0)
-            die("a record came back changed");
+            die("a record differs after decompression");
         total += frame_len;
 
-        /* A version 3 frame names its base. A version 2 frame does not: another base decodes to something else, which
-           the CRC-32 tells. */
+        /* A version 3 frame names its base. A version 2 frame does not: another base decodes it to other bytes, and the
+           CRC-32 shows that. */
         status = gptz_decompress(stranger, frame, frame_len, back, sizeof back, &len);
         if (status != (format == 3 ? GPTZ_ERROR_MISMATCH : GPTZ_ERROR_CORRUPT)) {
-            fprintf(stderr, "small_messages: a reader with another base answers %s\n", gptz_status_name(status));
+            fprintf(stderr, "small_messages: a reader with another base returned %s\n", gptz_status_name(status));
             exit(1);
         }
         if (i == SAMPLES)
@@ -114,7 +114,8 @@ static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
     return (double)total / MESSAGES;
 }
 
-/* The mean size of the messages as records: all are compressed in one call, and each is read on its own, the last first. */
+/* Returns the mean size of the messages as records. One call compresses all of them. Each is then decompressed by a call
+   of its own, the last one first. */
 static double mean_record(gptz *writer, gptz *reader)
 {
     const void *src[MESSAGES];
@@ -134,7 +135,7 @@ static double mean_record(gptz *writer, gptz *reader)
         const void *one = all + (at -= len[i]);
         check(gptz_records_decompress(reader, &one, &len[i], 1, back, sizeof back, &back_len), "decompressing a record");
         if (back_len != src_len[i] || memcmp(back, src[i], back_len) != 0)
-            die("a record came back changed");
+            die("a record differs after decompression");
     }
     return (double)total / MESSAGES;
 }
@@ -151,7 +152,7 @@ int main(void)
 
     bare = make(0);
     writer = make(SAMPLES);
-    reader = make(SAMPLES); /* from the same samples, on another machine perhaps */
+    reader = make(SAMPLES); /* has the same samples as the writer; it could be on another machine */
     other = make(SAMPLES - 1);
 
     printf("%d samples, %d messages; mean size in bytes\n", SAMPLES, MESSAGES);

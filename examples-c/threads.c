@@ -1,11 +1,11 @@
 /*
- * threads.c: many threads at once, a handle each.
+ * threads.c: compress in many threads at the same time.
  *
  *     threads FILE [N [WEIGHTS.safetensors]]
  *
- * N threads (4 if not said) compress FILE at the same time, every one with a handle of its own, and must come to the
- * same frame. They share what may be shared: a snapshot of what was learned from the file's first bytes, which is the
- * base of all, and with WEIGHTS a model, which is held in memory once. Link with -lpthread.
+ * N threads (4 by default) compress FILE at the same time, each with a handle of its own, and must write the same frame.
+ * All handles share one snapshot as their base, taken after the first bytes of the file. With WEIGHTS they also share one
+ * model, so that its weights are in memory once. Link with -lpthread.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -19,7 +19,7 @@
 
 enum { MOST_THREADS = 256, SAMPLE = 1024, MESSAGE = 512 };
 
-/* What a thread is given, and what it hands back. */
+/* The input and the results of a thread. */
 struct job {
     pthread_t thread;
     const gptz_model *model;       /* shared; NULL for the default method */
@@ -29,7 +29,7 @@ struct job {
     void *frame; /* its own */
     size_t cap, frame_len;
     gptz_status status;
-    char message[MESSAGE]; /* gptz_last_error is a thread's own, so what it says is copied there */
+    char message[MESSAGE]; /* a copy: gptz_last_error belongs to the thread that made the call */
 };
 
 static void die(const char *what, const char *why)
@@ -66,7 +66,7 @@ static void *read_file(const char *path, size_t *len)
     data = allocate((size_t)size);
     *len = fread(data, 1, (size_t)size, f);
     if (*len != (size_t)size)
-        die(path, "cannot be read whole");
+        die(path, "cannot be read completely");
     fclose(f);
     return data;
 }
@@ -86,7 +86,7 @@ static void *work(void *argument)
     if (job->status == GPTZ_OK)
         job->status = gptz_compress(handle, job->data, job->len, job->frame, job->cap, &job->frame_len);
     if (job->status != GPTZ_OK)
-        strncpy(job->message, gptz_last_error(), MESSAGE - 1); /* of at most 511 bytes; the last one is 0 already */
+        strncpy(job->message, gptz_last_error(), MESSAGE - 1); /* at most 511 bytes; calloc has set the last one to 0 */
     gptz_free(handle);
     return NULL;
 }
@@ -109,13 +109,13 @@ int main(int argc, char **argv)
         char *end;
         n = strtol(argv[2], &end, 10);
         if (end == argv[2] || *end != '\0' || n < 1 || n > MOST_THREADS)
-            die(argv[2], "is no number of threads, 1 to 256 are");
+            die(argv[2], "is not a number of threads from 1 to 256");
     }
     data = read_file(argv[1], &len);
     if (argc > 3)
         check(gptz_model_open(argv[3], &model), "opening the weights");
 
-    check(make(model, &handle), "making a handle");
+    check(make(model, &handle), "creating a handle");
     check(gptz_feed(handle, data, len < SAMPLE ? len : SAMPLE), "feeding the sample");
     check(gptz_snapshot_take(handle, &snapshot), "taking a snapshot");
 
@@ -142,15 +142,15 @@ int main(int argc, char **argv)
             exit(1);
         }
         if (jobs[i].frame_len != jobs[0].frame_len || memcmp(jobs[i].frame, jobs[0].frame, jobs[0].frame_len) != 0)
-            die(argv[1], "two threads made different frames");
+            die(argv[1], "two threads wrote different frames");
     }
 
     check(gptz_set_base(handle, snapshot), "setting the base");
     back = allocate(len);
     check(gptz_decompress(handle, jobs[0].frame, jobs[0].frame_len, back, len, &back_len), "decompressing");
     if (back_len != len || memcmp(back, data, len) != 0)
-        die(argv[1], "came back changed");
-    printf("%s: %zu bytes to %zu and back, the same in %ld threads\n", argv[1], len, jobs[0].frame_len, n);
+        die(argv[1], "differs after decompression");
+    printf("%s: %zu bytes to %zu and decompressed, the same in %ld threads\n", argv[1], len, jobs[0].frame_len, n);
 
     for (i = 0; i < n; i++)
         free(jobs[i].frame);

@@ -1,29 +1,43 @@
 /*
  * gptz: neural lossless compression.
  *
+ * A model predicts the next byte as a probability distribution, and an entropy coder turns each byte into about
+ * -log2(probability) bits. The same input gives the same compressed bytes on every machine, and every machine
+ * decompresses them.
+ *
  *     gptz *z;
- *     if (gptz_create(NULL, &z) != GPTZ_OK) { fprintf(stderr, "%s\n", gptz_last_error()); exit(1); }
  *     size_t cap = gptz_compress_bound(len), n;
  *     void *frame = malloc(cap);
+ *     if (gptz_create(NULL, &z) != GPTZ_OK) { fprintf(stderr, "%s\n", gptz_last_error()); exit(1); }
  *     if (gptz_compress(z, data, len, frame, cap, &n) != GPTZ_OK) { ... }
  *     gptz_free(z);
  *
- * A predictor gives a probability to every next byte, an entropy coder writes only the surprise. What is written on one
- * machine is read on every other, bit for bit.
+ * Conventions. They hold for every call and for later versions; the comment at a call states what differs.
  *
- * Conventions, which later versions keep:
- * - Every call that can fail returns a gptz_status; gptz_last_error() tells more. Failing calls change nothing but their
- *   out-parameters, which come last and are then NULL or 0 (gptz_compress and gptz_decompress say what they add to that).
- * - What a call hands out is freed by the call named beside it; strings are never freed. NULL may always be freed.
- * - NULL, freed and mistaken handles are answered with GPTZ_ERROR_ARGUMENT as far as memory tells (a freed one may
- *   not be recognised). Buffers must be as long as is said, and must not overlap.
- * - Sizes in memory are size_t, sizes in files uint64_t. Options and levels are ints, so that new ones change no ABI.
- * - The library prints nothing, starts no threads, installs no signal handlers, and may be used after fork.
- * - On x86 and AArch64 it works in its own floating-point environment and gives the caller's back. On other architectures
- *   the caller's rounding must be to nearest, without flushing to zero, or frames come out that no one else can read.
- * - A NULL pointer is allowed for a buffer of length 0.
+ * - Results. A call that can fail returns a gptz_status. The few calls that return a pointer return NULL on failure.
+ *   gptz_last_error() then describes the failure.
+ * - Failure. A call that fails leaves the handle as it was before the call and sets its out-parameters to NULL or 0.
+ *   Out-parameters come last. The content of a destination buffer is unspecified after a failure.
+ * - Errors. Every call that takes an object or a pointer can return GPTZ_ERROR_ARGUMENT. Every call on a handle can also
+ *   return GPTZ_ERROR_BUSY and GPTZ_ERROR_INTERNAL. The comments below do not repeat these three.
+ * - Ownership. Each object is freed with the call that its comment names. Freeing NULL does nothing. The caller never
+ *   frees a string that the library returned.
+ * - Objects. NULL and an object of another type give GPTZ_ERROR_ARGUMENT. The library recognises many freed objects, but
+ *   not all: do not use an object after it was freed.
+ * - Buffers. A buffer must have the stated length. An input must not change during a call. An input and an output must
+ *   not overlap. NULL is allowed for a buffer of length 0.
+ * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that new
+ *   ones do not change the ABI.
+ * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a model
+ *   or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
+ * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may use
+ *   the library and its parent's handles, unless another thread of the parent was in a call at that moment.
+ * - Floating point. On x86, AArch64 and 64-bit PowerPC every call saves the caller's floating-point environment, works in
+ *   the default one and restores the caller's. On other architectures the caller must use rounding to nearest and must
+ *   not flush subnormal numbers to zero. Otherwise frames can differ from those of other machines, and may not
+ *   decompress elsewhere.
  *
- * This file is made from the library's sources; do not edit it.
+ * This file is generated from the library's sources. Do not edit it.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -44,153 +58,166 @@
 
 
 /**
- * Level: the best that the CPU has.
+ * CPU level: the best that the CPU has.
  */
 #define GPTZ_CPU_AUTO 0
 
 /**
- * Level: what every CPU of the architecture has.
+ * CPU level: the instructions that every CPU of the architecture has.
  */
 #define GPTZ_CPU_PORTABLE 1
 
 /**
- * Level, x86-64: AVX2.
+ * CPU level on x86-64: AVX2.
  */
 #define GPTZ_CPU_AVX2 2
 
 /**
- * Level, x86-64: AVX-512 (F, BW, DQ, VL) with VNNI.
+ * CPU level on x86-64: AVX-512 (F, BW, DQ, VL) with VNNI.
  */
 #define GPTZ_CPU_AVX512 3
 
 /**
- * Level, AArch64: NEON, with the dot product instructions where the CPU has them.
+ * CPU level on AArch64: NEON, and the dot product instructions if the CPU has them.
  */
 #define GPTZ_CPU_NEON 4
 
 /**
- * Option: how symbols are coded, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
+ * Option: the entropy coder, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
  */
 #define GPTZ_PARAM_CODER 1
 
 /**
- * Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 12 bytes and
- * more, names no method, stores nothing: content that the method predicts worse than chance grows; with the range coder
- * it has no end of its own, so that nothing can follow it). Both are always read.
+ * Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
+ *
+ * A version 3 frame names its method and base, has a checksum for each block and stores content that does not compress. A
+ * version 2 frame is at least 12 bytes smaller, but names no method, cannot store content, so that content which the method
+ * predicts badly becomes larger, and, with the range coder, does not mark its end, so that nothing can follow it.
  */
 #define GPTZ_PARAM_FORMAT 2
 
 /**
- * Option: 1 (default) puts CRC-32s of blocks and content into version 3 frames, 0 leaves them out.
+ * Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
  */
 #define GPTZ_PARAM_CHECKSUM 3
 
 /**
- * Option: the most threads that a call may use, 0 for as many as there are cores. It never changes a result. This
- * version uses one, whatever is set.
+ * Option: the most threads that a call may use, 0 (as many as there are cores) to 1024; 1 by default. The value never
+ * changes a result. This version always uses one thread.
  */
 #define GPTZ_PARAM_THREADS 4
 
 /**
- * Option: lanes that share a pass over the weights. This version allows 1.
+ * Option: the number of lanes, which are independent streams that share one pass over the weights. This version allows
+ * only 1.
  */
 #define GPTZ_PARAM_LANES 5
 
 /**
- * Option: binary logarithm of the block size, 12 to 24, 17 (128 KiB) by default. Damage is told by the block.
+ * Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names the
+ * block.
  */
 #define GPTZ_PARAM_BLOCK_LOG 6
 
 /**
- * Option: binary logarithm of the segment size. This version allows 0, one segment.
+ * Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
  */
 #define GPTZ_PARAM_SEGMENT_LOG 7
 
 /**
- * Option: how many bytes the network and all states of a handle may take, 1 GiB by default. Calls that would need
- * more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted. gptz_create itself builds no network of
- * more than 1 GiB, so there is use in lowering it only.
+ * Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that would
+ * need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted. gptz_create refuses
+ * to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
  */
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
 /**
- * Range coder: the smallest.
+ * Range coder: the smallest output.
  */
 #define GPTZ_CODER_AC 0
 
 /**
- * rANS: some 6 bytes more a block.
+ * rANS: about 6 bytes more per block.
  */
 #define GPTZ_CODER_RANS 1
 
 /**
- * A compressor, which is also a decompressor: a method, its base, its live state and its options.
+ * A compressor, which is also a decompressor. It has a method, a base, a live state and options.
  *
- * Calls that compress, decompress or measure start from the base and leave it as it is: the same input gives the same
- * output, however often and in whatever order. gptz_feed, gptz_predict, gptz_reset and the snapshot calls act on the
- * live state, which starts as the base.
+ * The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never change
+ * it, so the same input gives the same output, whatever calls came before. The live state is a second state. It starts as
+ * a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore work on it.
  *
- * A handle may move between threads and serves one call at a time: a second one meanwhile, from another thread or from
- * the progress callback, gets GPTZ_ERROR_BUSY. Threads that work at the same time use a handle each; a model or a
- * snapshot may be shared by all of them.
+ * Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or by
+ * the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads that
+ * work at the same time need a handle each.
  */
 typedef struct gptz gptz;
 
 /**
- * Weights: immutable, checked when they are opened, shared by as many handles and threads as there are. What a handle
- * needs of them it keeps alive by itself: models and handles are freed in any order.
+ * The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and threads may
+ * share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be freed in any order.
  */
 typedef struct gptz_model gptz_model;
 
 /**
- * A copy of a live state: immutable, may be shared by threads, stands on its own. It fits handles of the same method
- * and weights; others answer GPTZ_ERROR_MISMATCH.
+ * A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not depend on
+ * the handle that it was taken from. It fits every handle with the same method and weights; others return
+ * GPTZ_ERROR_MISMATCH.
  */
 typedef struct gptz_snapshot gptz_snapshot;
 
 /**
- * What a call answers: GPTZ_OK, or one of the errors below. The numbers are never changed and never used again for
- * another meaning; later versions may add some, so treat an unknown number as an error.
+ * The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is never
+ * reused. Later versions may add errors, so treat an unknown number as an error.
  */
 typedef int gptz_status;
 
 /**
- * Told how far a call is: `done` of `total` bytes of content. Anything but 0 asks the call to stop: it then answers
- * GPTZ_ERROR_CANCELLED and the handle is as it was before.
+ * A progress callback. `done` of `total` bytes of content are finished. `userdata` is the pointer that was given to
+ * gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
+ * GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
  *
- * It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
- * but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
- * C's default floating-point environment; changes to that end with it.
+ * The callback runs on the thread of the call. It is called at the start of the call, then at least once in every
+ * 10 milliseconds of work, and at the end of a call that succeeds. `done` never decreases. It may stay the same over many
+ * calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
+ * before it chooses one.
+ *
+ * The callback may do anything except the following. It must not use the same handle: GPTZ_ERROR_BUSY (gptz_method is
+ * allowed). It must not throw a C++ exception through the library, nor leave by longjmp. It runs in C's default
+ * floating-point environment, and what it changes there is undone when it returns.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
 /**
- * The call did what it says.
+ * Success.
  */
 #define GPTZ_OK 0
 
 /**
- * An argument is not allowed: NULL, freed, of another type, out of range, overlapping, an unknown parameter.
+ * An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option, or
+ * buffers that overlap.
  */
 #define GPTZ_ERROR_ARGUMENT 1
 
 /**
- * A method string is malformed, or the frame names no method.
+ * A method string is malformed, names something that this library does not have, or needs too much work per byte. Or a
+ * frame names no method, because it is of version 2.
  */
 #define GPTZ_ERROR_METHOD 2
 
 /**
- * Weights are malformed or do not fit the model, or are needed and were not given.
+ * A weights file is malformed or describes no supported network. Or a frame needs weights, and none were given.
  */
 #define GPTZ_ERROR_MODEL 3
 
 /**
- * The operating system could not read or write a file.
+ * The operating system could not open or read a file, or the path is not that of a regular file.
  */
 #define GPTZ_ERROR_IO 4
 
 /**
- * Memory could not be had, or would pass the limit.
+ * An allocation failed, or the call needs more memory than a limit allows.
  */
 #define GPTZ_ERROR_MEMORY 5
 
@@ -200,52 +227,52 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_BUFFER_TOO_SMALL 6
 
 /**
- * The input is no gptz frame, or of a version, coder or flag that this library does not know.
+ * The input is not a gptz frame, or its version, coder, flags or registered method are unknown to this library.
  */
 #define GPTZ_ERROR_FORMAT 7
 
 /**
- * The input ends before its frame does.
+ * The input ends before its frame ends.
  */
 #define GPTZ_ERROR_TRUNCATED 8
 
 /**
- * The input is damaged.
+ * The input is damaged: its structure is inconsistent, or a checksum does not match.
  */
 #define GPTZ_ERROR_CORRUPT 9
 
 /**
- * The input was made with another method, other weights or another base.
+ * A frame or a snapshot was made with another method, other weights or another base than those of the handle.
  */
 #define GPTZ_ERROR_MISMATCH 10
 
 /**
- * The input was made with a version of the arithmetic that this library does not have.
+ * A frame was made with a version of the arithmetic that this library does not have.
  */
 #define GPTZ_ERROR_NUMERICS 11
 
 /**
- * The progress callback asked to stop.
+ * The progress callback cancelled the call.
  */
 #define GPTZ_ERROR_CANCELLED 12
 
 /**
- * The handle is in a call already.
+ * The handle is already in a call: on another thread, or in the call whose progress callback made this one.
  */
 #define GPTZ_ERROR_BUSY 13
 
 /**
- * The call is not possible now.
+ * Reserved: the handle is in a state that does not allow the call. This version never returns it.
  */
 #define GPTZ_ERROR_STATE 14
 
 /**
- * The size is not stated in the input.
+ * Reserved: the input does not state its size. This version never returns it.
  */
 #define GPTZ_ERROR_SIZE_UNKNOWN 15
 
 /**
- * A defect of the library; the handle answers nothing else any more and is to be freed. Please report it.
+ * A defect of the library; please report it. The handle returns this from every later call. Free it.
  */
 #define GPTZ_ERROR_INTERNAL 16
 
@@ -254,138 +281,165 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The name of a status as it is spelled in this header, such as "GPTZ_ERROR_CORRUPT"; "unknown status" for any other
- * number. The string is static. Never fails; any thread.
+ * Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any other
+ * number. The string is static. Never fails.
  */
 const char *gptz_status_name(gptz_status status);
 
 /**
- * What the last call of this thread that failed had to say: what was found, where, and what was expected. Always a
- * string, empty when no call has failed yet, in UTF-8, at most 511 bytes.
+ * Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It is
+ * UTF-8, at most 511 bytes long, never NULL, and empty if no call of this thread has failed.
  *
- * It belongs to the library and stands until this thread's next call that fails; calls that succeed leave it alone, so
- * ask only after a failure. Its wording is for people and may change; programs go by the status.
+ * The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until the
+ * next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is
+ * for people and may change between versions; programs should test the status.
  */
 const char *gptz_last_error(void);
 
 /**
- * The version of the library that is running: major * 10000 + minor * 100 + patch. Compare with GPTZ_VERSION_NUMBER, the
- * version of the header that was compiled against.
+ * Returns the version of the library that is running: major * 10000 + minor * 100 + patch. GPTZ_VERSION_NUMBER is the
+ * version of the header that the program was compiled with. Never fails.
  */
 uint32_t gptz_version_number(void);
 
 /**
- * The same as a static string, such as "0.1.0".
+ * Returns the version of the library that is running as a static string, such as "0.1.0". Never fails.
  */
 const char *gptz_version_string(void);
 
 /**
- * Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
- * cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
- * variable GPTZ_CPU=portable|avx2|avx512|neon caps as well, from the first call on; the lower cap
- * holds. Other values of the variable count for nothing: gptz_cpu_level tells.
+ * Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... . GPTZ_CPU_AUTO
+ * removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in speed.
  *
- * A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.
+ * The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call that
+ * needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and the CPU
+ * does not is allowed and limits nothing. Calls that are running keep their level.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
  */
 gptz_status gptz_set_cpu_level(int level);
 
 /**
- * The level that a call would use now: a static string, "portable", "avx2" or "avx512".
+ * Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never fails.
  */
 const char *gptz_cpu_level(void);
 
 /**
- * Makes a handle.
+ * Creates a handle for a method. Both sides of a frame need the same method.
  *
- * `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
- * repeats and words), "mix:neural=(builtin:1)" (with the network that the library carries among them),
- * "mix:neural=(gru:hidden=64)" (with one that learns from nothing else than the text),
- * "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
- * (weights, frozen), or NULL for the default method, "level:5", a mix with the network that the library carries; where it
- * was built without, "level:3". README.md describes the strings. Both sides of a frame need the same method.
+ * `method` is a NUL-terminated UTF-8 string. README.md describes the grammar. Examples:
  *
- * On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
- * GPTZ_ERROR_METHOD (also for a built-in model that the library was built without, and for a network that would take more
- * than 2^28 multiplications for each byte that it learns from),
- * GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
- * GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
+ *   "level:1" (fast) to "level:9" (small)
+ *   "mix:mem=64M"                                   a mix of contexts, repeats and words
+ *   "mix:neural=(builtin:1)"                        a mix that includes the network that the library carries
+ *   "mix:neural=(gru:hidden=64)"                    a mix that includes a network that learns only from the input
+ *   "cfg:hidden=64,layers=1,train=adam,lr=0.002"    a random network of this shape, whose output head learns
+ *   "file:model.safetensors"                        a network with weights from a file, frozen
+ *
+ * NULL is the default method: "level:5", a mix that includes the network that the library carries. In a library that was
+ * built without that network, it is "level:3".
+ *
+ * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than 2^28
+ * multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
+ * GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8 cannot
+ * stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
  */
 gptz_status gptz_create(const char *method,
                         gptz **out);
 
 /**
- * Makes a handle for the method that the first frame of `src` names; only the frame's header needs to be there.
+ * Creates a handle for the method that the first frame of `src` names. `src_len` may be less than the frame's length, as
+ * long as the frame's header is complete. The library never opens a path that an input names.
  *
- * For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
- * GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
- * built without and a network of too much work. No path that an input names is ever opened. A method that
- * takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
- * takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
- * Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
+ * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base. GPTZ_ERROR_METHOD if
+ * it is of version 2, if it needs a network that the library was built without, or if its method needs too much work per
+ * byte. GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+ * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
+ *
+ * Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the time,
+ * check gptz_method or set a progress callback.
  */
-gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
+gptz_status gptz_create_for_frame(const void *src,
+                                  size_t src_len,
+                                  gptz **out);
 
 /**
- * Makes a handle with weights that are open already. The model may be freed before the handle or after it.
+ * Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model may
+ * be freed before the handle.
  *
- * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL; or a whole mix, in which the
- * model is "(file:)": "mix:neural=(file:;head:lr=0.01),mem=16M". Handles of one model share
- * its weights. Frames of such a handle are decoded by every handle with the same weights and policy, whether they came
- * by gptz_create, from memory or from a file. On failure `*out` is NULL: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY,
- * GPTZ_ERROR_ARGUMENT.
+ * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix, in
+ * which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
+ *
+ * Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was created
+ * from a path, from memory or from a model.
+ *
+ * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_create_from_model(const gptz_model *model, const char *policy, gptz **out);
+gptz_status gptz_create_from_model(const gptz_model *model,
+                                   const char *policy,
+                                   gptz **out);
 
 /**
- * Frees a handle. NULL is allowed. A handle that is in a call (from its own progress callback, say) is left alone, as
- * is what is no handle; gptz_last_error then tells.
+ * Frees a handle. NULL is allowed and does nothing. If the handle is in a call, or `handle` points to another object,
+ * nothing is freed and gptz_last_error says so.
  */
 void gptz_free(gptz *handle);
 
 /**
- * The method's canonical string: every key that matters, in a fixed order. Handles of equal strings (and equal weights,
- * for "file:", whose path is left out) read each other's frames.
+ * Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal strings
+ * read each other's frames. If a method has a weights file, its path is left out of the string, and the weights must be
+ * equal too.
  *
- * It belongs to the handle and stands until that is freed. NULL for what is no handle. Allowed while the handle is in a
- * call.
+ * The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in a
+ * call. Returns NULL if `handle` is not a handle.
  */
 const char *gptz_method(const gptz *handle);
 
 /**
- * Sets an option, one of GPTZ_PARAM_..., for all later calls. GPTZ_ERROR_ARGUMENT, and nothing changed, for an option
- * that does not exist or a value that is not allowed.
+ * Sets the option `param`, one of GPTZ_PARAM_... , for all later calls on this handle.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if the option does not exist or does not allow the value; the option keeps its value.
  */
 gptz_status gptz_set(gptz *handle, int param, int64_t value);
 
 /**
- * Tells what an option is. On failure `*value` is 0.
+ * Reads the option `param`, one of GPTZ_PARAM_... , into `*value`. On failure `*value` is 0.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if the option does not exist.
  */
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 
 /**
- * Sets the callback that later calls on this handle report to, with a pointer of the caller's that is handed to it
- * unchanged; NULL for none. See gptz_progress_fn.
+ * Sets the progress callback of later calls on this handle; see gptz_progress_fn. `userdata` is passed to the callback
+ * unchanged and must stay valid as long as the callback is set. NULL for `callback` removes it.
  */
 gptz_status gptz_set_progress(gptz *handle, gptz_progress_fn callback, void *userdata);
 
 /**
- * How large a destination makes sure that gptz_compress does not fail for want of room, for `src_len` bytes, whatever
- * the method and options; 0 if that is more than a size_t counts.
+ * Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of content
+ * as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never fails.
  *
- * For version 2 frames (GPTZ_PARAM_FORMAT), which cannot store what does not compress, it is no promise: if a method
- * predicts some content worse than chance by more than an eighth, gptz_compress answers GPTZ_ERROR_BUFFER_TOO_SMALL.
+ * The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly that
+ * the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
  */
 size_t gptz_compress_bound(size_t src_len);
 
 /**
- * Compresses `src_len` bytes of `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes;
- * `*dst_len` is the frame's length. The frame depends on the handle's method, base and options and on the content
- * alone: not on the machine, not on earlier calls.
+ * Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On success
+ * `*dst_len` is the length of the frame in bytes.
  *
- * GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `*dst_len` is then the room that is needed, found at the cost
- * of a whole call (gptz_compress_bound tells a size that is always enough). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
- * GPTZ_ERROR_ARGUMENT if the buffers overlap or are NULL (allowed for a length of 0). On failure `*dst_len` is 0 but
- * where said otherwise, and what `dst` holds is not specified.
+ * The frame depends only on the content and on the handle's method, base and options. It does not depend on the machine or
+ * on earlier calls. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the frame.
+ * Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
+ * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every other failure `*dst_len` is 0.
  */
 gptz_status gptz_compress(gptz *handle,
                           const void *src,
@@ -395,30 +449,36 @@ gptz_status gptz_compress(gptz *handle,
                           size_t *dst_len);
 
 /**
- * How many bytes the frames of `src` hold together. All of `src` must be there: the structure of every frame is checked
- * from end to end, nothing is decoded, no memory is taken for what it promises. No input at all is
- * GPTZ_ERROR_TRUNCATED.
+ * Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be present.
+ * The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing that depends on
+ * the input. On failure `*size` is 0.
  *
- * The size is what the input promises. It comes from whoever made the input: hold it against what you are ready to take
- * before you allocate it. On failure `*size` is 0: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
- * GPTZ_ERROR_ARGUMENT.
+ * Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept before
+ * you allocate a buffer.
+ *
+ * Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
  */
-gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *size);
+gptz_status gptz_decompressed_size(const void *src,
+                                   size_t src_len,
+                                   uint64_t *size);
 
 /**
- * Decompresses all frames of `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes;
- * `*dst_len` is the length of all content. `src` must end where a frame does; no input at all is GPTZ_ERROR_TRUNCATED.
- * Nothing can follow a version 2 frame with the range coder, which takes all that is there.
+ * Decompresses all frames in `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes. On
+ * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version 2
+ * frame that uses the range coder extends to the end of `src`. The live state does not change.
  *
- * Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
- * base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
- * (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame
- * names no method: the wrong one shows as GPTZ_ERROR_CORRUPT.
+ * Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
+ * method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
+ * handle that fits); and the room in `dst`.
  *
- * GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
- * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and
- * what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes as
- * `dst` has room for, and of going back to the base for each frame that holds any.
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the content,
+ * or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
+ * GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
+ * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
+ * method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
+ *
+ * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for, and to
+ * restore the base once for each frame that has content.
  */
 gptz_status gptz_decompress(gptz *handle,
                             const void *src,
@@ -428,22 +488,29 @@ gptz_status gptz_decompress(gptz *handle,
                             size_t *dst_len);
 
 /**
- * Compresses `count` records, each on its own from the handle's base: record i is the `src_len[i]` bytes at `src[i]`. The
- * compressed records lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]` is how many bytes record
- * i took. What one record teaches is gone before the next one starts: a record's bytes depend on the method, the base and
- * its content alone, so that records may be kept, sent and decompressed one by one, in any order and any grouping.
+ * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`. The
+ * compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On success
+ * `dst_len[i]` is the compressed length of record i in bytes.
  *
- * Records are for messages, rows and log lines, with a base that has seen the like: gptz_feed samples, gptz_snapshot_take,
- * gptz_set_base. Nothing is wasted on a frame: a record names neither method nor base and has no checksum. Whoever
- * decompresses must have the same of both and should know by other means that the bytes are whole; damage is mostly told,
- * not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
+ * Records are for messages, table rows and log lines. They are small if the base has learned from similar content: call
+ * gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only on the
+ * method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
+ * in any grouping. The live state does not change.
  *
- * GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
- * cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
- * bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
- * anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
- * On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
- * Beside what the method takes, a call takes memory for a list of the records and for one compressed record.
+ * A compressed record has no header that names the method or the base, and no checksum. The reader must have the same method
+ * and base, and should know by other means that the bytes are undamaged: damage usually gives an error, but not always.
+ * Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+ *
+ * A compressed record is at most 5 bytes longer than its content. Besides the memory of the method, a call allocates a list
+ * of the records and room for one compressed record.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
+ * lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. GPTZ_ERROR_ARGUMENT
+ * also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer of the call: `src_len`
+ * and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is NULL or overlaps, it is not
+ * written.
+ *
+ * The progress callback counts the bytes of all records.
  */
 gptz_status gptz_records_compress(gptz *handle,
                                   const void *const *src,
@@ -454,15 +521,19 @@ gptz_status gptz_records_compress(gptz *handle,
                                   size_t *dst_len);
 
 /**
- * Decompresses `count` records that gptz_records_compress made with this method and base: record i is the `src_len[i]`
- * bytes at `src[i]`, exactly. Their contents lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]`
- * is the length of content i.
+ * Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the `src_len[i]`
+ * bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst` has room for
+ * `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not change.
  *
- * All lengths are read before anything is decoded. GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are
- * then the lengths that the records promise; hold them against what you are ready to take. GPTZ_ERROR_TRUNCATED,
- * GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, where that is noticed: wrong
- * content without an error is possible), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
- * all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified. Any input is safe.
+ * The call reads the lengths of all contents before it decodes any.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the lengths
+ * that the records state. Compare them with the most that you accept before you allocate a buffer. GPTZ_ERROR_TRUNCATED,
+ * GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
+ * GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
+ *
+ * Another method or base usually gives GPTZ_ERROR_CORRUPT. It can also give wrong content without an error. Any input is
+ * safe.
  */
 gptz_status gptz_records_decompress(gptz *handle,
                                     const void *const *src,
@@ -473,36 +544,40 @@ gptz_status gptz_records_decompress(gptz *handle,
                                     size_t *dst_len);
 
 /**
- * The distribution of the next byte in the live state: `probs[b]` is the probability of byte b, as the coder would use
- * it. Every one is above 0; they add up to 1 but for rounding. `n` must be 256.
+ * Predicts the byte that follows the live state. `probs` has room for `n` floats, and `n` must be 256. On success
+ * `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum is
+ * 1 up to rounding. The live state does not change.
  *
- * The live state stays as it is. GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY; `probs` is then all 0 (if `n` is 256).
+ * Errors: GPTZ_ERROR_ARGUMENT also if `n` is not 256; `probs` is then not written. GPTZ_ERROR_MEMORY. On every other
+ * failure `probs` is all 0.
  */
-gptz_status gptz_predict(gptz *handle, float *probs, size_t n);
+gptz_status gptz_predict(gptz *handle,
+                         float *probs,
+                         size_t n);
 
 /**
- * Shows the live state `len` bytes: later predictions follow from them, and a method that learns learns from them.
- * gptz_feed of a, then of b, is the same as gptz_feed of both at once.
+ * Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
+ * Feeding a and then b gives the same state as feeding both in one call.
  *
- * On failure, and when the progress callback asks to stop, the live state is as it was: GPTZ_ERROR_CANCELLED,
- * GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
  */
 gptz_status gptz_feed(gptz *handle, const void *data, size_t len);
 
 /**
- * Puts the live state back to the base: as created, or the snapshot that gptz_set_base was given last.
+ * Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was set. The
+ * base and the options do not change.
  */
 gptz_status gptz_reset(gptz *handle);
 
 /**
- * What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
- * what gptz_compress spends on it but for headers and rounding. 0 for no data.
+ * Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is the
+ * mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does not change.
  *
- * Where gptz_compress stores noise and skips it, this goes on learning from it; where gptz_compress finds that networks do
- * not help in a block and leaves them out, this has them go on: there the two differ.
+ * This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a block
+ * that does not compress, from which it does not learn while this call does, and where it leaves networks out of a block
+ * because they do not help, while this call always uses them.
  *
- * The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
- * GPTZ_ERROR_ARGUMENT.
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
  */
 gptz_status gptz_cross_entropy(gptz *handle,
                                const void *data,
@@ -510,12 +585,13 @@ gptz_status gptz_cross_entropy(gptz *handle,
                                double *bits_per_byte);
 
 /**
- * What each byte of the data costs from the base, in bits: -log2 of its probability after the bytes before it. `bits` has
- * room for `len` floats, aligned as floats are, and shares no byte with the data. Their sum is what gptz_cross_entropy
- * tells, times `len`, but for rounding: what is surprising in a file, and what a format wastes, byte by byte.
+ * Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the probability
+ * of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file format wastes. `bits`
+ * has room for `len` floats, must be aligned for float, and must not overlap `data`.
  *
- * The live state stays as it is. On failure what `bits` holds is not specified: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
- * GPTZ_ERROR_ARGUMENT.
+ * The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The content of `bits` is then unspecified.
  */
 gptz_status gptz_byte_costs(gptz *handle,
                             const void *data,
@@ -523,66 +599,90 @@ gptz_status gptz_byte_costs(gptz *handle,
                             float *bits);
 
 /**
- * Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
- * flash-linear-attention; F32, F16, BF16, or I8 matrices with an F32 tensor NAME.scale that has a factor for each row.
- * The file is read whole and may change or go afterwards.
+ * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor names of
+ * flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor NAME.scale that has one
+ * factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8.
  *
- * On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
- * GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,
- * GPTZ_ERROR_ARGUMENT.
+ * The whole file is read into memory. It may be changed or deleted after the call.
+ *
+ * On success `*out` is the model; free it with gptz_model_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message names the tensor, what was found and what was expected),
+ * GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_model_open(const char *path, gptz_model **out);
+gptz_status gptz_model_open(const char *path,
+                            gptz_model **out);
 
 /**
- * As gptz_model_open, from the `len` bytes of a file that is in memory. They are copied.
+ * Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. Everything else is as in
+ * gptz_model_open; GPTZ_ERROR_IO cannot occur.
  */
 gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **out);
 
 /**
- * The newest of the models that the library carries, which the default method predicts with: to look at its fingerprint, or
- * to make handles of it with gptz_create_from_model. Frames of such a handle name the weights by their fingerprint, as
- * those of any model; a method that says "builtin:" names them itself, and its frames need nothing else.
+ * Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free. Callers that
+ * have it open at the same time share its memory.
  *
- * To be freed with gptz_model_free; whoever asks while another has it shares its memory. NULL, and gptz_last_error
- * tells, where memory is short, or where the library was built without models. Any thread.
+ * It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a handle
+ * name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
+ * method with "builtin:" names the model itself, and its reader needs nothing else.
+ *
+ * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or memory is
+ * short. gptz_create with "builtin:1" fails for the same reasons and returns the status, GPTZ_ERROR_METHOD or
+ * GPTZ_ERROR_MEMORY.
  */
 gptz_model *gptz_model_builtin(void);
 
 /**
- * What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and
- * layout do not count where the values are equal). Equal fingerprints, equal predictions. Frames carry the first 8
- * bytes. `out` has room for 32 bytes; on failure it, unless NULL, is all 0.
+ * Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the names and
+ * values of all tensors. It does not depend on the type and layout in which the file holds the values. Models with equal
+ * fingerprints predict alike. A frame that needs weights states the first 8 bytes of their fingerprint.
+ *
+ * On failure `out`, unless it is NULL, is all 0.
  */
-gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
+gptz_status gptz_model_fingerprint(const gptz_model *model,
+                                   uint8_t *out);
 
 /**
- * Frees a model. NULL is allowed; what is no model is left alone.
+ * Frees a model. NULL is allowed and does nothing. If `model` points to another object, nothing is freed and
+ * gptz_last_error says so.
  */
 void gptz_model_free(gptz_model *model);
 
 /**
- * Copies the live state. On success `*out` is the snapshot, to be freed with gptz_snapshot_free; on failure it is NULL:
- * GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
- */
-gptz_status gptz_snapshot_take(const gptz *handle, gptz_snapshot **out);
-
-/**
- * Makes the live state what it was when the snapshot was taken. The base stays as it is. On failure nothing changes:
- * GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
- */
-gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
-
-/**
- * Makes a snapshot the base: where every later gptz_compress, gptz_decompress and gptz_cross_entropy starts, and what
- * gptz_reset goes back to. NULL: as created. The live state stays as it is. The snapshot may be freed afterwards.
+ * Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On failure
+ * `*out` is NULL. The live state does not change.
  *
- * What was learned so is carried into small messages: feed samples, take a snapshot, make it the base on both sides. A
- * frame names its base by 8 bytes; a handle with another one answers GPTZ_ERROR_MISMATCH.
+ * Errors: GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_set_base(gptz *handle, const gptz_snapshot *snapshot);
+gptz_status gptz_snapshot_take(const gptz *handle,
+                               gptz_snapshot **out);
 
 /**
- * Frees a snapshot, also one that is a handle's base. NULL is allowed; what is no snapshot is left alone.
+ * Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which may be
+ * freed after the call.
+ *
+ * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
+ */
+gptz_status gptz_snapshot_restore(gptz *handle,
+                                  const gptz_snapshot *snapshot);
+
+/**
+ * Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and gptz_reset
+ * sets the live state to it. NULL makes the state of a new handle the base. The live state does not change. The snapshot may
+ * be freed after the call.
+ *
+ * A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on both
+ * sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns GPTZ_ERROR_MISMATCH.
+ *
+ * Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
+ */
+gptz_status gptz_set_base(gptz *handle,
+                          const gptz_snapshot *snapshot);
+
+/**
+ * Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to
+ * another object, nothing is freed and gptz_last_error says so.
  */
 void gptz_snapshot_free(gptz_snapshot *snapshot);
 

@@ -1,22 +1,24 @@
 /*
- * gptz for C++17: the calls of gptz.h with owners, exceptions and containers. A header alone; link with gptz.
+ * gptz for C++17: the calls of gptz.h as classes that own their handles, throw exceptions and return containers. The
+ * header is all there is; link with gptz.
  *
  *     gptz_cpp::compressor z;                                        // the default method
  *     std::vector<std::byte> frame = z.compress(text);               // a std::string, a vector, a span, ...
  *     std::vector<std::byte> back = gptz_cpp::compressor::for_frame(frame).decompress(frame);
  *
- * gptz.h is the manual; here stands what C++ adds. The namespace is not called gptz, for that is the C handle's type.
+ * gptz.h is the manual. The comments here describe what C++ adds to it. The namespace is gptz_cpp because gptz is the
+ * name of the C handle's type.
  *
  * Conventions:
- * - A call that fails throws gptz_cpp::error, with the status and a text, as a rule gptz_last_error()'s; it changes
- *   nothing, as in C. std::bad_alloc comes from what is allocated on this side: results and callbacks.
- * - compressor, model and snapshot own what they stand for and free it when they go, in any order: none needs another
- *   to outlive it. They move and do not copy. What was moved from may be destroyed, assigned to and asked for handle(),
- *   which is then nullptr; everything else throws GPTZ_ERROR_ARGUMENT.
- * - A compressor may move between threads and serves one call at a time. That a second one gets GPTZ_ERROR_BUSY finds
- *   mistakes, it is no lock. It must not be moved, assigned to or destroyed while it is in a call, be it from another
- *   thread or from its own callback. A const model or snapshot may be used by many threads at once.
- * - No exception passes through the C library: see compressor::set_progress.
+ * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message. The object is then
+ *   as it was before the call. Allocating a result or a callback can throw std::bad_alloc.
+ * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may be
+ *   destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned to,
+ *   and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
+ * - Threads. A compressor may move between threads and serves one call at a time. A second call throws GPTZ_ERROR_BUSY;
+ *   that finds mistakes and is not a lock. Do not move, assign to or destroy a compressor while it is in a call, neither
+ *   from another thread nor from its own callback. Any number of threads may use a const model or snapshot at once.
+ * - Exceptions of a callback do not pass through the C library: see compressor::set_progress.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -41,7 +43,7 @@
 namespace gptz_cpp {
 
 /**
- * What a failing call throws. what() is the status's name and the library's text, such as "GPTZ_ERROR_FORMAT: ...".
+ * The exception that a failing call throws. what() is the name of the status and a message: "GPTZ_ERROR_FORMAT: ...".
  */
 class error : public std::runtime_error {
 public:
@@ -50,12 +52,12 @@ public:
     {
     }
 
-    /** One of GPTZ_ERROR_...; programs go by this, the text is for people. */
+    /** One of GPTZ_ERROR_... . Programs should test this; the text is for people. */
     gptz_status status() const noexcept { return status_; }
 
     /**
-     * With GPTZ_ERROR_BUFFER_TOO_SMALL, and when the limit of decompress() is passed: the size that is needed, where it
-     * is known. 0 otherwise.
+     * The needed size in bytes, after GPTZ_ERROR_BUFFER_TOO_SMALL, or if the content is longer than the limit of
+     * decompress(). 0 if the size is not known, and after all other errors.
      */
     std::size_t needed() const noexcept { return needed_; }
 
@@ -64,7 +66,7 @@ private:
     std::size_t needed_;
 };
 
-/** Not for use: may change with every version. */
+/** Private to this header. It may change with every version. */
 namespace detail {
 
 template <class T>
@@ -93,7 +95,7 @@ template <class T>
 struct is_byte_range<T, std::void_t<data_of<T>, size_of<T>>>
     : std::conjunction<std::is_pointer<data_of<T>>, is_byte<std::remove_const_t<std::remove_pointer_t<data_of<T>>>>> {};
 
-/** Throws what this thread's last call that failed had to say. */
+/** Throws an error with the message of this thread's last call that failed. */
 [[noreturn]] inline void raise(gptz_status status, std::size_t needed = 0)
 {
     throw error(status, gptz_last_error(), needed);
@@ -105,7 +107,7 @@ inline void check(gptz_status status)
         raise(status);
 }
 
-/** As a C string, which could not hold a zero byte. */
+/** The text as a C string. A zero byte would cut it short, so it is an error. */
 inline const char *c_string(const std::string &text, const char *what)
 {
     if (text.find('\0') != std::string::npos)
@@ -123,7 +125,7 @@ struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
 };
 
-/** A callback, where the library's pointer to it stays right when its compressor is moved. */
+/** A callback. It is on the heap, so that the library's pointer to it stays valid when its compressor is moved. */
 struct progress {
     std::function<bool(std::uint64_t, std::uint64_t)> callback;
     std::exception_ptr thrown;
@@ -143,19 +145,19 @@ struct progress {
 } // namespace detail
 
 /**
- * Bytes of someone else's, to be read: a pointer and a length. It owns nothing; as the argument of a call it may be
- * made from a temporary, for the call is over before that goes.
+ * A view of bytes: a pointer and a length. It does not own the bytes. As the argument of a call it may refer to a
+ * temporary, because the temporary lives until the call returns.
  *
- * It is made from whatever has data() and size() and holds elements of one byte (std::byte, char, signed char, unsigned
- * char, char8_t): std::string, std::string_view, std::vector, std::array, in C++20 std::span, and their like; and from
- * arrays. Not from string literals and other arrays of const char, of which nobody can tell whether the zero at the end
- * belongs to the content: say std::string_view("text"), or bytes_view(array, sizeof array).
+ * It converts from every type that has data() and size() and elements of one byte (std::byte, char, signed char,
+ * unsigned char, char8_t), such as std::string, std::string_view, std::vector, std::array and std::span, and from arrays
+ * of such elements. It does not convert from string literals and other arrays of const char, because their final zero
+ * may or may not be content: write std::string_view("text") or bytes_view(array, sizeof array).
  */
 class bytes_view {
 public:
     constexpr bytes_view() noexcept = default;
 
-    /** `size` bytes at `data`, which may be nullptr if there are none. */
+    /** `size` bytes at `data`. nullptr is allowed for a size of 0. */
     constexpr bytes_view(const void *data, std::size_t size) noexcept : data_(data), size_(size) {}
 
     template <class Range, std::enable_if_t<detail::is_byte_range<Range>::value, int> = 0>
@@ -163,7 +165,7 @@ public:
     {
     }
 
-    /** All of an array. */
+    /** The whole array. */
     template <class T, std::size_t N, std::enable_if_t<detail::is_byte<std::remove_const_t<T>>::value, int> = 0>
     constexpr bytes_view(T (&array)[N]) noexcept : data_(array), size_(N)
     {
@@ -181,7 +183,8 @@ private:
 };
 
 /**
- * Weights: immutable, shared by as many compressors and threads as there are. Compressors keep what they need of it.
+ * The weights of a network. A model is immutable, and any number of compressors and threads may share it. A compressor
+ * keeps the weights that it uses by itself, so the model may be destroyed first.
  */
 class model {
 public:
@@ -193,7 +196,7 @@ public:
         return model(p);
     }
 
-    /** The newest model that the library carries; GPTZ_ERROR_METHOD where it has none. gptz_model_builtin. */
+    /** Opens the newest model that the library carries. gptz_model_builtin. */
     [[nodiscard]] static model builtin()
     {
         gptz_model *p = gptz_model_builtin();
@@ -202,7 +205,7 @@ public:
         return model(p);
     }
 
-    /** From a file that is in memory; it is copied. gptz_model_from_memory. */
+    /** Opens a weights file that is in memory; the bytes are copied. gptz_model_from_memory. */
     [[nodiscard]] static model from_memory(bytes_view file)
     {
         gptz_model *p = nullptr;
@@ -210,7 +213,7 @@ public:
         return model(p);
     }
 
-    /** What identifies the weights. gptz_model_fingerprint. */
+    /** Returns the fingerprint of the weights. gptz_model_fingerprint. */
     [[nodiscard]] std::array<std::uint8_t, 32> fingerprint() const
     {
         std::array<std::uint8_t, 32> print{};
@@ -218,7 +221,7 @@ public:
         return print;
     }
 
-    /** For calls of gptz.h. It stays this object's: not to be freed. */
+    /** The C object, for calls of gptz.h. Do not free it. */
     const gptz_model *handle() const noexcept { return handle_.get(); }
 
 private:
@@ -228,12 +231,12 @@ private:
 };
 
 /**
- * A copy of a live state: immutable, may be shared by threads, stands on its own. It fits compressors of the same
- * method and weights; others throw GPTZ_ERROR_MISMATCH. Made by compressor::snapshot().
+ * A copy of a live state, made by compressor::snapshot(). It is immutable and independent of its compressor, and any
+ * number of threads may share it. It fits compressors of the same method and weights; others throw GPTZ_ERROR_MISMATCH.
  */
 class snapshot {
 public:
-    /** For calls of gptz.h. It stays this object's: not to be freed. */
+    /** The C object, for calls of gptz.h. Do not free it. */
     const gptz_snapshot *handle() const noexcept { return handle_.get(); }
 
 private:
@@ -244,24 +247,24 @@ private:
 };
 
 /**
- * A compressor, which is also a decompressor: a method, its base, its live state and its options. See gptz in gptz.h
- * for the two states.
+ * A compressor, which is also a decompressor. It has a method, a base, a live state and options; gptz.h describes them at
+ * the type gptz.
  */
 class compressor {
 public:
-    /** The most that decompress() takes unless told otherwise: 1 GiB. */
+    /** The default limit of decompress() and decompress_records(), in bytes: 1 GiB. */
     static constexpr std::size_t default_limit = std::size_t{1} << 30;
 
-    /** Of the default method. gptz_create. */
+    /** Creates a compressor of the default method. gptz_create. */
     compressor() : compressor(create(nullptr)) {}
 
-    /** Of this method. gptz_create. */
+    /** Creates a compressor of this method. gptz_create. */
     explicit compressor(const std::string &method) : compressor(create(detail::c_string(method, "the method"))) {}
 
-    /** C's NULL for the default method is compressor(). */
+    /** NULL means the default method in C. In C++ that is compressor(). */
     explicit compressor(std::nullptr_t) = delete;
 
-    /** Of the method that the first frame of `frames` names, with the bounds of gptz_create_for_frame. */
+    /** Creates a compressor for the method that the first frame of `frames` names. gptz_create_for_frame. */
     [[nodiscard]] static compressor for_frame(bytes_view frames)
     {
         gptz *p = nullptr;
@@ -269,7 +272,7 @@ public:
         return compressor(adopted(p));
     }
 
-    /** With weights that are open already; `policy` such as "weights=f32", or empty. gptz_create_from_model. */
+    /** Creates a compressor with the weights of a model. `policy` may be empty. gptz_create_from_model. */
     [[nodiscard]] static compressor from_model(const model &weights, const std::string &policy = {})
     {
         gptz *p = nullptr;
@@ -278,10 +281,10 @@ public:
         return compressor(adopted(p));
     }
 
-    /** Sets an option, one of GPTZ_PARAM_..., for all later calls. gptz_set. */
+    /** Sets an option, one of GPTZ_PARAM_... , for all later calls. gptz_set. */
     void set(int param, std::int64_t value) { detail::check(gptz_set(handle(), param, value)); }
 
-    /** What an option is. gptz_get. */
+    /** Returns the value of an option. gptz_get. */
     [[nodiscard]] std::int64_t get(int param) const
     {
         std::int64_t value = 0;
@@ -289,7 +292,7 @@ public:
         return value;
     }
 
-    /** The method's canonical string. gptz_method. */
+    /** Returns the canonical method string. gptz_method. */
     [[nodiscard]] std::string method() const
     {
         const char *text = gptz_method(handle());
@@ -299,16 +302,17 @@ public:
     }
 
     /**
-     * Sets the callback that later calls report to: `callback(done, total)`, in bytes of content, answers true to go on
-     * and false to stop, which throws GPTZ_ERROR_CANCELLED from the call. (In C it is the other way round.) An empty
-     * function for none.
+     * Sets the progress callback of later calls: `callback(done, total)`, in bytes of content. It returns true to continue
+     * and false to cancel the call, which then throws GPTZ_ERROR_CANCELLED. (A C callback returns 0 to continue.) An empty
+     * function removes the callback.
      *
-     * An exception that leaves the callback stops the call as well; once the library has returned, it is thrown on from
-     * the call in place of GPTZ_ERROR_CANCELLED. Either way the compressor is as it was before.
+     * An exception in the callback also cancels the call. It does not pass through the C library: it is stored, and the
+     * call throws it instead of GPTZ_ERROR_CANCELLED after the library has returned. In both cases the compressor is as it
+     * was before the call.
      *
-     * The callback runs on the thread of the call. It must not use this compressor (GPTZ_ERROR_BUSY), nor move, assign
-     * to or destroy it. It goes along when the compressor is moved, and lives until the next set_progress or the
-     * compressor's end.
+     * The callback runs on the thread of the call, as often as gptz_progress_fn in gptz.h says. It must not use this
+     * compressor (GPTZ_ERROR_BUSY), nor move it, assign to it or destroy it. A move of the compressor keeps the callback.
+     * The callback is destroyed by the next set_progress or with the compressor.
      */
     void set_progress(std::function<bool(std::uint64_t done, std::uint64_t total)> callback)
     {
@@ -322,8 +326,8 @@ public:
     /**
      * Compresses `src` into one frame. gptz_compress.
      *
-     * Where a version 2 frame (GPTZ_PARAM_FORMAT) grows past gptz_compress_bound, it is made a second time, with room
-     * enough; a progress callback then sees both runs.
+     * If a version 2 frame (GPTZ_PARAM_FORMAT) is longer than gptz_compress_bound, the call compresses a second time, into
+     * a larger buffer. A progress callback then sees both runs.
      */
     [[nodiscard]] std::vector<std::byte> compress(bytes_view src)
     {
@@ -343,8 +347,8 @@ public:
     }
 
     /**
-     * The same to the caller's memory: `capacity` bytes at `dst`, which must not overlap `src`. Returns the frame's
-     * length. GPTZ_ERROR_BUFFER_TOO_SMALL tells by error::needed() what is needed.
+     * Compresses `src` into one frame at `dst`, which has room for `capacity` bytes and must not overlap `src`. Returns the
+     * length of the frame. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the frame. gptz_compress.
      */
     std::size_t compress(bytes_view src, void *dst, std::size_t capacity)
     {
@@ -357,12 +361,13 @@ public:
     /**
      * Decompresses all frames of `src`, one after the other. gptz_decompress.
      *
-     * How long the content is the input says, whoever made it: more than `limit` bytes throws GPTZ_ERROR_MEMORY, with
-     * error::needed(). Before memory is taken the frames' structure is checked too, and their method, weights and base.
+     * The input states how long the content is, and the input may be hostile. If that is more than `limit` bytes, the call
+     * throws GPTZ_ERROR_MEMORY, and error::needed() is the length. The limit, the structure of the frames and their method,
+     * weights and base are checked before any memory is allocated for the content.
      */
     [[nodiscard]] std::vector<std::byte> decompress(bytes_view src, std::size_t limit = default_limit)
     {
-        // Without room the library checks everything but the content and then says how much there is.
+        // With a capacity of 0 the library checks everything but the content and then returns its length.
         std::size_t len = 0;
         gptz_status status = gptz_decompress(handle(), src.data(), src.size(), nullptr, 0, &len);
         if (status != GPTZ_ERROR_BUFFER_TOO_SMALL) {
@@ -383,8 +388,9 @@ public:
     }
 
     /**
-     * The same to the caller's memory: `capacity` bytes at `dst`, which must not overlap `src`. Returns the content's
-     * length. GPTZ_ERROR_BUFFER_TOO_SMALL tells by error::needed() what is needed.
+     * Decompresses all frames of `src` to `dst`, which has room for `capacity` bytes and must not overlap `src`. Returns the
+     * length of the content. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the content.
+     * gptz_decompress.
      */
     std::size_t decompress(bytes_view src, void *dst, std::size_t capacity)
     {
@@ -394,12 +400,12 @@ public:
         return len;
     }
 
-    /** Many short contents, or what became of them: end to end in `bytes`, one after the other as long as told. */
+    /** Records, compressed or not: all bytes one after the other without gaps, and the length of each record. */
     struct records {
         std::vector<std::byte> bytes;
         std::vector<std::size_t> lengths;
 
-        /** Each on its own. They are views into `bytes`: not of what is about to end. */
+        /** A view of each record. The views point into `bytes`, so a temporary cannot be asked for them. */
         std::vector<bytes_view> views() const && = delete;
         [[nodiscard]] std::vector<bytes_view> views() const &
         {
@@ -423,8 +429,8 @@ public:
     }
 
     /**
-     * Decompresses records that were made from this base. gptz_records_decompress. How long they are the input says: more
-     * than `limit` bytes together throws GPTZ_ERROR_MEMORY, before memory is taken.
+     * Decompresses records that were compressed with this method and base. gptz_records_decompress. If the records state
+     * more than `limit` bytes of content together, the call throws GPTZ_ERROR_MEMORY before it allocates memory for them.
      */
     [[nodiscard]] records decompress_records(const std::vector<bytes_view> &compressed, std::size_t limit = default_limit)
     {
@@ -444,7 +450,7 @@ public:
         return run_records(gptz_records_decompress, compressed, room);
     }
 
-    /** The distribution of the next byte in the live state. gptz_predict. */
+    /** Returns the probability of each byte value as the next byte of the live state. gptz_predict. */
     [[nodiscard]] std::array<float, 256> predict()
     {
         std::array<float, 256> probs{};
@@ -452,13 +458,13 @@ public:
         return probs;
     }
 
-    /** Shows the live state some bytes. gptz_feed. */
+    /** Appends bytes to the live state. gptz_feed. */
     void feed(bytes_view data) { finish(gptz_feed(handle(), data.data(), data.size())); }
 
-    /** Puts the live state back to the base. gptz_reset. */
+    /** Sets the live state to the base. gptz_reset. */
     void reset() { detail::check(gptz_reset(handle())); }
 
-    /** What the data would cost from the base, in bits a byte. gptz_cross_entropy. */
+    /** Returns the mean cost of the data from the base, in bits per byte. gptz_cross_entropy. */
     [[nodiscard]] double cross_entropy(bytes_view data)
     {
         double bits_per_byte = 0;
@@ -466,7 +472,7 @@ public:
         return bits_per_byte;
     }
 
-    /** What each byte costs from the base, in bits. gptz_byte_costs. */
+    /** Returns the cost of each byte from the base, in bits. gptz_byte_costs. */
     [[nodiscard]] std::vector<float> byte_costs(bytes_view data)
     {
         std::vector<float> bits(data.size());
@@ -482,22 +488,22 @@ public:
         return gptz_cpp::snapshot(p);
     }
 
-    /** Makes the live state what it was when the snapshot was taken. gptz_snapshot_restore. */
+    /** Replaces the live state by the state of a snapshot. gptz_snapshot_restore. */
     void restore(const gptz_cpp::snapshot &state) { detail::check(gptz_snapshot_restore(handle(), state.handle())); }
 
-    /** Makes a snapshot the base, where every later compress, decompress and cross_entropy starts. gptz_set_base. */
+    /** Makes a snapshot the base, from which all later calls that compress or measure start. gptz_set_base. */
     void set_base(const gptz_cpp::snapshot &state)
     {
-        // To the library this would mean: as created.
+        // To the library, NULL means the state of a new handle.
         if (state.handle() == nullptr)
             throw error(GPTZ_ERROR_ARGUMENT, "the snapshot was moved from");
         detail::check(gptz_set_base(handle(), state.handle()));
     }
 
-    /** Puts the base back to what it was when the compressor was made. gptz_set_base with NULL. */
+    /** Makes the state of a new compressor the base. gptz_set_base with NULL. */
     void clear_base() { detail::check(gptz_set_base(handle(), nullptr)); }
 
-    /** For calls of gptz.h. It stays this object's: not to be freed, nor given to gptz_set_progress. */
+    /** The C handle, for calls of gptz.h. Do not free it, and do not call gptz_set_progress with it. */
     gptz *handle() const noexcept { return handle_.get(); }
 
 private:
@@ -537,7 +543,7 @@ private:
         return adopted(p);
     }
 
-    /** After a call that may have reported to the callback. */
+    /** Ends a call that may have run the callback: throws if it failed. */
     void finish(gptz_status status, std::size_t needed = 0)
     {
         if (status == GPTZ_OK)
@@ -547,7 +553,7 @@ private:
         detail::raise(status, needed);
     }
 
-    // The handle goes first, then what it points at.
+    // Members are destroyed in reverse order: the handle first, then the callback that it points at.
     std::unique_ptr<detail::progress> progress_;
     adopted handle_;
 };

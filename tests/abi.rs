@@ -103,7 +103,7 @@ fn a_handle_of_another_type_is_refused() {
     // SAFETY: all are objects of the library, as a caller that mixes them up would pass them.
     unsafe {
         assert_eq!(gptz_get(snapshot.0.cast(), 1, &mut n), GPTZ_ERROR_ARGUMENT);
-        assert!(message().contains("handle is not one"), "{}", message());
+        assert!(message().contains("handle is not a handle"), "{}", message());
         assert_eq!(gptz_reset(model.0.cast()), GPTZ_ERROR_ARGUMENT);
         assert_eq!(gptz_snapshot_restore(h.0, h.0.cast()), GPTZ_ERROR_ARGUMENT);
         assert_eq!(gptz_set_base(h.0, model.0.cast()), GPTZ_ERROR_ARGUMENT);

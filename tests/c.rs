@@ -89,7 +89,7 @@ fn simple_takes_a_file_to_a_frame_and_back() {
             let mut command = Command::new(&program);
             command.args([&input, &frame, &output]).args(method);
             let printed = String::from_utf8(run(&mut command).stdout).unwrap();
-            assert!(printed.contains("20000 bytes back, the same"), "{printed}");
+            assert!(printed.contains("20000 bytes decompressed, equal to the input"), "{printed}");
             let size = std::fs::metadata(&frame).unwrap().len();
             assert!(printed.contains(&format!("20000 bytes to {size}")) && size < bound, "{printed}");
             assert!(std::fs::read(&output).unwrap() == text);

@@ -1,11 +1,11 @@
-//! The caller's buffers: checked before they become slices.
+//! The caller's buffers, checked before they become slices.
 
 use crate::error::{Result, fail};
 
-/// The bytes of an input; NULL is allowed for none.
+/// The bytes of an input. NULL is allowed for a length of 0.
 ///
 /// # Safety
-/// Where `len` is not 0 and `p` not NULL, `p` points at `len` readable bytes that do not change during `'a`.
+/// If `len` is not 0 and `p` is not NULL, `p` points at `len` readable bytes that do not change during `'a`.
 pub(super) unsafe fn input<'a>(p: *const core::ffi::c_void, len: usize, what: &str) -> Result<&'a [u8]> {
     if len == 0 {
         return Ok(&[]);
@@ -15,10 +15,10 @@ pub(super) unsafe fn input<'a>(p: *const core::ffi::c_void, len: usize, what: &s
     Ok(unsafe { std::slice::from_raw_parts(p.cast(), len) })
 }
 
-/// The room of an output; NULL is allowed for none.
+/// The bytes of an output. NULL is allowed for a length of 0.
 ///
 /// # Safety
-/// Where `len` is not 0 and `p` not NULL, `p` points at `len` writable bytes that nothing else uses during `'a`.
+/// If `len` is not 0 and `p` is not NULL, `p` points at `len` writable bytes that nothing else uses during `'a`.
 pub(super) unsafe fn output<'a>(p: *mut core::ffi::c_void, len: usize, what: &str) -> Result<&'a mut [u8]> {
     if len == 0 {
         return Ok(&mut []);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlap_is_told_to_the_byte() {
+    fn overlap_is_exact_to_the_byte() {
         let p = |n: usize| std::ptr::without_provenance(n);
         assert!(check_apart(p(100), 10, p(110), 10).is_ok());
         assert!(check_apart(p(100), 11, p(110), 10).is_err());

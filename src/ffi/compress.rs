@@ -9,17 +9,17 @@ use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, gptz_status};
 use crate::error::{Result, Status};
 use crate::session::{compress_bound, decompressed_size};
 
-/// How large a destination makes sure that gptz_compress does not fail for want of room, for `src_len` bytes, whatever
-/// the method and options; 0 if that is more than a size_t counts.
+/// Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of content
+/// as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never fails.
 ///
-/// For version 2 frames (GPTZ_PARAM_FORMAT), which cannot store what does not compress, it is no promise: if a method
-/// predicts some content worse than chance by more than an eighth, gptz_compress answers GPTZ_ERROR_BUFFER_TOO_SMALL.
+/// The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly that
+/// the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_compress_bound(src_len: usize) -> usize {
     compress_bound(src_len).unwrap_or(0)
 }
 
-/// Runs a call from one buffer to another; what was written, or would have to be, ends up in `*dst_len`.
+/// Runs a call that reads one buffer and writes another. `*dst_len` becomes the length written, or the length needed.
 ///
 /// # Safety
 /// As `input`, `output`, `with_out` and `on_handle` ask.
@@ -44,20 +44,21 @@ unsafe fn transform(
     // SAFETY: the caller's promise.
     let status = unsafe { with_out(dst_len, 0, "dst_len", || on_handle(handle, body)) };
     if status == GPTZ_ERROR_BUFFER_TOO_SMALL {
-        // SAFETY: the call came as far as its buffers, so dst_len was written to.
+        // SAFETY: only `body` returns this status, and it runs after `with_out` has written to dst_len.
         unsafe { dst_len.write_unaligned(needed) };
     }
     status
 }
 
-/// Compresses `src_len` bytes of `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes;
-/// `*dst_len` is the frame's length. The frame depends on the handle's method, base and options and on the content
-/// alone: not on the machine, not on earlier calls.
+/// Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On success
+/// `*dst_len` is the length of the frame in bytes.
 ///
-/// GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `*dst_len` is then the room that is needed, found at the cost
-/// of a whole call (gptz_compress_bound tells a size that is always enough). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
-/// GPTZ_ERROR_ARGUMENT if the buffers overlap or are NULL (allowed for a length of 0). On failure `*dst_len` is 0 but
-/// where said otherwise, and what `dst` holds is not specified.
+/// The frame depends only on the content and on the handle's method, base and options. It does not depend on the machine or
+/// on earlier calls. The live state does not change.
+///
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the frame.
+/// Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
+/// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every other failure `*dst_len` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_compress(
     handle: *mut gptz,
@@ -75,13 +76,14 @@ pub unsafe extern "C" fn gptz_compress(
     }
 }
 
-/// How many bytes the frames of `src` hold together. All of `src` must be there: the structure of every frame is checked
-/// from end to end, nothing is decoded, no memory is taken for what it promises. No input at all is
-/// GPTZ_ERROR_TRUNCATED.
+/// Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be present.
+/// The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing that depends on
+/// the input. On failure `*size` is 0.
 ///
-/// The size is what the input promises. It comes from whoever made the input: hold it against what you are ready to take
-/// before you allocate it. On failure `*size` is 0: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
-/// GPTZ_ERROR_ARGUMENT.
+/// Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept before
+/// you allocate a buffer.
+///
+/// Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usize, size: *mut u64) -> gptz_status {
     // SAFETY: `src` holds `src_len` bytes, as the header asks.
@@ -90,19 +92,22 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
     unsafe { with_out(size, 0, "size", body) }
 }
 
-/// Decompresses all frames of `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes;
-/// `*dst_len` is the length of all content. `src` must end where a frame does; no input at all is GPTZ_ERROR_TRUNCATED.
-/// Nothing can follow a version 2 frame with the range coder, which takes all that is there.
+/// Decompresses all frames in `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes. On
+/// success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version 2
+/// frame that uses the range coder extends to the end of `src`. The live state does not change.
 ///
-/// Before anything is decoded the frames' structure is checked, then that they are of this handle's method, weights and
-/// base (GPTZ_ERROR_MISMATCH, naming both; gptz_create_for_frame makes a handle that fits), then the room
-/// (GPTZ_ERROR_BUFFER_TOO_SMALL: `*dst_len` is what is needed, 0 if that is more than a size_t counts). A version 2 frame
-/// names no method: the wrong one shows as GPTZ_ERROR_CORRUPT.
+/// Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
+/// method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
+/// handle that fits); and the room in `dst`.
 ///
-/// GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (naming frame and block), GPTZ_ERROR_NUMERICS,
-/// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT. On failure `*dst_len` is 0 but where said otherwise, and
-/// what `dst` holds is not specified. Any input is safe; hostile input costs at most the time of decoding as many bytes as
-/// `dst` has room for, and of going back to the base for each frame that holds any.
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the content,
+/// or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
+/// GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
+/// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
+/// method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
+///
+/// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for, and to
+/// restore the base once for each frame that has content.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_decompress(
     handle: *mut gptz,

@@ -1,4 +1,4 @@
-//! Handles: made, freed, asked and set.
+//! Handles: creating and freeing them, their method, options and callback.
 
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -15,29 +15,29 @@ use crate::error::{Error, Result, Status, fail};
 use crate::method::DEFAULT;
 use crate::session::{Param, ProgressFn, Session};
 
-/// A compressor, which is also a decompressor: a method, its base, its live state and its options.
+/// A compressor, which is also a decompressor. It has a method, a base, a live state and options.
 ///
-/// Calls that compress, decompress or measure start from the base and leave it as it is: the same input gives the same
-/// output, however often and in whatever order. gptz_feed, gptz_predict, gptz_reset and the snapshot calls act on the
-/// live state, which starts as the base.
+/// The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never change
+/// it, so the same input gives the same output, whatever calls came before. The live state is a second state. It starts as
+/// a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore work on it.
 ///
-/// A handle may move between threads and serves one call at a time: a second one meanwhile, from another thread or from
-/// the progress callback, gets GPTZ_ERROR_BUSY. Threads that work at the same time use a handle each; a model or a
-/// snapshot may be shared by all of them.
+/// Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or by
+/// the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads that
+/// work at the same time need a handle each.
 pub struct gptz {
     _opaque: [u8; 0],
 }
 
-/// What is behind a handle.
+/// The value of a handle.
 pub(super) struct Handle {
     busy: AtomicBool,
-    /// A call panicked: nothing in here is to be trusted.
+    /// A call panicked, so the session may be inconsistent.
     broken: AtomicBool,
     method: CString,
     inner: UnsafeCell<Inner>,
 }
 
-/// What a call has to itself.
+/// The part of a handle that one call at a time may use.
 pub(super) struct Inner {
     pub(super) session: Session,
     progress: gptz_progress_fn,
@@ -50,39 +50,49 @@ impl Opaque for gptz {
     const NAME: &'static str = "handle";
 }
 
-/// Told how far a call is: `done` of `total` bytes of content. Anything but 0 asks the call to stop: it then answers
-/// GPTZ_ERROR_CANCELLED and the handle is as it was before.
+/// A progress callback. `done` of `total` bytes of content are finished. `userdata` is the pointer that was given to
+/// gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
+/// GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
 ///
-/// It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
-/// but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
-/// C's default floating-point environment; changes to that end with it.
+/// The callback runs on the thread of the call. It is called at the start of the call, then at least once in every
+/// 10 milliseconds of work, and at the end of a call that succeeds. `done` never decreases. It may stay the same over many
+/// calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
+/// before it chooses one.
+///
+/// The callback may do anything except the following. It must not use the same handle: GPTZ_ERROR_BUSY (gptz_method is
+/// allowed). It must not throw a C++ exception through the library, nor leave by longjmp. It runs in C's default
+/// floating-point environment, and what it changes there is undone when it returns.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
 
-/// Option: how symbols are coded, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
+/// Option: the entropy coder, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
 pub const GPTZ_PARAM_CODER: c_int = 1;
-/// Option: version of the frames written, 3 (default, self-describing, damage is located) or 2 (smaller by 12 bytes and
-/// more, names no method, stores nothing: content that the method predicts worse than chance grows; with the range coder
-/// it has no end of its own, so that nothing can follow it). Both are always read.
+/// Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
+///
+/// A version 3 frame names its method and base, has a checksum for each block and stores content that does not compress. A
+/// version 2 frame is at least 12 bytes smaller, but names no method, cannot store content, so that content which the method
+/// predicts badly becomes larger, and, with the range coder, does not mark its end, so that nothing can follow it.
 pub const GPTZ_PARAM_FORMAT: c_int = 2;
-/// Option: 1 (default) puts CRC-32s of blocks and content into version 3 frames, 0 leaves them out.
+/// Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
 pub const GPTZ_PARAM_CHECKSUM: c_int = 3;
-/// Option: the most threads that a call may use, 0 for as many as there are cores. It never changes a result. This
-/// version uses one, whatever is set.
+/// Option: the most threads that a call may use, 0 (as many as there are cores) to 1024; 1 by default. The value never
+/// changes a result. This version always uses one thread.
 pub const GPTZ_PARAM_THREADS: c_int = 4;
-/// Option: lanes that share a pass over the weights. This version allows 1.
+/// Option: the number of lanes, which are independent streams that share one pass over the weights. This version allows
+/// only 1.
 pub const GPTZ_PARAM_LANES: c_int = 5;
-/// Option: binary logarithm of the block size, 12 to 24, 17 (128 KiB) by default. Damage is told by the block.
+/// Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names the
+/// block.
 pub const GPTZ_PARAM_BLOCK_LOG: c_int = 6;
-/// Option: binary logarithm of the segment size. This version allows 0, one segment.
+/// Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
 pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
-/// Option: how many bytes the network and all states of a handle may take, 1 GiB by default. Calls that would need
-/// more answer GPTZ_ERROR_MEMORY. Weights that the caller opened are not counted. gptz_create itself builds no network of
-/// more than 1 GiB, so there is use in lowering it only.
+/// Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that would
+/// need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted. gptz_create refuses
+/// to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
-/// Range coder: the smallest.
+/// Range coder: the smallest output.
 pub const GPTZ_CODER_AC: c_int = 0;
-/// rANS: some 6 bytes more a block.
+/// rANS: about 6 bytes more per block.
 pub const GPTZ_CODER_RANS: c_int = 1;
 
 const _: () = assert!(
@@ -105,7 +115,7 @@ fn new_handle(session: Session) -> Result<*mut gptz> {
     hand_out(Handle { busy: AtomicBool::new(false), broken: AtomicBool::new(false), method, inner })
 }
 
-/// The claim of a call on its handle; given back when dropped.
+/// The exclusive use of a handle by a call. Dropping it ends the use.
 struct Claim<'a>(&'a Handle);
 
 impl<'a> Claim<'a> {
@@ -115,7 +125,7 @@ impl<'a> Claim<'a> {
         }
         let claim = Self(handle);
         if handle.broken.load(Ordering::Relaxed) {
-            fail!(Internal, "the handle met a defect of gptz before; free it");
+            fail!(Internal, "an earlier call on this handle met a defect of gptz; free the handle");
         }
         Ok(claim)
     }
@@ -127,7 +137,7 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// Runs what has the handle to itself.
+/// Runs `body` with exclusive use of the handle.
 ///
 /// # Safety
 /// As [`object`].
@@ -136,7 +146,7 @@ pub(super) unsafe fn on_handle<T>(handle: *const gptz, body: impl FnOnce(&mut In
     let handle = unsafe { object(handle) }?;
     let _claim = Claim::take(handle)?;
     let result = caught(|| {
-        // SAFETY: the claim is held: no other call has a reference into the cell.
+        // SAFETY: this call holds the claim, so no other call has a reference into the cell.
         body(unsafe { &mut *handle.inner.get() })
     });
     if matches!(&result, Err(e) if e.status() == Status::Internal) {
@@ -153,26 +163,32 @@ impl Inner {
     ) -> Result<T> {
         let (progress, userdata) = (self.progress, self.userdata);
         let Some(progress) = progress else { return f(&mut self.session, None) };
-        // SAFETY: the callback's contract, with the userdata that was given with it.
+        // SAFETY: the caller set this callback together with this userdata.
         let mut asked = move |done, total| outside(|| unsafe { progress(userdata, done, total) }) == 0;
         f(&mut self.session, Some(&mut asked))
     }
 }
 
-/// Makes a handle.
+/// Creates a handle for a method. Both sides of a frame need the same method.
 ///
-/// `method` names the predictor: a string such as "level:1" (fast) to "level:9" (small), "mix:mem=64M" (a mix of contexts,
-/// repeats and words), "mix:neural=(builtin:1)" (with the network that the library carries among them),
-/// "mix:neural=(gru:hidden=64)" (with one that learns from nothing else than the text),
-/// "cfg:hidden=64,layers=1,train=adam,lr=0.002" (a network of that shape whose head learns), "file:model.safetensors"
-/// (weights, frozen), or NULL for the default method, "level:5", a mix with the network that the library carries; where it
-/// was built without, "level:3". README.md describes the strings. Both sides of a frame need the same method.
+/// `method` is a NUL-terminated UTF-8 string. README.md describes the grammar. Examples:
 ///
-/// On success `*out` is the handle, to be freed with gptz_free. On failure it is NULL and the status is
-/// GPTZ_ERROR_METHOD (also for a built-in model that the library was built without, and for a network that would take more
-/// than 2^28 multiplications for each byte that it learns from),
-/// GPTZ_ERROR_IO or GPTZ_ERROR_MODEL (a weights file), GPTZ_ERROR_MEMORY (also for a network of more than 1 GiB) or
-/// GPTZ_ERROR_ARGUMENT. A path with a semicolon, or one that is not UTF-8, is for gptz_model_open.
+///   "level:1" (fast) to "level:9" (small)
+///   "mix:mem=64M"                                   a mix of contexts, repeats and words
+///   "mix:neural=(builtin:1)"                        a mix that includes the network that the library carries
+///   "mix:neural=(gru:hidden=64)"                    a mix that includes a network that learns only from the input
+///   "cfg:hidden=64,layers=1,train=adam,lr=0.002"    a random network of this shape, whose output head learns
+///   "file:model.safetensors"                        a network with weights from a file, frozen
+///
+/// NULL is the default method: "level:5", a mix that includes the network that the library carries. In a library that was
+/// built without that network, it is "level:3".
+///
+/// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+///
+/// Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than 2^28
+/// multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
+/// GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8 cannot
+/// stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz) -> gptz_status {
     let body = || {
@@ -184,7 +200,7 @@ pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz)
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// A C string in UTF-8; nothing for NULL.
+/// A C string in UTF-8, or `None` for NULL.
 ///
 /// # Safety
 /// `p` is NULL or points at a NUL-terminated string that does not change during `'a`.
@@ -199,14 +215,18 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
     }
 }
 
-/// Makes a handle for the method that the first frame of `src` names; only the frame's header needs to be there.
+/// Creates a handle for the method that the first frame of `src` names. `src_len` may be less than the frame's length, as
+/// long as the frame's header is complete. The library never opens a path that an input names.
 ///
-/// For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
-/// GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
-/// built without and a network of too much work. No path that an input names is ever opened. A method that
-/// takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
-/// takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
-/// Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
+/// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+///
+/// Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base. GPTZ_ERROR_METHOD if
+/// it is of version 2, if it needs a network that the library was built without, or if its method needs too much work per
+/// byte. GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+/// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
+///
+/// Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the time,
+/// check gptz_method or set a progress callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usize, out: *mut *mut gptz) -> gptz_status {
     let body = || {
@@ -218,13 +238,18 @@ pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usiz
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// Makes a handle with weights that are open already. The model may be freed before the handle or after it.
+/// Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model may
+/// be freed before the handle.
 ///
-/// `policy` is what may follow a base in a method string, such as "weights=f32", or NULL; or a whole mix, in which the
-/// model is "(file:)": "mix:neural=(file:;head:lr=0.01),mem=16M". Handles of one model share
-/// its weights. Frames of such a handle are decoded by every handle with the same weights and policy, whether they came
-/// by gptz_create, from memory or from a file. On failure `*out` is NULL: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY,
-/// GPTZ_ERROR_ARGUMENT.
+/// `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix, in
+/// which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
+///
+/// Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was created
+/// from a path, from memory or from a model.
+///
+/// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
+///
+/// Errors: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_from_model(
     model: *const gptz_model,
@@ -240,15 +265,16 @@ pub unsafe extern "C" fn gptz_create_from_model(
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// Frees a handle. NULL is allowed. A handle that is in a call (from its own progress callback, say) is left alone, as
-/// is what is no handle; gptz_last_error then tells.
+/// Frees a handle. NULL is allowed and does nothing. If the handle is in a call, or `handle` points to another object,
+/// nothing is freed and gptz_last_error says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
     if handle.is_null() {
         return;
     }
     call_without_memory(|| {
-        // SAFETY: a handle, as the header asks; claimed for good, so that no reference to it is left when it goes.
+        // SAFETY: a handle, as the header asks. It is claimed and stays so, so that no reference to it exists when it is
+        // freed.
         unsafe {
             if object(handle.cast_const())?.busy.swap(true, Ordering::Acquire) {
                 fail!(Busy, "a handle that is in a call cannot be freed");
@@ -258,11 +284,12 @@ pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
     });
 }
 
-/// The method's canonical string: every key that matters, in a fixed order. Handles of equal strings (and equal weights,
-/// for "file:", whose path is left out) read each other's frames.
+/// Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal strings
+/// read each other's frames. If a method has a weights file, its path is left out of the string, and the weights must be
+/// equal too.
 ///
-/// It belongs to the handle and stands until that is freed. NULL for what is no handle. Allowed while the handle is in a
-/// call.
+/// The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in a
+/// call. Returns NULL if `handle` is not a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
     let mut method = ptr::null();
@@ -274,15 +301,18 @@ pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
     method
 }
 
-/// Sets an option, one of GPTZ_PARAM_..., for all later calls. GPTZ_ERROR_ARGUMENT, and nothing changed, for an option
-/// that does not exist or a value that is not allowed.
+/// Sets the option `param`, one of GPTZ_PARAM_... , for all later calls on this handle.
+///
+/// Errors: GPTZ_ERROR_ARGUMENT if the option does not exist or does not allow the value; the option keeps its value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_set(handle: *mut gptz, param: c_int, value: i64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.
     call(|| unsafe { on_handle(handle, |h| h.session.params_mut().set(Param::from_number(param)?, value)) })
 }
 
-/// Tells what an option is. On failure `*value` is 0.
+/// Reads the option `param`, one of GPTZ_PARAM_... , into `*value`. On failure `*value` is 0.
+///
+/// Errors: GPTZ_ERROR_ARGUMENT if the option does not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut i64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.
@@ -291,8 +321,8 @@ pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut
     unsafe { with_out(value, 0, "value", body) }
 }
 
-/// Sets the callback that later calls on this handle report to, with a pointer of the caller's that is handed to it
-/// unchanged; NULL for none. See gptz_progress_fn.
+/// Sets the progress callback of later calls on this handle; see gptz_progress_fn. `userdata` is passed to the callback
+/// unchanged and must stay valid as long as the callback is set. NULL for `callback` removes it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_set_progress(
     handle: *mut gptz,

@@ -1,4 +1,4 @@
-//! The library itself: its version, and which instructions it may use.
+//! The library: its version, and which instructions it may use.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -7,15 +7,15 @@ use super::status::gptz_status;
 use crate::error::fail;
 use crate::numeric::level::{Cap, Level, set_cap};
 
-/// Level: the best that the CPU has.
+/// CPU level: the best that the CPU has.
 pub const GPTZ_CPU_AUTO: c_int = 0;
-/// Level: what every CPU of the architecture has.
+/// CPU level: the instructions that every CPU of the architecture has.
 pub const GPTZ_CPU_PORTABLE: c_int = 1;
-/// Level, x86-64: AVX2.
+/// CPU level on x86-64: AVX2.
 pub const GPTZ_CPU_AVX2: c_int = 2;
-/// Level, x86-64: AVX-512 (F, BW, DQ, VL) with VNNI.
+/// CPU level on x86-64: AVX-512 (F, BW, DQ, VL) with VNNI.
 pub const GPTZ_CPU_AVX512: c_int = 3;
-/// Level, AArch64: NEON, with the dot product instructions where the CPU has them.
+/// CPU level on AArch64: NEON, and the dot product instructions if the CPU has them.
 pub const GPTZ_CPU_NEON: c_int = 4;
 
 const _: () = assert!(
@@ -26,8 +26,8 @@ const _: () = assert!(
         && GPTZ_CPU_NEON == Cap::Neon as c_int
 );
 
-/// The version of the library that is running: major * 10000 + minor * 100 + patch. Compare with GPTZ_VERSION_NUMBER, the
-/// version of the header that was compiled against.
+/// Returns the version of the library that is running: major * 10000 + minor * 100 + patch. GPTZ_VERSION_NUMBER is the
+/// version of the header that the program was compiled with. Never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_version_number() -> u32 {
     const fn part(text: &str) -> u32 {
@@ -45,7 +45,7 @@ pub extern "C" fn gptz_version_number() -> u32 {
     }
 }
 
-/// The same as a static string, such as "0.1.0".
+/// Returns the version of the library that is running as a static string, such as "0.1.0". Never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_version_string() -> *const c_char {
     const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -55,12 +55,14 @@ pub extern "C" fn gptz_version_string() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Caps the instructions that later calls of the whole process may use, at one of GPTZ_CPU_...; GPTZ_CPU_AUTO takes the
-/// cap back. For tests and bug reports: every level gives the same bits, they differ in speed alone. The environment
-/// variable GPTZ_CPU=portable|avx2|avx512|neon caps as well, from the first call on; the lower cap
-/// holds. Other values of the variable count for nothing: gptz_cpu_level tells.
+/// Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... . GPTZ_CPU_AUTO
+/// removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in speed.
 ///
-/// A level that the CPU lacks caps nothing. One that its architecture does not have answers GPTZ_ERROR_ARGUMENT.
+/// The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call that
+/// needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and the CPU
+/// does not is allowed and limits nothing. Calls that are running keep their level.
+///
+/// Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_set_cpu_level(level: c_int) -> gptz_status {
     call(|| match Cap::from_number(level) {
@@ -68,11 +70,11 @@ pub extern "C" fn gptz_set_cpu_level(level: c_int) -> gptz_status {
             set_cap(cap);
             Ok(())
         }
-        None => fail!(Argument, "CPU level {level} is none of this architecture ({})", std::env::consts::ARCH),
+        None => fail!(Argument, "CPU level {level} does not exist on this architecture ({})", std::env::consts::ARCH),
     })
 }
 
-/// The level that a call would use now: a static string, "portable", "avx2" or "avx512".
+/// Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_cpu_level() -> *const c_char {
     let mut name = c"portable";

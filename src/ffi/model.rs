@@ -1,4 +1,4 @@
-//! Weights that handles share.
+//! Models: weights that handles share.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -13,8 +13,8 @@ use crate::model::builtin;
 use crate::model::file::Model;
 use crate::numeric::buffer::copied;
 
-/// Weights: immutable, checked when they are opened, shared by as many handles and threads as there are. What a handle
-/// needs of them it keeps alive by itself: models and handles are freed in any order.
+/// The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and threads may
+/// share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be freed in any order.
 pub struct gptz_model {
     _opaque: [u8; 0],
 }
@@ -25,13 +25,16 @@ impl Opaque for gptz_model {
     const NAME: &'static str = "model";
 }
 
-/// Opens a weights file: RWKV-7 over bytes (a vocabulary of 256) in the safetensors format, under the tensor names of
-/// flash-linear-attention; F32, F16, BF16, or I8 matrices with an F32 tensor NAME.scale that has a factor for each row.
-/// The file is read whole and may change or go afterwards.
+/// Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor names of
+/// flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor NAME.scale that has one
+/// factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8.
 ///
-/// On success `*out` is the model, to be freed with gptz_model_free. On failure it is NULL: GPTZ_ERROR_IO,
-/// GPTZ_ERROR_MODEL (the message names the tensor, what was found and what is needed), GPTZ_ERROR_MEMORY,
-/// GPTZ_ERROR_ARGUMENT.
+/// The whole file is read into memory. It may be changed or deleted after the call.
+///
+/// On success `*out` is the model; free it with gptz_model_free. On failure `*out` is NULL.
+///
+/// Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message names the tensor, what was found and what was expected),
+/// GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gptz_model) -> gptz_status {
     let body = || {
@@ -46,7 +49,7 @@ pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gpt
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// A path as the system spells it: any bytes on Unix, UTF-8 elsewhere.
+/// A path: any bytes on Unix, UTF-8 elsewhere.
 fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
     #[cfg(unix)]
     {
@@ -60,7 +63,8 @@ fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
     }
 }
 
-/// As gptz_model_open, from the `len` bytes of a file that is in memory. They are copied.
+/// Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. Everything else is as in
+/// gptz_model_open; GPTZ_ERROR_IO cannot occur.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_from_memory(
     data: *const c_void,
@@ -76,12 +80,16 @@ pub unsafe extern "C" fn gptz_model_from_memory(
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// The newest of the models that the library carries, which the default method predicts with: to look at its fingerprint, or
-/// to make handles of it with gptz_create_from_model. Frames of such a handle name the weights by their fingerprint, as
-/// those of any model; a method that says "builtin:" names them itself, and its frames need nothing else.
+/// Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free. Callers that
+/// have it open at the same time share its memory.
 ///
-/// To be freed with gptz_model_free; whoever asks while another has it shares its memory. NULL, and gptz_last_error
-/// tells, where memory is short, or where the library was built without models. Any thread.
+/// It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a handle
+/// name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
+/// method with "builtin:" names the model itself, and its reader needs nothing else.
+///
+/// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or memory is
+/// short. gptz_create with "builtin:1" fails for the same reasons and returns the status, GPTZ_ERROR_METHOD or
+/// GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
     let mut model = ptr::null_mut();
@@ -92,9 +100,11 @@ pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
     model
 }
 
-/// What identifies the weights: 32 bytes, a SHA-256 over all tensors' names and values (not over the file: dtype and
-/// layout do not count where the values are equal). Equal fingerprints, equal predictions. Frames carry the first 8
-/// bytes. `out` has room for 32 bytes; on failure it, unless NULL, is all 0.
+/// Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the names and
+/// values of all tensors. It does not depend on the type and layout in which the file holds the values. Models with equal
+/// fingerprints predict alike. A frame that needs weights states the first 8 bytes of their fingerprint.
+///
+/// On failure `out`, unless it is NULL, is all 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_fingerprint(model: *const gptz_model, out: *mut u8) -> gptz_status {
     // SAFETY: a model or NULL, as the header asks.
@@ -103,11 +113,12 @@ pub unsafe extern "C" fn gptz_model_fingerprint(model: *const gptz_model, out: *
     unsafe { with_out(out.cast::<[u8; 32]>(), [0; 32], "out", body) }
 }
 
-/// Frees a model. NULL is allowed; what is no model is left alone.
+/// Frees a model. NULL is allowed and does nothing. If `model` points to another object, nothing is freed and
+/// gptz_last_error says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_free(model: *mut gptz_model) {
     if !model.is_null() {
-        // SAFETY: a model, as the header asks; calls that are given it do not outlive it.
+        // SAFETY: a model, as the header asks. The caller frees it after all calls that use it have returned.
         call_without_memory(|| unsafe { release(model) });
     }
 }

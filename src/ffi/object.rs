@@ -1,27 +1,27 @@
-//! What C holds behind a pointer: values that are handed out, checked by their tag, and released.
+//! Objects that C holds by an opaque pointer: creating them, checking their type by a tag, and freeing them.
 
 use crate::error::{Result, fail};
 use crate::numeric::buffer::empty;
 use crate::numeric::reserve;
 
-/// A type that C knows by name alone: what a pointer to it stands for.
+/// A type that C knows only by its name.
 pub(super) trait Opaque {
-    /// What is behind the pointer.
+    /// The value that a pointer to it leads to.
     type Value;
-    /// The first word of everything that the ABI hands out tells what it is; freeing wipes it.
+    /// The first word of every object. It identifies the type, and freeing the object clears it.
     const TAG: u64;
-    /// What it is called in messages.
+    /// The name of the type in messages.
     const NAME: &'static str;
 }
 
-/// What is behind the pointer, as it lies in memory.
+/// An object in memory.
 #[repr(C)]
 struct Object<V> {
     tag: u64,
     value: V,
 }
 
-/// Hands a value out.
+/// Moves a value to the heap and returns the pointer for C.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     // `Box::new` aborts where there is no memory.
     let mut object = empty(1, T::NAME)?;
@@ -36,33 +36,33 @@ fn check<T: Opaque>(p: *const T) -> Result<*const Object<T::Value>> {
     if p.is_null() {
         fail!(Argument, "the {} is NULL", T::NAME);
     }
-    // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it. The tag is the first word of
-    // whatever that was; read as volatile, for after a mistake the memory may be anything.
+    // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it, and the tag is the first word of
+    // every object. The read is volatile because after a caller's mistake the memory may hold anything.
     if !p.is_aligned() || unsafe { (&raw const (*p).tag).read_volatile() } != T::TAG {
-        fail!(Argument, "the {} is not one: it was freed, or it is something else", T::NAME);
+        fail!(Argument, "the {0} is not a {0}: it was freed, or it is another object", T::NAME);
     }
     Ok(p)
 }
 
-/// The value behind a pointer.
+/// The value that a pointer leads to.
 ///
 /// # Safety
-/// `p` is NULL or came from [`hand_out`] (of any type) and lives for `'a`. A caller that passes what was freed breaks C's
-/// own rules; the wiped tag then catches most such mistakes.
+/// `p` is NULL or came from [`hand_out`] (of any type), and the object is not freed during `'a`. Passing a freed object
+/// breaks C's own rules; the cleared tag catches most such mistakes.
 pub(super) unsafe fn object<'a, T: Opaque>(p: *const T) -> Result<&'a T::Value> {
     let p = check(p)?;
-    // SAFETY: the tag says that this is what `hand_out` made of a T::Value, and the caller that it lives.
+    // SAFETY: the tag shows that `hand_out` made this object of a T::Value. The caller promises that it is not freed.
     Ok(unsafe { &(*p).value })
 }
 
-/// Frees what [`hand_out`] handed out; what is something else is left alone.
+/// Frees an object that [`hand_out`] made. An object of another type is an error and is not freed.
 ///
 /// # Safety
-/// As [`object`], and no reference to the value is left.
+/// As [`object`], and no reference to the value exists.
 pub(super) unsafe fn release<T: Opaque>(p: *mut T) -> Result<()> {
     let p = check(p.cast_const())?.cast_mut();
-    // SAFETY: the tag says that `hand_out` made it and that it was not freed. From here on the tag says that it is gone;
-    // volatile, for the compiler would drop a last write to memory that is freed.
+    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the compiler
+    // would remove a plain write to memory that is freed next.
     unsafe {
         (&raw mut (*p).tag).write_volatile(0);
         drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(p, 1)));

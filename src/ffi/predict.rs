@@ -1,4 +1,4 @@
-//! The live state and measuring.
+//! The live state, and measuring.
 
 use std::ffi::c_void;
 
@@ -9,10 +9,12 @@ use super::status::gptz_status;
 use crate::error::fail;
 use crate::model::VOCAB;
 
-/// The distribution of the next byte in the live state: `probs[b]` is the probability of byte b, as the coder would use
-/// it. Every one is above 0; they add up to 1 but for rounding. `n` must be 256.
+/// Predicts the byte that follows the live state. `probs` has room for `n` floats, and `n` must be 256. On success
+/// `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum is
+/// 1 up to rounding. The live state does not change.
 ///
-/// The live state stays as it is. GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY; `probs` is then all 0 (if `n` is 256).
+/// Errors: GPTZ_ERROR_ARGUMENT also if `n` is not 256; `probs` is then not written. GPTZ_ERROR_MEMORY. On every other
+/// failure `probs` is all 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usize) -> gptz_status {
     if n != VOCAB {
@@ -27,11 +29,10 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
     unsafe { with_out(probs.cast::<[f32; VOCAB]>(), [0.0; VOCAB], "probs", || on_handle(handle, body)) }
 }
 
-/// Shows the live state `len` bytes: later predictions follow from them, and a method that learns learns from them.
-/// gptz_feed of a, then of b, is the same as gptz_feed of both at once.
+/// Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
+/// Feeding a and then b gives the same state as feeding both in one call.
 ///
-/// On failure, and when the progress callback asks to stop, the live state is as it was: GPTZ_ERROR_CANCELLED,
-/// GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -43,7 +44,8 @@ pub unsafe extern "C" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: 
     call(|| unsafe { on_handle(handle, body) })
 }
 
-/// Puts the live state back to the base: as created, or the snapshot that gptz_set_base was given last.
+/// Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was set. The
+/// base and the options do not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -54,14 +56,14 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
     call(|| unsafe { on_handle(handle, body) })
 }
 
-/// What the data would cost from the base, in bits a byte: the mean of -log2 of the probability of each byte, which is
-/// what gptz_compress spends on it but for headers and rounding. 0 for no data.
+/// Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is the
+/// mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does not change.
 ///
-/// Where gptz_compress stores noise and skips it, this goes on learning from it; where gptz_compress finds that networks do
-/// not help in a block and leaves them out, this has them go on: there the two differ.
+/// This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a block
+/// that does not compress, from which it does not learn while this call does, and where it leaves networks out of a block
+/// because they do not help, while this call always uses them.
 ///
-/// The live state stays as it is. On failure `*bits_per_byte` is 0: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
-/// GPTZ_ERROR_ARGUMENT.
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_cross_entropy(
     handle: *mut gptz,
@@ -78,12 +80,13 @@ pub unsafe extern "C" fn gptz_cross_entropy(
     unsafe { with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body)) }
 }
 
-/// What each byte of the data costs from the base, in bits: -log2 of its probability after the bytes before it. `bits` has
-/// room for `len` floats, aligned as floats are, and shares no byte with the data. Their sum is what gptz_cross_entropy
-/// tells, times `len`, but for rounding: what is surprising in a file, and what a format wastes, byte by byte.
+/// Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the probability
+/// of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file format wastes. `bits`
+/// has room for `len` floats, must be aligned for float, and must not overlap `data`.
 ///
-/// The live state stays as it is. On failure what `bits` holds is not specified: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY,
-/// GPTZ_ERROR_ARGUMENT.
+/// The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
+///
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The content of `bits` is then unspecified.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_byte_costs(
     handle: *mut gptz,
@@ -101,7 +104,7 @@ pub unsafe extern "C" fn gptz_byte_costs(
         }
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        // SAFETY: room for `len` floats, as the header asks; the bytes are theirs, aligned as was seen, and only written.
+        // SAFETY: room for `len` floats, as the header asks. They are aligned, as checked above, and are only written.
         let costs = unsafe { output(bits.cast(), room, "bits") }?;
         // SAFETY: as above; every bit pattern is a float.
         let (_, costs, _) = unsafe { costs.align_to_mut::<f32>() };

@@ -1,4 +1,4 @@
-//! Many short contents in one call.
+//! Records: many short contents in one call.
 
 use std::ffi::c_void;
 
@@ -9,7 +9,7 @@ use super::status::gptz_status;
 use crate::error::{Result, Status, fail};
 use crate::numeric::buffer::filled;
 
-/// The caller's arrays: `count` records, and as many lengths to write.
+/// The caller's arrays: `count` records and `count` lengths to write.
 #[derive(Clone, Copy)]
 struct Arrays {
     src: *const *const c_void,
@@ -21,7 +21,7 @@ struct Arrays {
 }
 
 impl Arrays {
-    /// Writes lengths, all 0 where there are none.
+    /// Writes the lengths, and 0 for each that `lens` does not have.
     ///
     /// # Safety
     /// `dst_len` has room for `count` of them.
@@ -32,7 +32,7 @@ impl Arrays {
         }
     }
 
-    /// How many bytes an array of `count` lengths, or pointers, takes.
+    /// The size in bytes of an array of `count` lengths or pointers.
     fn bytes(&self) -> Result<usize> {
         match self.count.checked_mul(size_of::<usize>()) {
             Some(bytes) if isize::try_from(bytes).is_ok() => Ok(bytes),
@@ -40,7 +40,7 @@ impl Arrays {
         }
     }
 
-    /// Sets all lengths to 0, unless that would destroy what the call is to read or has written.
+    /// Sets all lengths to 0, unless they overlap something that the call reads or writes.
     ///
     /// # Safety
     /// As [`Arrays::record`] and [`Arrays::write`] ask.
@@ -74,7 +74,7 @@ impl Arrays {
         unsafe { (self.src.add(i).read_unaligned(), self.src_len.add(i).read_unaligned()) }
     }
 
-    /// The records, none of which shares a byte with the destination.
+    /// The records. None of them overlaps the destination.
     ///
     /// # Safety
     /// `src` and `src_len` hold `count` records, as [`input`] asks of each.
@@ -93,7 +93,7 @@ impl Arrays {
         Ok(records)
     }
 
-    /// Runs a call over them. On success, and where there is not enough room, `dst_len` has all lengths; else zeros.
+    /// Runs a call over the records. On success and on `BufferTooSmall`, `dst_len` has all lengths; otherwise zeros.
     ///
     /// # Safety
     /// As [`Arrays::records`], [`Arrays::write`], [`output`] for `dst`, and [`on_handle`] ask.
@@ -107,7 +107,7 @@ impl Arrays {
             unsafe { self.clear() }?;
             let mut lens = filled(self.count, 0, "the list of lengths")?;
             let body = |h: &mut Inner| {
-                // SAFETY: the caller's promise; no record shares a byte with the destination.
+                // SAFETY: the caller's promise; no record overlaps the destination.
                 let (src, dst) = unsafe { (self.records()?, output(self.dst, self.dst_cap, "the destination")?) };
                 f(h, &src, dst, &mut lens)
             };
@@ -122,22 +122,29 @@ impl Arrays {
     }
 }
 
-/// Compresses `count` records, each on its own from the handle's base: record i is the `src_len[i]` bytes at `src[i]`. The
-/// compressed records lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]` is how many bytes record
-/// i took. What one record teaches is gone before the next one starts: a record's bytes depend on the method, the base and
-/// its content alone, so that records may be kept, sent and decompressed one by one, in any order and any grouping.
+/// Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`. The
+/// compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On success
+/// `dst_len[i]` is the compressed length of record i in bytes.
 ///
-/// Records are for messages, rows and log lines, with a base that has seen the like: gptz_feed samples, gptz_snapshot_take,
-/// gptz_set_base. Nothing is wasted on a frame: a record names neither method nor base and has no checksum. Whoever
-/// decompresses must have the same of both and should know by other means that the bytes are whole; damage is mostly told,
-/// not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
+/// Records are for messages, table rows and log lines. They are small if the base has learned from similar content: call
+/// gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only on the
+/// method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
+/// in any grouping. The live state does not change.
 ///
-/// GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
-/// cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
-/// bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
-/// anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
-/// On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
-/// Beside what the method takes, a call takes memory for a list of the records and for one compressed record.
+/// A compressed record has no header that names the method or the base, and no checksum. The reader must have the same method
+/// and base, and should know by other means that the bytes are undamaged: damage usually gives an error, but not always.
+/// Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+///
+/// A compressed record is at most 5 bytes longer than its content. Besides the memory of the method, a call allocates a list
+/// of the records and room for one compressed record.
+///
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
+/// lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. GPTZ_ERROR_ARGUMENT
+/// also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer of the call: `src_len`
+/// and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is NULL or overlaps, it is not
+/// written.
+///
+/// The progress callback counts the bytes of all records.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_records_compress(
     handle: *mut gptz,
@@ -157,15 +164,19 @@ pub unsafe extern "C" fn gptz_records_compress(
     }
 }
 
-/// Decompresses `count` records that gptz_records_compress made with this method and base: record i is the `src_len[i]`
-/// bytes at `src[i]`, exactly. Their contents lie end to end in `dst`, which has room for `dst_cap` bytes, and `dst_len[i]`
-/// is the length of content i.
+/// Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the `src_len[i]`
+/// bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst` has room for
+/// `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not change.
 ///
-/// All lengths are read before anything is decoded. GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are
-/// then the lengths that the records promise; hold them against what you are ready to take. GPTZ_ERROR_TRUNCATED,
-/// GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, where that is noticed: wrong
-/// content without an error is possible), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
-/// all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified. Any input is safe.
+/// The call reads the lengths of all contents before it decodes any.
+///
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the lengths
+/// that the records state. Compare them with the most that you accept before you allocate a buffer. GPTZ_ERROR_TRUNCATED,
+/// GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
+/// GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
+///
+/// Another method or base usually gives GPTZ_ERROR_CORRUPT. It can also give wrong content without an error. Any input is
+/// safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_records_decompress(
     handle: *mut gptz,

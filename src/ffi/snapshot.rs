@@ -1,4 +1,4 @@
-//! What a handle had learned at some moment.
+//! Snapshots: copies of a live state.
 
 use std::ptr;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::session::Snapshot;
 
-/// A copy of a live state: immutable, may be shared by threads, stands on its own. It fits handles of the same method
-/// and weights; others answer GPTZ_ERROR_MISMATCH.
+/// A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not depend on
+/// the handle that it was taken from. It fits every handle with the same method and weights; others return
+/// GPTZ_ERROR_MISMATCH.
 pub struct gptz_snapshot {
     _opaque: [u8; 0],
 }
@@ -21,8 +22,10 @@ impl Opaque for gptz_snapshot {
     const NAME: &'static str = "snapshot";
 }
 
-/// Copies the live state. On success `*out` is the snapshot, to be freed with gptz_snapshot_free; on failure it is NULL:
-/// GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
+/// Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On failure
+/// `*out` is NULL. The live state does not change.
+///
+/// Errors: GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut gptz_snapshot) -> gptz_status {
     let body = |h: &mut Inner| hand_out(Arc::new(h.session.snapshot()?));
@@ -30,19 +33,24 @@ pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut 
     unsafe { with_out(out, ptr::null_mut(), "out", || on_handle(handle, body)) }
 }
 
-/// Makes the live state what it was when the snapshot was taken. The base stays as it is. On failure nothing changes:
-/// GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT.
+/// Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which may be
+/// freed after the call.
+///
+/// Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_restore(handle: *mut gptz, snapshot: *const gptz_snapshot) -> gptz_status {
     // SAFETY: a handle and a snapshot or NULL, as the header asks.
     call(|| unsafe { on_handle(handle, |h| h.session.restore(object(snapshot)?)) })
 }
 
-/// Makes a snapshot the base: where every later gptz_compress, gptz_decompress and gptz_cross_entropy starts, and what
-/// gptz_reset goes back to. NULL: as created. The live state stays as it is. The snapshot may be freed afterwards.
+/// Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and gptz_reset
+/// sets the live state to it. NULL makes the state of a new handle the base. The live state does not change. The snapshot may
+/// be freed after the call.
 ///
-/// What was learned so is carried into small messages: feed samples, take a snapshot, make it the base on both sides. A
-/// frame names its base by 8 bytes; a handle with another one answers GPTZ_ERROR_MISMATCH.
+/// A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on both
+/// sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns GPTZ_ERROR_MISMATCH.
+///
+/// Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_snapshot) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -54,11 +62,12 @@ pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_
     call(|| unsafe { on_handle(handle, body) })
 }
 
-/// Frees a snapshot, also one that is a handle's base. NULL is allowed; what is no snapshot is left alone.
+/// Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to
+/// another object, nothing is freed and gptz_last_error says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_free(snapshot: *mut gptz_snapshot) {
     if !snapshot.is_null() {
-        // SAFETY: a snapshot, as the header asks; calls that are given it do not outlive it.
+        // SAFETY: a snapshot, as the header asks. The caller frees it after all calls that use it have returned.
         call_without_memory(|| unsafe { release(snapshot) });
     }
 }

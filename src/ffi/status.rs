@@ -5,46 +5,48 @@ use std::ffi::{CStr, c_char, c_int};
 use super::message::last_error;
 use crate::error::Status;
 
-/// What a call answers: GPTZ_OK, or one of the errors below. The numbers are never changed and never used again for
-/// another meaning; later versions may add some, so treat an unknown number as an error.
+/// The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is never
+/// reused. Later versions may add errors, so treat an unknown number as an error.
 pub type gptz_status = c_int;
 
-/// The call did what it says.
+/// Success.
 pub const GPTZ_OK: gptz_status = 0;
-/// An argument is not allowed: NULL, freed, of another type, out of range, overlapping, an unknown parameter.
+/// An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option, or
+/// buffers that overlap.
 pub const GPTZ_ERROR_ARGUMENT: gptz_status = 1;
-/// A method string is malformed, or the frame names no method.
+/// A method string is malformed, names something that this library does not have, or needs too much work per byte. Or a
+/// frame names no method, because it is of version 2.
 pub const GPTZ_ERROR_METHOD: gptz_status = 2;
-/// Weights are malformed or do not fit the model, or are needed and were not given.
+/// A weights file is malformed or describes no supported network. Or a frame needs weights, and none were given.
 pub const GPTZ_ERROR_MODEL: gptz_status = 3;
-/// The operating system could not read or write a file.
+/// The operating system could not open or read a file, or the path is not that of a regular file.
 pub const GPTZ_ERROR_IO: gptz_status = 4;
-/// Memory could not be had, or would pass the limit.
+/// An allocation failed, or the call needs more memory than a limit allows.
 pub const GPTZ_ERROR_MEMORY: gptz_status = 5;
 /// The destination is too small.
 pub const GPTZ_ERROR_BUFFER_TOO_SMALL: gptz_status = 6;
-/// The input is no gptz frame, or of a version, coder or flag that this library does not know.
+/// The input is not a gptz frame, or its version, coder, flags or registered method are unknown to this library.
 pub const GPTZ_ERROR_FORMAT: gptz_status = 7;
-/// The input ends before its frame does.
+/// The input ends before its frame ends.
 pub const GPTZ_ERROR_TRUNCATED: gptz_status = 8;
-/// The input is damaged.
+/// The input is damaged: its structure is inconsistent, or a checksum does not match.
 pub const GPTZ_ERROR_CORRUPT: gptz_status = 9;
-/// The input was made with another method, other weights or another base.
+/// A frame or a snapshot was made with another method, other weights or another base than those of the handle.
 pub const GPTZ_ERROR_MISMATCH: gptz_status = 10;
-/// The input was made with a version of the arithmetic that this library does not have.
+/// A frame was made with a version of the arithmetic that this library does not have.
 pub const GPTZ_ERROR_NUMERICS: gptz_status = 11;
-/// The progress callback asked to stop.
+/// The progress callback cancelled the call.
 pub const GPTZ_ERROR_CANCELLED: gptz_status = 12;
-/// The handle is in a call already.
+/// The handle is already in a call: on another thread, or in the call whose progress callback made this one.
 pub const GPTZ_ERROR_BUSY: gptz_status = 13;
-/// The call is not possible now.
+/// Reserved: the handle is in a state that does not allow the call. This version never returns it.
 pub const GPTZ_ERROR_STATE: gptz_status = 14;
-/// The size is not stated in the input.
+/// Reserved: the input does not state its size. This version never returns it.
 pub const GPTZ_ERROR_SIZE_UNKNOWN: gptz_status = 15;
-/// A defect of the library; the handle answers nothing else any more and is to be freed. Please report it.
+/// A defect of the library; please report it. The handle returns this from every later call. Free it.
 pub const GPTZ_ERROR_INTERNAL: gptz_status = 16;
 
-/// The names, by number; each must be the number that the engine gives it.
+/// The statuses with their names, in the order of their numbers. Each number must be the one that the engine uses.
 const NAMES: [(gptz_status, Option<Status>, &CStr); 17] = [
     (GPTZ_OK, None, c"GPTZ_OK"),
     (GPTZ_ERROR_ARGUMENT, Some(Status::Argument), c"GPTZ_ERROR_ARGUMENT"),
@@ -65,7 +67,7 @@ const NAMES: [(gptz_status, Option<Status>, &CStr); 17] = [
     (GPTZ_ERROR_INTERNAL, Some(Status::Internal), c"GPTZ_ERROR_INTERNAL"),
 ];
 
-// A C macro must be a literal here; this is what ties each to the engine's own number.
+// cbindgen makes a macro of a literal only, so the numbers are written twice. This check keeps them equal.
 const _: () = {
     let mut i = 0;
     while i < NAMES.len() {
@@ -79,18 +81,19 @@ const _: () = {
     }
 };
 
-/// The name of a status as it is spelled in this header, such as "GPTZ_ERROR_CORRUPT"; "unknown status" for any other
-/// number. The string is static. Never fails; any thread.
+/// Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any other
+/// number. The string is static. Never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_status_name(status: gptz_status) -> *const c_char {
     NAMES.iter().find(|(number, ..)| *number == status).map_or(c"unknown status", |(.., name)| name).as_ptr()
 }
 
-/// What the last call of this thread that failed had to say: what was found, where, and what was expected. Always a
-/// string, empty when no call has failed yet, in UTF-8, at most 511 bytes.
+/// Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It is
+/// UTF-8, at most 511 bytes long, never NULL, and empty if no call of this thread has failed.
 ///
-/// It belongs to the library and stands until this thread's next call that fails; calls that succeed leave it alone, so
-/// ask only after a failure. Its wording is for people and may change; programs go by the status.
+/// The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until the
+/// next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is
+/// for people and may change between versions; programs should test the status.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_last_error() -> *const c_char {
     last_error()

@@ -1,4 +1,4 @@
-"""The library from Python's ctypes, found at run time, as a binding would use it.
+"""Uses the library from Python's ctypes, loaded at run time, as a binding would.
 
     python3 ctypes_test.py LIBRARY
 """
@@ -106,11 +106,11 @@ class Binding(unittest.TestCase):
             self.assertEqual(handle.decompress(frame), TEXT, "a failed call leaves the handle usable")
         self.assertEqual(LIB.gptz_compress(None, TEXT, 1, small, 10, byref(size)), ARGUMENT)
 
-    def test_progress_is_told_and_cancels(self):
-        told = []
+    def test_progress_is_reported_and_cancels(self):
+        reports = []
 
         def progress(userdata, done, total):
-            told.append((done, total))
+            reports.append((done, total))
             return 1 if cancel and done >= total // 2 else 0
 
         callback = PROGRESS(progress)
@@ -120,8 +120,8 @@ class Binding(unittest.TestCase):
             check(LIB.gptz_set_progress(handle.pointer, callback, None))
             cancel = False
             frame = handle.compress(data)
-            self.assertEqual(told[-1], (len(data), len(data)))
-            self.assertEqual(told, sorted(told))
+            self.assertEqual(reports[-1], (len(data), len(data)))
+            self.assertEqual(reports, sorted(reports))
             cancel = True
             with self.assertRaises(Failed) as found:
                 handle.compress(data)
@@ -130,7 +130,7 @@ class Binding(unittest.TestCase):
             self.assertEqual(handle.compress(data), frame, "a cancelled call leaves nothing behind")
 
     def test_a_snapshot_as_base(self):
-        # Nothing that anybody knows before it was shown.
+        # Random bytes as text: nothing predicts them before they were fed.
         message = base64.b64encode(hashlib.sha512(b"gptz").digest())[:48]
         samples = message * 40
         with Handle() as plain, Handle() as based:

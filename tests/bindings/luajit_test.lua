@@ -1,11 +1,11 @@
--- The library from LuaJIT's ffi, found at run time; its declarations are the installed header itself, preprocessed.
+-- Uses the library from LuaJIT's ffi, loaded at run time. The declarations are the installed header, preprocessed.
 --
 --     cc -E -P gptz.h | luajit luajit_test.lua LIBRARY
 
 local ffi = require("ffi")
 ffi.cdef(io.read("*a"))
 local gptz = ffi.load(arg[1])
--- ffi calls that call back into Lua must not be compiled (LuaJIT's manual, ffi semantics, callbacks).
+-- LuaJIT must not compile ffi calls that call back into Lua (its manual, "FFI Semantics", "Callbacks").
 jit.off()
 
 local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG = 0, 2, 9, 10, 12, 6
@@ -60,18 +60,18 @@ local changed = frame:sub(1, -21) .. string.char(bit.bxor(frame:byte(-20), 1)) .
 fails(CORRUPT, "a changed frame", decompress, handle, changed)
 assert(decompress(handle, frame) == text)
 
--- Progress, and cancelling by it.
-local told, cancel, last = 0, false, -1
+-- Progress, and cancelling a call.
+local reports, cancel, last = 0, false, -1
 local callback = ffi.cast("gptz_progress_fn", function(_, done, total)
     assert(tonumber(done) >= last)
-    told, last = told + 1, tonumber(done)
+    reports, last = reports + 1, tonumber(done)
     return (cancel and done * 2 >= total) and 1 or 0
 end)
 local data = string.rep(text, 10)
 check(gptz.gptz_set(handle, BLOCK_LOG, 12))
 check(gptz.gptz_set_progress(handle, callback, nil))
 local whole = compress(handle, data)
-assert(told > 1 and last == #data)
+assert(reports > 1 and last == #data)
 cancel, last = true, -1
 fails(CANCELLED, "a cancelled call", compress, handle, data)
 cancel, last = false, -1

@@ -1,6 +1,6 @@
 /*
- * Every call of the ABI from C, with the types that the header gives it. Prints "ok" or says what went wrong; valgrind
- * runs it too.
+ * Makes every call of the ABI from C, with the header's own types. Prints "ok", or the check that failed. It also runs
+ * under valgrind.
  */
 #include <gptz.h>
 
@@ -105,7 +105,7 @@ static void learning(gptz *z)
     CHECK(gptz_set_base(z, NULL) == GPTZ_OK);
 }
 
-/* A weights file: the Rust tests hold these calls to their results, here they are called from C. */
+/* The Rust tests check the results of these calls. Here they only have to compile and link as C. */
 static void models(void)
 {
     gptz_model *model = NULL;
@@ -117,7 +117,7 @@ static void models(void)
     CHECK(gptz_create_from_model(NULL, NULL, &z) == GPTZ_ERROR_ARGUMENT && z == NULL);
     gptz_model_free(NULL);
 
-    /* The one that the library carries: open once, however often it is asked for, and gone with the last who has it. */
+    /* The model that the library carries. valgrind shows that its memory is freed with its last user. */
     model = gptz_model_builtin();
     CHECK(model != NULL && gptz_model_fingerprint(model, print) == GPTZ_OK);
     CHECK(gptz_create_from_model(model, "mix:neural=(file:;head:),mem=64K", &z) == GPTZ_OK);

@@ -1,5 +1,5 @@
 /*
- * Every call of gptz.hpp. Prints "ok" or says what went wrong.
+ * Makes every call of gptz.hpp. Prints "ok", or the check that failed.
  *
  *     gptz_hpp WEIGHTS.safetensors
  *
@@ -38,7 +38,7 @@ using bytes = std::vector<std::byte>;
         } \
     } while (0)
 
-/* Of a small network, for speed. */
+/* A small network, for speed. */
 const std::string shape = "cfg:hidden=32,layers=1,intermediate=32,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4";
 const std::string method = shape + ",train=adam,lr=0.005";
 
@@ -68,7 +68,7 @@ bool same(bytes_view a, bytes_view b)
     return a.size() == b.size() && (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
-/* That `f` throws an error of this status, whose text names it and holds `part`; returns the size that it says. */
+/* Checks that `f` throws an error with this status, whose text names the status and contains `part`. Returns needed(). */
 template <class F>
 std::size_t fails(gptz_status status, const char *part, F f)
 {
@@ -86,7 +86,7 @@ std::size_t fails(gptz_status status, const char *part, F f)
     std::exit(1);
 }
 
-// What compiles and what does not.
+// Which code compiles.
 static_assert(!std::is_copy_constructible_v<compressor> && !std::is_copy_assignable_v<compressor>);
 static_assert(std::is_nothrow_move_constructible_v<compressor> && std::is_nothrow_move_assignable_v<compressor>);
 static_assert(!std::is_copy_constructible_v<model> && std::is_nothrow_move_constructible_v<model>);
@@ -103,7 +103,7 @@ static_assert(std::is_convertible_v<std::array<std::byte, 3>, bytes_view>);
 static_assert(std::is_convertible_v<unsigned char (&)[3], bytes_view>);
 static_assert(std::is_convertible_v<const std::byte (&)[3], bytes_view>);
 static_assert(std::is_convertible_v<char (&)[3], bytes_view>);
-static_assert(!std::is_constructible_v<bytes_view, const char (&)[3]>, "a literal, whose zero is no content");
+static_assert(!std::is_constructible_v<bytes_view, const char (&)[3]>, "in a literal, the final zero is not content");
 static_assert(!std::is_constructible_v<bytes_view, std::vector<int>>);
 static_assert(!std::is_constructible_v<bytes_view, std::vector<bool>>);
 static_assert(!std::is_constructible_v<bytes_view, std::wstring>);
@@ -153,7 +153,7 @@ void round_trips()
             CHECK(z.compress(text) == frame);
             CHECK(same(z.decompress(z.compress({})), bytes_view()));
 
-            // To memory of one's own, and with too little of it.
+            // To a buffer of the caller, and to one that is too small.
             bytes room(gptz_compress_bound(text.size()));
             CHECK(z.compress(text, room.data(), room.size()) == frame.size());
             CHECK(std::equal(frame.begin(), frame.end(), room.begin()));
@@ -163,7 +163,7 @@ void round_trips()
             CHECK(fails(GPTZ_ERROR_BUFFER_TOO_SMALL, "", [&] { z.decompress(frame, back.data(), 2999); }) == 3000);
         }
 
-    // By default, of the frame alone, and two frames one after the other.
+    // The default method, a compressor made from a frame, and two frames one after the other.
     compressor standard;
     CHECK(standard.method().find("mix:") == 0);
     bytes frame = standard.compress(std::string_view("as it was, as it is"));
@@ -176,13 +176,13 @@ void round_trips()
     twice.insert(twice.end(), frame.begin(), frame.end());
     CHECK(same(reader.decompress(twice), text + text));
 
-    // The limit is on all content.
+    // The limit applies to the content of all frames together.
     CHECK(same(reader.decompress(twice, 6000), text + text));
     CHECK(fails(GPTZ_ERROR_MEMORY, "the limit is 5999", [&] { (void)reader.decompress(twice, 5999); }) == 6000);
     CHECK(fails(GPTZ_ERROR_MEMORY, "the limit is 0", [&] { (void)reader.decompress(frame, 0); }) == 3000);
     CHECK(reader.decompress(z.compress({}), 0).empty());
 
-    // Version 2 has no stored blocks: a head that learns too fast makes noise grow past the bound.
+    // Version 2 has no stored blocks: with a head that learns too fast, a frame of noise is longer than the bound.
     compressor wild(shape + ",train=adam,lr=0.5");
     wild.set(GPTZ_PARAM_FORMAT, 2);
     const std::string noise = make_noise(2000);
@@ -206,7 +206,7 @@ void errors()
     fails(GPTZ_ERROR_ARGUMENT, "99", [&] { (void)z.get(99); });
     fails(GPTZ_ERROR_ARGUMENT, "", [&] { z.set(GPTZ_PARAM_FORMAT, 1); });
     bytes frame = z.compress(text);
-    // Another method is told before memory is asked for.
+    // Another method is an error before the limit is one.
     fails(GPTZ_ERROR_MISMATCH, "hidden=32", [&] { (void)standard.decompress(frame, 1); });
     fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress(bytes_view(frame.data(), frame.size() - 1)); });
     fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress({}); });
@@ -214,7 +214,7 @@ void errors()
     fails(GPTZ_ERROR_CORRUPT, "", [&] { (void)z.decompress(frame); });
     fails(GPTZ_ERROR_ARGUMENT, "overlap", [&] { z.compress(frame, frame.data(), frame.size()); });
 
-    // An error is a std::exception, and may be copied.
+    // An error is a std::exception and can be copied.
     try {
         z.set(99, 0);
         CHECK(!"thrown");
@@ -247,7 +247,7 @@ void callbacks()
     CHECK(same(z.decompress(frame), text) && z.cross_entropy(text) > 0);
     CHECK(z.byte_costs(text).size() == text.size());
 
-    // Every call that reports: to be stopped, and what the callback throws comes out as it is.
+    // Every call that has progress: the callback cancels it, or throws an exception, which the call throws unchanged.
     bool throws = false;
     z.set_progress([&](std::uint64_t done, std::uint64_t) {
         if (done < 1000)
@@ -276,11 +276,11 @@ void callbacks()
         }
         CHECK(code == 17);
         throws = false;
-        fails(GPTZ_ERROR_CANCELLED, "1024", call); // not the exception of before
+        fails(GPTZ_ERROR_CANCELLED, "1024", call); // and not the earlier exception again
     }
     CHECK(z.predict() == before);
 
-    // A call on the same compressor from its callback; what it throws comes out, unless it is caught there.
+    // A call on the same compressor from its callback throws. The exception passes on unless the callback catches it.
     int busy = 0;
     z.set_progress([&](std::uint64_t, std::uint64_t) {
         busy += fails(GPTZ_ERROR_BUSY, "", [&] { (void)z.predict(); }) == 0;
@@ -292,12 +292,12 @@ void callbacks()
     z.set_progress([&](std::uint64_t, std::uint64_t) { return z.predict()[0] >= 0; });
     fails(GPTZ_ERROR_BUSY, "", [&] { (void)z.compress(text); });
 
-    // Another compressor may be used from it.
+    // The callback may use another compressor.
     compressor other(method);
     z.set_progress([&](std::uint64_t, std::uint64_t) { return same(other.decompress(frame), text); });
     CHECK(z.compress(bytes_view(text.data(), 300)).size() > 0);
 
-    // None, and what a callback holds is let go.
+    // Removing the callback destroys it.
     const auto held = std::make_shared<int>(0);
     z.set_progress([held](std::uint64_t, std::uint64_t) { return false; });
     CHECK(held.use_count() == 2);
@@ -324,7 +324,7 @@ void moves()
         fails(GPTZ_ERROR_CANCELLED, "", [&] { (void)b.compress(text); });
         CHECK(*held > 2);
 
-        // What was moved from answers.
+        // Calls on the source of a move throw.
         CHECK(a.handle() == nullptr && b.handle() != nullptr);
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.compress(text); });
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.decompress(text); });
@@ -332,7 +332,7 @@ void moves()
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.snapshot(); });
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { a.set_progress([](std::uint64_t, std::uint64_t) { return true; }); });
 
-        // By assignment, onto one that has a callback too, and by a vector that grows.
+        // Moves by assignment onto a compressor that has a callback, and by a vector that grows.
         const auto other = std::make_shared<int>(0);
         compressor c;
         c.set_progress([other](std::uint64_t, std::uint64_t) { return true; });
@@ -374,7 +374,7 @@ void states()
     z.restore(learned);
     CHECK(z.predict() == after);
 
-    // Records, with it as their base.
+    // Records, with the snapshot as their base.
     compressor primed(method), bare_reader(method);
     primed.set_base(learned);
     const std::vector<bytes_view> contents = {bytes_view(text.data(), 60), bytes_view(), bytes_view(text.data() + 60, 40)};
@@ -386,7 +386,7 @@ void states()
     fails(GPTZ_ERROR_TRUNCATED, "record 0", [&] { (void)primed.decompress_records({bytes_view()}); });
     CHECK(primed.compress_records({}).bytes.empty());
 
-    // As a base; the snapshot may go.
+    // A snapshot as the base. It may be destroyed afterwards.
     const bytes_view message(text.data(), 100);
     const bytes bare_frame = z.compress(message);
     const double bare = z.cross_entropy(message);
@@ -406,11 +406,11 @@ void states()
     reader.clear_base();
     CHECK(reader.compress(message) == bare_frame);
 
-    // What was moved from is no base, and does not mean "as created" either.
+    // The source of a move is not a base, and does not mean the state of a new compressor either.
     fails(GPTZ_ERROR_ARGUMENT, "moved from", [&] { reader.set_base(learned); });
     fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { reader.restore(learned); });
 
-    // Of another method.
+    // A snapshot of another method.
     const snapshot foreign = compressor().snapshot();
     CHECK(foreign.handle() != nullptr);
     fails(GPTZ_ERROR_MISMATCH, "", [&] { z.set_base(foreign); });
@@ -450,7 +450,7 @@ void models(const char *path)
     CHECK(same(compressor(std::string("file:") + path).decompress(frame), message));
 }
 
-/* A snapshot for all, a compressor each; a compressor that moves to a thread and back. */
+/* Threads share a snapshot and have a compressor each. A compressor moves to another thread. */
 void threads()
 {
     compressor z(method);
@@ -491,7 +491,7 @@ int main(int argc, char **argv)
         models(argv[1]);
         threads();
     } catch (const std::exception &e) {
-        std::fprintf(stderr, "not expected: %s\n", e.what());
+        std::fprintf(stderr, "unexpected exception: %s\n", e.what());
         return 1;
     }
     std::puts("ok");
