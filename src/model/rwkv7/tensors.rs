@@ -5,7 +5,7 @@ use crate::model::VOCAB;
 use crate::weights::TensorSpec;
 
 impl Config {
-    /// Every tensor of such a network.
+    /// All tensors of a network of this shape.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut specs = Vec::new();
         let mut add = |name: String, shape: &[usize]| specs.push(TensorSpec { name, shape: shape.to_vec() });
