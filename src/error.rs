@@ -1,46 +1,46 @@
-//! One error for the whole library: a status for programs and a message for people. Every layer adds what it knows.
+//! The library's error type: a status for programs and a message for people. Each layer may add context to the message.
 
 use std::fmt;
 
-/// What kind of failure it was. The numbers are those of the C ABI and never change.
+/// The kind of a failure. The numbers are part of the C ABI and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Status {
     /// An argument is not allowed: NULL, out of range, overlapping, an unknown parameter.
     Argument = 1,
-    /// A method string is malformed or names what does not exist.
+    /// A method string is malformed or names something that does not exist.
     Method = 2,
     /// Weights are malformed or do not fit the model.
     Model = 3,
     /// The operating system could not read or write a file.
     Io = 4,
-    /// Memory could not be had, or would pass the limit.
+    /// An allocation failed, or would exceed the memory limit.
     Memory = 5,
     /// The destination is too small.
     BufferTooSmall = 6,
-    /// The input is not a gptz frame, or of a version or with a flag that this library does not know.
+    /// The input is not a gptz frame, or has a version or a flag that this library does not support.
     Format = 7,
     /// The input ends before the frame does.
     Truncated = 8,
     /// The input is damaged.
     Corrupt = 9,
-    /// The input was made with another method, other weights or another base.
+    /// The input was written with a different method, different weights or a different base.
     Mismatch = 10,
-    /// The input was made with a version of the arithmetic that this library does not have.
+    /// The input was written with a version of the arithmetic that this library does not support.
     Numerics = 11,
     /// The progress callback asked to stop.
     Cancelled = 12,
-    /// The handle is in a call already.
+    /// Another call is using the handle.
     Busy = 13,
-    /// The call is not possible now.
+    /// The call is not allowed in the handle's current state.
     State = 14,
-    /// The size is not stated in the input.
+    /// The input does not state the size.
     SizeUnknown = 15,
-    /// A defect of the library. The handle must be freed.
+    /// A defect of the library. The only valid call on the handle is to free it.
     Internal = 16,
 }
 
-/// A status and a message that says what was found, where, and what was expected.
+/// A status and a message. The message says what was found, where, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     status: Status,
@@ -48,22 +48,22 @@ pub struct Error {
     needed: Option<u64>,
 }
 
-/// What everything fallible returns.
+/// The result of a fallible call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of this kind.
+    /// An error with this status and message.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), needed: None }
     }
 
-    /// A destination of `capacity` bytes that would have to hold `needed`.
+    /// The error of a destination of `capacity` bytes that is too small for `needed` bytes.
     pub fn buffer_too_small(capacity: usize, needed: u64) -> Self {
         let message = format!("the destination holds {capacity} bytes, {needed} are needed");
         Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
     }
 
-    /// What kind of failure it was.
+    /// The kind of the failure.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -73,12 +73,12 @@ impl Error {
         &self.message
     }
 
-    /// How many bytes the destination would have to hold, where that is known.
+    /// The size that the destination needs, in bytes, if it is known.
     pub fn needed(&self) -> Option<u64> {
         self.needed
     }
 
-    /// The same failure, told by a layer that knows where it happened.
+    /// The same error with `place` in front of its message.
     pub fn within(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
@@ -93,7 +93,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Memory for `what` could not be had.
+/// The error of a failed allocation for `what`.
 pub(crate) fn out_of_memory(bytes: usize, what: &str) -> Error {
     Error::new(Status::Memory, format!("no memory for {what} ({bytes} bytes)"))
 }

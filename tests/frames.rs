@@ -1,21 +1,21 @@
-//! Frames through the C ABI: what goes in comes out, what is damaged is told.
+//! Frames through the C ABI: every content decodes to itself, every damage is reported.
 
 mod common;
 
 use common::*;
 
-/// Contents of every awkward size, text and noise.
+/// Text and noise, with lengths at the limits of blocks and counters.
 fn contents() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> =
         [0, 1, 2, 15, 255, 256, 257, 4095, 4096, 4097, 9000].map(|n| ALICE[..n].to_vec()).into();
     all.extend([noise(1, 1), noise(300, 2), noise(5000, 3), vec![0; 6000], vec![255; 1]]);
-    // Noise between texts: stored blocks among coded ones.
+    // Noise between texts: stored blocks between coded ones.
     all.push([&ALICE[..5000], &noise(9000, 4), &ALICE[5000..9000]].concat());
     all
 }
 
 #[test]
-fn every_content_comes_back_under_every_option() {
+fn every_content_round_trips_under_every_option() {
     for method in [LEARNING, FROZEN] {
         let (writer, reader) = (Handle::new(method), Handle::new(method));
         for coder in [GPTZ_CODER_AC, GPTZ_CODER_RANS] {
@@ -27,7 +27,7 @@ fn every_content_comes_back_under_every_option() {
                     assert_eq!(writer.set(GPTZ_PARAM_BLOCK_LOG, block_log), GPTZ_OK);
                     for content in contents() {
                         let frame = writer.compress(&content);
-                        assert_eq!(writer.compress(&content), frame, "a call leaves no trace");
+                        assert_eq!(writer.compress(&content), frame, "a call changed the handle");
                         assert_eq!(reader.decompress(&frame), content);
                     }
                 }
@@ -37,7 +37,7 @@ fn every_content_comes_back_under_every_option() {
 }
 
 #[test]
-fn more_than_one_block_of_rans_comes_back() {
+fn more_than_one_block_of_rans_round_trips() {
     let h = Handle::new(FROZEN);
     h.set(GPTZ_PARAM_CODER, GPTZ_CODER_RANS.into());
     let content = [ALICE, &noise(20_000, 9), ALICE].concat();
@@ -50,8 +50,8 @@ fn more_than_one_block_of_rans_comes_back() {
 }
 
 #[test]
-fn content_that_costs_next_to_nothing_comes_back() {
-    // Byte 0 lies at the bottom of the range coder's interval: its code is zeros, however long.
+fn content_that_costs_next_to_nothing_round_trips() {
+    // Byte 0 has the lowest interval of the range coder, so a long run of it is coded as zeros.
     let h = Handle::new(&LEARNING.replace("layers=2", "layers=1"));
     let image = [&b"P5\n500 400\n255\n"[..], &vec![0; 200_000]].concat();
     for (content, format, coder, block_log) in [
@@ -76,13 +76,13 @@ fn the_default_reaches_what_the_readme_says() {
     let h = Handle::default();
     let frame = h.compress(ALICE);
     let bits = frame.len() as f64 * 8.0 / ALICE.len() as f64;
-    // Without the model that it carries, the library's default is a mix of contexts.
+    // In a build without models, the default method is a mix of contexts.
     let most = if cfg!(feature = "builtin-model") { 1.65 } else { 1.88 };
     assert!(bits <= most, "{bits} bits a byte");
     let reader = Handle::for_frame(&frame).unwrap();
     assert_eq!(reader.method(), h.method());
     assert!(reader.decompress(&frame) == ALICE);
-    // What is measured is what is spent, but for headers and rounding.
+    // The measured cost is the frame's size, except for headers and rounding.
     let measured = h.cross_entropy(ALICE);
     assert!((measured - bits).abs() < 0.005, "measured {measured}, spent {bits}");
 }
@@ -101,7 +101,7 @@ fn noise_grows_by_no_more_than_the_stated_overhead() {
 fn frames_follow_each_other_and_skippable_ones_are_passed_over() {
     let h = Handle::new(LEARNING);
     let skippable = {
-        // The 18 common bytes with version 0, the length and CRC-32 of what is to be skipped.
+        // The 18 common bytes with version 0, and the length and CRC-32 of the bytes to skip.
         let content = b"for another reader";
         let mut frame = b"GPTZ\0\0".to_vec();
         frame.extend((content.len() as u64).to_le_bytes());
@@ -125,7 +125,7 @@ fn frames_follow_each_other_and_skippable_ones_are_passed_over() {
     assert_eq!(decompressed_size(&damaged), Err(GPTZ_ERROR_CORRUPT));
 }
 
-/// Frames of every make, small enough to be cut and changed at every byte.
+/// Frames of every version, coder and block kind, small enough to be cut and changed at every byte.
 fn small_frames(h: &Handle) -> Vec<(String, Vec<u8>)> {
     let mut frames = Vec::new();
     let text = &ALICE[..150];
@@ -150,7 +150,7 @@ fn a_frame_that_is_cut_anywhere_is_truncated() {
             let cut = &frame[..n];
             let (status, len, _) = h.decompress_into(cut, 4096);
             assert_eq!(len, 0);
-            // What is left of a version 2 range coder payload has no length of its own: its end shows the damage.
+            // A version 2 payload of the range coder has no stated length: the coder finds that it ends too early.
             let whole_payload = name == "coder 0 version 2" && n >= 18;
             let expected = if whole_payload { GPTZ_ERROR_CORRUPT } else { GPTZ_ERROR_TRUNCATED };
             assert_eq!(status, expected, "{name} cut to {n}: {}", message());
@@ -179,17 +179,17 @@ fn a_frame_with_any_byte_changed_is_refused() {
                 assert_eq!(made.method(), h.method(), "{name}, byte {at}");
             }
         }
-        // Nothing stuck.
+        // The handle is still usable.
         assert!(h.decompress_into(&frame, 4096).0 == GPTZ_OK);
     }
 }
 
 #[test]
-fn headers_that_are_wrong_in_one_thing_are_refused_for_that_thing() {
+fn a_header_with_one_wrong_field_is_refused_for_that_field() {
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..100]);
     let crc_at = 18 + 2 + 2 + 1 + 2 + h.method().len() + 3;
-    // Changes bytes and makes the header's CRC-32 right again.
+    // Changes bytes of the header and corrects its CRC-32.
     let forged = |changes: &[(usize, &[u8])]| {
         let mut bad = frame.clone();
         for (at, bytes) in changes {
@@ -221,7 +221,7 @@ fn headers_that_are_wrong_in_one_thing_are_refused_for_that_thing() {
         assert!(message().contains(quoted), "{name}: {}", message());
         assert_eq!(len, 0);
     }
-    // Version 2 promises its length in the header alone.
+    // Version 2 states its length only in the header.
     h.set(GPTZ_PARAM_FORMAT, 2);
     let mut v2 = h.compress(&ALICE[..100]);
     v2[6..14].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -229,7 +229,7 @@ fn headers_that_are_wrong_in_one_thing_are_refused_for_that_thing() {
 }
 
 #[test]
-fn a_frame_of_another_method_is_told_before_it_is_decoded() {
+fn a_frame_of_another_method_is_refused_before_it_is_decoded() {
     let (a, b) = (Handle::new(LEARNING), Handle::new(FROZEN));
     let frame = a.compress(&ALICE[..5000]);
     let mut calls = 0u32;
@@ -237,10 +237,10 @@ fn a_frame_of_another_method_is_told_before_it_is_decoded() {
     let (status, len, _) = b.decompress_into(&frame, 5000);
     assert_eq!((status, len, calls), (GPTZ_ERROR_MISMATCH, 0, 0));
     assert!(message().contains(&a.method()) && message().contains(&b.method()), "{}", message());
-    // Also behind a frame that fits, and before the room is looked at.
+    // Also after a frame of the right method, and before the capacity is checked.
     let (status, ..) = b.decompress_into(&[b.compress(b"mine"), frame.clone()].concat(), 0);
     assert_eq!(status, GPTZ_ERROR_MISMATCH);
-    // In version 2 it can only show as damage.
+    // A version 2 frame names no method, so a wrong one looks like damage.
     a.set(GPTZ_PARAM_FORMAT, 2);
     let (status, ..) = b.decompress_into(&a.compress(&ALICE[..5000]), 5000);
     assert_eq!(status, GPTZ_ERROR_CORRUPT);
@@ -256,7 +256,7 @@ unsafe extern "C" fn count(calls: *mut std::ffi::c_void, _done: u64, _total: u64
 
 #[test]
 fn stored_methods_are_bounded_and_name_no_path() {
-    // A frame whose header names this method, otherwise sound.
+    // A valid empty frame whose header names this method.
     let naming = |method: &str| {
         let mut header = b"GPTZ\x03\0".to_vec();
         header.extend(0u64.to_le_bytes());
@@ -302,7 +302,7 @@ fn stored_methods_are_bounded_and_name_no_path() {
 
 #[test]
 fn trailers_are_read() {
-    // A frame as a stream will write it: length and CRC-32 behind the blocks.
+    // A frame as a stream will write it: the length and the CRC-32 follow the blocks.
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..100]);
     let crc_at = 18 + 2 + 2 + 1 + 2 + h.method().len() + 3;

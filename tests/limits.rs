@@ -1,10 +1,10 @@
-//! Hostile input under a limit of address space: an answer, no crash, no large allocation.
+//! Hostile input under a limit of address space: every call returns, without a crash or a large allocation.
 
 mod common;
 
 use common::*;
 
-/// What the process may take beyond what it has when the limit is set.
+/// The address space that the process may take in addition to what it uses when the limit is set.
 const ROOM: u64 = 96 << 20;
 
 fn address_space() -> u64 {
@@ -13,10 +13,10 @@ fn address_space() -> u64 {
     pages * 4096
 }
 
-/// Each thread of the allocator would reserve an arena of its own: the only test here runs in a process of one.
+/// The allocator reserves an arena for each thread, so this file has a single test, and only one thread allocates.
 #[cfg(target_os = "linux")]
 #[test]
-fn hostile_input_gets_an_answer_and_no_large_allocation() {
+fn hostile_input_is_refused_without_a_large_allocation() {
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..150]);
     let limit = address_space() + ROOM;
@@ -28,7 +28,7 @@ fn hostile_input_gets_an_answer_and_no_large_allocation() {
     let mut none = Vec::<u8>::new();
     assert!(none.try_reserve_exact(ROOM as usize + (1 << 20)).is_err(), "the limit does not hold");
 
-    // Frames that promise more than there is.
+    // Frames that state a length that they cannot hold.
     for length in [1u64 << 40, 1 << 60, u64::MAX] {
         for version in [2u8, 3] {
             let mut bad = frame.clone();
@@ -38,13 +38,13 @@ fn hostile_input_gets_an_answer_and_no_large_allocation() {
             assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
         }
     }
-    // A great many frames and blocks in a small input.
+    // Many frames in a small input.
     let empty = h.compress(&[]);
     let many = empty.repeat((16 << 20) / empty.len());
     assert_eq!(decompressed_size(&many), Ok(0));
     drop(many);
 
-    // Methods that ask for more than there is: refused by their size, or by the allocation that fails.
+    // Methods that need more memory than there is: refused by their size, or by the allocation that fails.
     let sizes = [
         ("cfg:hidden=65536,layers=1024,intermediate=65536", GPTZ_ERROR_MEMORY),
         ("cfg:hidden=8192,layers=2,intermediate=8192", GPTZ_ERROR_MEMORY),
@@ -55,14 +55,14 @@ fn hostile_input_gets_an_answer_and_no_large_allocation() {
         assert_eq!(Handle::create(method).err(), Some(expected), "{method}: {}", message());
     }
 
-    // Weights whose header promises gigabytes.
+    // Weights files that state a header of gigabytes.
     for promise in [1u64 << 32, 1 << 62, 99_000_000] {
         let mut bytes = WEIGHTS.to_vec();
         bytes[..8].copy_from_slice(&promise.to_le_bytes());
         assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL));
     }
 
-    // Headers that would unfold to many times their size.
+    // Headers whose parsed form would be many times their size.
     let zeros = "0,".repeat(1 << 20);
     for header in [
         format!("{{\"x\":{{\"dtype\":\"F32\",\"shape\":[{zeros}0],\"data_offsets\":[0,0]}}}}"),
@@ -73,7 +73,7 @@ fn hostile_input_gets_an_answer_and_no_large_allocation() {
         assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL), "{}", message());
     }
 
-    // And the handle goes on working.
+    // The handle is still usable.
     assert_eq!(h.decompress(&frame), &ALICE[..150]);
     let large = Handle::create("cfg:hidden=1024,layers=2,intermediate=1024").unwrap();
     assert_eq!(large.set(GPTZ_PARAM_MEMORY_LIMIT, 1 << 20), GPTZ_OK);

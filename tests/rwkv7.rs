@@ -1,4 +1,4 @@
-//! The network against a public reference (tests/reference/make_fixture.py), and its lanes against each other.
+//! Compares the network with a public reference (tests/reference/make_fixture.py), and its lanes with each other.
 
 use std::io::Cursor;
 
@@ -22,7 +22,7 @@ fn fixture(precision: Precision) -> Weights {
     Weights::load(&config, Packing::all(precision), &mut file).unwrap()
 }
 
-/// The reference's tokens, and its logits after each of them.
+/// The tokens of the reference, and its logits after each of them.
 fn reference() -> (Vec<u8>, Vec<f32>) {
     let parsed = safetensors::SafeTensors::deserialize(LOGITS).unwrap();
     let tokens = parsed.tensor("tokens").unwrap().data().to_vec();
@@ -31,7 +31,7 @@ fn reference() -> (Vec<u8>, Vec<f32>) {
     (tokens, logits)
 }
 
-/// Logits of every lane after every step: `[step][lane][256]`.
+/// The logits of every lane after every step: `[step][lane][256]`.
 fn run(weights: &Weights, level: Level, lanes: &[&[u8]]) -> Vec<Vec<Vec<f32>>> {
     let mut state = State::new(weights.config(), lanes.len()).unwrap();
     let mut scratch = Scratch::new(weights.config(), lanes.len()).unwrap();
@@ -65,12 +65,12 @@ fn f32_agrees_with_the_reference_in_every_logit() {
 }
 
 #[test]
-fn int8_stays_near_the_reference() {
+fn int8_is_close_to_the_reference() {
     let (tokens, want) = reference();
     let found = run(&fixture(Precision::I8), Level::current(), &[&tokens]);
     let squares: f32 = found.iter().flat_map(|step| &step[0]).zip(&want).map(|(a, b)| (a - b) * (a - b)).sum();
     let error = (squares / want.len() as f32).sqrt();
-    // The logits' own deviation is 1.5.
+    // The standard deviation of the logits is 1.5.
     assert!(error > 0.0 && error < 0.1, "root mean square error {error}");
 }
 
@@ -123,9 +123,9 @@ fn a_lane_does_not_depend_on_its_neighbours() {
     }
 }
 
-/// Whoever knows what comes takes in much at once; whoever decodes takes in byte after byte.
+/// The compressor processes batches of bytes, the decompressor one byte at a time.
 #[test]
-fn bytes_at_once_are_as_bytes_one_by_one() {
+fn a_batch_gives_the_same_bits_as_single_bytes() {
     let (tokens, _) = reference();
     for precision in [Precision::F32, Precision::I8] {
         let weights = fixture(precision);
@@ -141,11 +141,11 @@ fn bytes_at_once_are_as_bytes_one_by_one() {
                     weights.logits_of_step(level, &mut logits, &mut scratch);
                     found.extend((0..tokens.len()).map(|row| logits.values(row).to_vec()));
                 }
-                assert!(found.iter().eq(want.iter().map(|step| &step[0])), "{precision:?} {level:?} {most} at once");
+                assert!(found.iter().eq(want.iter().map(|step| &step[0])), "{precision:?} {level:?} batches of {most}");
                 let mut one_by_one = State::new(weights.config(), 1).unwrap();
                 let mut scratch = Scratch::new(weights.config(), 1).unwrap();
                 tokens.iter().for_each(|token| weights.step(level, &[*token], &mut one_by_one, &mut scratch));
-                assert!(state.parts() == one_by_one.parts(), "{precision:?} {level:?} {most} at once");
+                assert!(state.parts() == one_by_one.parts(), "{precision:?} {level:?} batches of {most}");
             }
         }
     }

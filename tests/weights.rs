@@ -1,4 +1,4 @@
-//! Weights files that are missing, damaged or wrong: each is told by the tensor, what was found and what is needed.
+//! Weights files that are missing, damaged or of the wrong shape. Errors name the tensor, what was found and what is needed.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::ptr;
 use common::*;
 use serde_json::{Value, json};
 
-/// A safetensors file taken apart: its header and its tensors' bytes.
+/// A parsed safetensors file: its header and the bytes of its tensors.
 #[derive(Clone)]
 struct File {
     header: BTreeMap<String, Value>,
@@ -27,13 +27,13 @@ impl File {
         [&(header.len() as u64).to_le_bytes()[..], &header, &self.data].concat()
     }
 
-    /// Where a tensor's bytes are.
+    /// The position of a tensor's bytes.
     fn range(&self, name: &str) -> std::ops::Range<usize> {
         let at = |i: usize| self.header[name]["data_offsets"][i].as_u64().unwrap() as usize;
         at(0)..at(1)
     }
 
-    /// The file with each BF16 value as another dtype.
+    /// The file with all BF16 values converted to another dtype.
     fn converted(&self, dtype: &str, convert: impl Fn(f32) -> Vec<u8>) -> Self {
         let (mut header, mut data) = (BTreeMap::new(), Vec::new());
         for (name, info) in self.header.iter().filter(|(name, _)| *name != "__metadata__") {
@@ -65,7 +65,7 @@ fn dtypes_with_the_same_values_are_the_same_weights() {
     let (a, b) = (Handle::from_model(&bf16, None).unwrap(), Handle::from_model(&f32, None).unwrap());
     let frame = a.compress(&ALICE[..300]);
     assert_eq!(b.decompress(&frame), &ALICE[..300]);
-    // F16 holds most of these values but not all.
+    // F16 cannot represent all of these values.
     let f16 = file.converted("F16", |x| half::f16::from_f32(x).to_le_bytes().to_vec());
     let again = f16.clone();
     let f16 = Model::from_memory(&f16.bytes()).unwrap();
@@ -73,7 +73,7 @@ fn dtypes_with_the_same_values_are_the_same_weights() {
     Handle::from_model(&f16, Some("weights=f32")).unwrap().compress(b"abc");
 }
 
-/// The file with its matrices as I8 with a scale a row, and as the F32 values that these are.
+/// The file with its matrices as I8 with a scale per row, and with the F32 values that these represent.
 fn quantised(file: &File) -> [File; 2] {
     let mut files = [(); 2].map(|()| File { header: BTreeMap::new(), data: Vec::new() });
     fn add(file: &mut File, name: &str, dtype: &str, shape: &serde_json::Value, bytes: Vec<u8>) {
@@ -108,7 +108,7 @@ fn quantised(file: &File) -> [File; 2] {
 }
 
 #[test]
-fn i8_with_a_scale_a_row_stands_for_the_products() {
+fn i8_with_a_scale_per_row_equals_the_products() {
     let files = quantised(&File::fixture());
     let [i8, f32] = files.each_ref().map(|file| Model::from_memory(&file.bytes()).unwrap());
     assert_eq!(i8.fingerprint(), f32.fingerprint());
@@ -132,7 +132,7 @@ fn i8_with_a_scale_a_row_stands_for_the_products() {
         }),
         &[&scale, "missing"],
     );
-    // Scales as 16-bit numbers, of which there are then twice as many.
+    // The bytes of the scales as twice as many F16 values.
     refused(
         &changed(&|h| {
             let entry = h.get_mut(&scale).unwrap();
@@ -175,7 +175,7 @@ fn a_missing_tensor_is_named_with_the_shape_that_is_needed() {
                 info["data_offsets"][i] = json!(info["data_offsets"][i].as_u64().unwrap() - range.len() as u64);
             }
         }
-        // Without its projection a layer is not there, and then its other tensors are strange.
+        // A layer without its r_proj is not counted, so its other tensors are unknown ones.
         let upper = name.ends_with("attn.r_proj.weight") && !name.contains(".0.");
         let quoted = if upper { ["no such", "tensor"] } else { ["missing", &name] };
         refused(&bad.bytes(), &quoted);
@@ -198,7 +198,7 @@ fn a_tensor_of_the_wrong_shape_is_named_with_both_shapes() {
     refused(&with(name, json!([u64::MAX, 2])), &[name]);
     refused(&with("model.embeddings.weight", json!([128, 128])), &["model.embeddings.weight", "[128, 128]", "256"]);
     refused(&with("model.layers.0.attn.r_k", json!([4, 16])), &["head_size=16"]);
-    // Dimensions of 1 do not count.
+    // Dimensions of 1 are ignored.
     assert!(Model::from_memory(&with("model.norm.weight", json!([1, 64, 1]))).is_ok());
     let mut extra = file.clone();
     extra.header.insert("lm_head.bias".into(), json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}));
@@ -242,9 +242,9 @@ fn a_wrong_dtype_or_a_value_that_is_not_finite_is_named() {
 }
 
 #[test]
-fn extreme_weights_give_frames_that_come_back_at_every_level() {
-    // Finite, but so large that activations overflow to infinities and NaN: the rules for those must be the same
-    // everywhere too.
+fn extreme_weights_give_frames_that_decode_at_every_level() {
+    // Finite weights so large that activations overflow to infinities and NaN. The rules for those must give the same bits
+    // at every level too.
     let file = File::fixture();
     for size in [1e30f32, 3e38] {
         for part in ["ffn.value.weight", "attn.v_proj.weight", "lm_head.weight", "norm.weight", "w_lora.lora.0.weight"]
@@ -296,7 +296,7 @@ fn files_that_cannot_be_read_are_io_errors() {
 
 #[test]
 fn another_head_size_is_another_fingerprint() {
-    // Two heads of 32 or one of 64: the values are the same, the network is not.
+    // Two heads of 32 or one of 64: the same values in two different networks.
     let file = File::fixture();
     let mut other = file.clone();
     for layer in 0..3 {

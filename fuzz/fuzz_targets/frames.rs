@@ -1,5 +1,5 @@
-//! Hostile frames: read, sized, decoded. As they come, and with a sound header before them, so that what follows is
-//! reached.
+//! Hostile frames: parses, sizes and decodes the input as it is, and also after a valid header, so that the code after the
+//! header check is reached.
 #![no_main]
 
 use std::cell::RefCell;
@@ -19,12 +19,12 @@ thread_local! {
     static READERS: RefCell<[Session; METHODS.len()]> = RefCell::new(METHODS.map(|m| Session::create(m).expect("a method")));
 }
 
-/// Which method an input is for.
+/// The method that an input selects.
 fn method_of(data: &[u8]) -> usize {
     data.first().map_or(0, |b| usize::from(b >> 4) % METHODS.len())
 }
 
-/// The input behind a header that is sound and means what the input's first bytes say.
+/// The input after a valid header, whose fields the first bytes of the input select.
 fn behind_a_header(data: &[u8]) -> Option<Vec<u8>> {
     let ([choice, block_log, length, rest @ ..], _) = (data, ()) else { return None };
     let header = Header {
@@ -49,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
     let made = if data.first().is_some_and(|b| b & 1 == 0) { behind_a_header(data) } else { None };
     let frame = made.as_deref().unwrap_or(data);
     let size = decompressed_size(frame);
-    // A frame's own method may be as large as is allowed: asked for, but only small ones are built.
+    // A frame's method may be as large as the limits allow. Only short frames are tried, so that few large ones are built.
     if frame.len() < 60 {
         let _ = Session::create_for_frame(frame);
     }

@@ -1,4 +1,4 @@
-//! Method strings: whatever parses has a canonical form that parses to the same, and is as long as a frame may carry.
+//! Method strings: if a string parses, its canonical form is short enough for a frame and parses to the same method.
 #![no_main]
 
 use gptz::container::MAX_METHOD_LEN;
@@ -6,7 +6,7 @@ use gptz::method::{Base, Method};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    // What is no prefix and no number is looked for among files: not what is tried here.
+    // Other strings are taken as paths and looked up in the file system, which is not the subject of this target.
     let prefixed = ["cfg:", "gru:", "mix:", "level:", "builtin:"].iter().any(|prefix| text.starts_with(prefix));
     if !prefixed && !text.starts_with(|c: char| c.is_ascii_digit()) {
         return;
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
                 Base::Builtin(_) | Base::File(_) => {}
             }
         }
-        // A file's path is no part of a canonical form.
+        // The canonical form has no path, so it does not parse as a method.
         if !method.networks.iter().any(|network| matches!(network.base, Base::File(_))) {
             let again = Method::parse(&canonical).expect("a canonical form");
             assert_eq!(again.canonical(), canonical);

@@ -1,4 +1,4 @@
-//! Hostile records, alone and beside a sound one: an answer or an error, never more than was promised.
+//! Hostile records after a valid one: decoding succeeds or fails with an error, and the valid record is decoded correctly.
 #![no_main]
 
 use std::cell::RefCell;

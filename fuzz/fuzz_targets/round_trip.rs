@@ -1,4 +1,4 @@
-//! Any content under any options comes back, and every level writes the same frame.
+//! Any content decodes to itself under any options, and every CPU level writes the same frame.
 #![no_main]
 
 use std::cell::RefCell;
@@ -18,13 +18,13 @@ const METHODS: [&str; 4] = [
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     method: u8,
-    /// Over several blocks, which takes its time.
+    /// Several blocks, which is slow.
     long: bool,
     rans: bool,
     version_2: bool,
     no_checksum: bool,
     block_log: u8,
-    /// The content is repeated so often: what costs little to code has broken things before.
+    /// How often the content is repeated. Content that costs little to code has found defects before.
     repeat: u8,
     content: &'a [u8],
 }

@@ -1,4 +1,4 @@
-//! Weights files: as they come, and a sound file with a piece of it replaced.
+//! Weights files: arbitrary bytes, and a valid file with a part of its header replaced.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -12,9 +12,9 @@ const FIXTURE: &[u8] = include_bytes!("../../tests/data/rwkv7-tiny.safetensors")
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
     Raw(&'a [u8]),
-    /// This text instead of so many bytes of the header.
+    /// `insert` replaces `remove` bytes of the header.
     Patched { at: u16, remove: u8, insert: &'a [u8] },
-    /// A header of this text, with some bytes behind it.
+    /// This text as the header, followed by some bytes.
     Header(&'a str, u8),
 }
 

@@ -1,5 +1,5 @@
-//! Any order of feed, predict, snapshot, restore, base, reset and cancelled calls: held to a model of what the live state
-//! and the base have seen, and a fresh handle that is brought there by feeding alone.
+//! Any order of feed, predict, snapshot, restore, base, reset and cancelled calls. The target keeps the bytes that led to the
+//! live state and to the base, and compares with a new handle that is fed these bytes.
 #![no_main]
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ enum Step {
     Records(Vec<Vec<u8>>),
 }
 
-/// A snapshot and the bytes that lead to it.
+/// A snapshot and the bytes that led to it.
 type Moment = (Arc<Snapshot>, Vec<u8>);
 
 fn after(method: &str, history: &[u8]) -> Session {

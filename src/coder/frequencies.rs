@@ -1,4 +1,4 @@
-//! From logits to integer frequencies: the one quantiser, for every model and both coders.
+//! Quantises logits to integer frequencies, for every model and both coders.
 
 use super::{Distribution, Interval};
 use crate::numeric::level::{Kernel, Level};
@@ -6,20 +6,20 @@ use crate::numeric::math;
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::{Vec16, WIDTH};
 
-/// How many symbols.
+/// The number of symbols.
 const SYMBOLS: usize = 256;
 const ROWS: usize = SYMBOLS / WIDTH;
 
-/// The weight of the likeliest symbol, less 1. Every symbol has at least 1.
+/// The weight of the most probable symbol is this plus 1. Every symbol's weight is at least 1.
 const SCALE: f32 = 4_194_304.0; // 2^22
 
-/// Adding this to a float in 0..2^23 rounds it to an integer, half to even, in the sum's low bits.
+/// Adding this to a float in 0..2^23 rounds it to an integer, half to even, which the low bits of the sum then hold.
 const ROUND: f32 = 8_388_608.0; // 2^23
 
-/// Weights of 256 symbols, in proportion to exp(logit): `1 + round(2^22 * exp(logit - largest))`.
+/// The weights of 256 symbols, proportional to exp(logit): `1 + round(2^22 * exp(logit - largest))`.
 ///
-/// Intervals lie column by column: symbols with the same low four bits are neighbours, in the order of their high
-/// bits. So sixteen sums, which vectors give for free, and at most sixteen weights find any symbol.
+/// Intervals are ordered column by column: symbols with equal low four bits are neighbours, ordered by their high bits.
+/// So a search looks at no more than sixteen column sums, which the vector code computes anyway, and sixteen weights.
 #[derive(Clone, Debug)]
 pub struct Frequencies {
     weights: [[i32; WIDTH]; ROWS],
@@ -36,31 +36,31 @@ impl Default for Frequencies {
 }
 
 impl Frequencies {
-    /// The least that a symbol can cost is log2(total / (total - 255)) bits with a total of at least 2^22: so one byte
-    /// of payload holds fewer than this many symbols. Lengths that promise more are damage.
+    /// A byte of payload holds fewer symbols than this: a symbol costs at least log2(total / (total - 255)) bits, and the
+    /// total is at least 2^22. A stated length that requires more is damage.
     pub const MAX_SYMBOLS_A_BYTE: u64 = 92_000;
 
-    /// Takes the weights from 256 logits. A logit that is not finite counts as the least finite one; where none is
-    /// finite all count the same.
+    /// Sets the weights from 256 logits. A non-finite logit counts as the smallest finite one. If no logit is finite, all
+    /// symbols have the same weight.
     ///
     /// # Panics
-    /// If there are not 16 vectors.
+    /// If `logits` are not 16 vectors.
     pub fn set(&mut self, level: Level, logits: &[Vec16]) {
         let logits: &[Vec16; ROWS] = logits.try_into().expect("256 logits");
-        let sane = level.run(Quantise { logits, to: self });
-        if !sane {
+        let all_finite = level.run(Quantise { logits, to: self });
+        if !all_finite {
             let replaced = replace_non_finite(logits);
             level.run(Quantise { logits: &replaced, to: self });
         }
     }
 
-    /// Each symbol's weight over the total: `float(weight) * (1 / float(total))`.
+    /// The symbols' probabilities: `float(weight) * (1 / float(total))`.
     pub fn probabilities(&self) -> [Vec16; ROWS] {
         let scale = 1.0 / self.total as f32;
         self.weights.map(|row| Vec16(row.map(|weight| weight as f32 * scale)))
     }
 
-    /// Target minus probability: the gradient of the symbol's log-probability in the logits.
+    /// Target minus probability: the gradient of the symbol's log-probability with respect to the logits.
     pub fn error(&self, symbol: u8) -> [Vec16; ROWS] {
         let mut error = self.probabilities().map(|v| Vec16(v.0.map(|p| 0.0 - p)));
         let target = &mut error[usize::from(symbol) / WIDTH].0[usize::from(symbol) % WIDTH];
@@ -68,17 +68,17 @@ impl Frequencies {
         error
     }
 
-    /// A symbol's weight; over [`Distribution::total`] it is the probability that the coders use.
+    /// A symbol's weight. Divided by [`Distribution::total`], it is the probability that the coders use.
     pub fn weight(&self, symbol: u8) -> u32 {
         self.weights[usize::from(symbol) / WIDTH][usize::from(symbol) % WIDTH] as u32
     }
 }
 
-/// The rule for logits that are not finite, as [`Frequencies::set`] states it.
+/// Replaces non-finite logits as [`Frequencies::set`] describes.
 fn replace_non_finite(logits: &[Vec16; ROWS]) -> [Vec16; ROWS] {
     let finite = logits.iter().flat_map(|v| v.0).filter(|x| x.is_finite());
-    let least = finite.reduce(|m, x| if x < m { x } else { m }).unwrap_or(0.0);
-    logits.map(|v| Vec16(v.0.map(|x| if x.is_finite() { x } else { least })))
+    let smallest = finite.reduce(|m, x| if x < m { x } else { m }).unwrap_or(0.0);
+    logits.map(|v| Vec16(v.0.map(|x| if x.is_finite() { x } else { smallest })))
 }
 
 struct Quantise<'a> {
@@ -87,12 +87,12 @@ struct Quantise<'a> {
 }
 
 impl Kernel for Quantise<'_> {
-    /// Whether all logits were finite; if not, the weights are not to be used.
+    /// Whether all logits were finite. If not, the weights are meaningless.
     type Output = bool;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> bool {
         let mut largest = s.load(&self.logits[0]);
-        // x * 0 is 0 for finite x alone.
+        // x * 0 is 0 only for a finite x.
         let mut zero = s.splat(0.0);
         for v in self.logits {
             let x = s.load(v);
@@ -109,7 +109,7 @@ impl Kernel for Quantise<'_> {
             s.store_i(w, out);
         }
         s.store_i(columns, &mut self.to.columns);
-        // Wrapping only where a logit was not finite and the weights are thrown away.
+        // The sum wraps only if a logit was not finite. Then the weights are not used.
         self.to.total = self.to.columns.iter().fold(0i32, |sum, c| sum.wrapping_add(*c)) as u32;
         s.tree_sum(zero) == 0.0
     }

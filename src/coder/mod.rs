@@ -1,5 +1,5 @@
-//! Entropy coding of any symbol given as (cumulative, frequency, total): a byte under a model's distribution, a bit,
-//! a field. Two coders, one interface; the driver that talks to them is the same for both directions.
+//! Entropy coding of symbols given as (cumulative, frequency, total): a byte under a model's distribution, or a bit.
+//! Both coders implement the same traits, and the driver in `session` is the same for encoding and decoding.
 
 mod frequencies;
 mod range;
@@ -12,34 +12,34 @@ pub use rans::{BLOCK as RANS_BLOCK, RansDecoder, RansEncoder};
 use crate::error::Result;
 use crate::numeric::buffer::grow;
 
-/// A symbol's share of the total: `cumulative..cumulative + frequency`.
+/// A symbol's part of the range `0..total`: `cumulative..cumulative + frequency`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
-    /// The sum of the frequencies of the symbols before it.
+    /// The sum of the frequencies of all symbols before this one.
     pub cumulative: u32,
-    /// Its own, at least 1.
+    /// The symbol's frequency, at least 1.
     pub frequency: u32,
 }
 
-/// Totals go up to this; the quantiser's stay below half of it.
+/// The largest total that the coders accept. The totals of [`Frequencies`] stay below half of it.
 pub const MAX_TOTAL: u32 = 1 << 31;
 
-/// Frequencies of the symbols that may come next.
+/// The frequencies of the possible next symbols.
 pub trait Distribution {
     /// The sum of all frequencies: 1 to [`MAX_TOTAL`].
     fn total(&self) -> u32;
-    /// A symbol's interval. Every symbol that can occur has one that is not empty.
+    /// The symbol's interval. The interval of a symbol that can occur is never empty.
     fn interval(&self, symbol: u32) -> Interval;
-    /// The symbol whose interval holds `target`, which is below the total.
+    /// The symbol whose interval contains `target`, and that interval. `target` is below the total.
     fn find(&self, target: u32) -> (u32, Interval);
 }
 
-/// One bit: `ones` of `total`, both its values possible.
+/// The distribution of a bit: it is 1 with probability `ones / total`. Both values are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bit {
-    /// The frequency of 1; at least 1 and below `total`.
+    /// The frequency of 1: at least 1 and less than `total`.
     pub ones: u32,
-    /// The total.
+    /// The sum of both frequencies.
     pub total: u32,
 }
 
@@ -62,39 +62,39 @@ impl Distribution for Bit {
     }
 }
 
-/// Writes symbols.
+/// Encodes symbols.
 pub trait Encoder {
-    /// Appends a symbol.
+    /// Encodes a symbol.
     fn encode(&mut self, distribution: &impl Distribution, symbol: u32);
-    /// Ends the block: appends its bytes to `out` and starts anew.
+    /// Ends the block: appends its bytes to `out` and resets the encoder.
     ///
     /// # Errors
-    /// `Memory`, where that ran out at any time since the block began.
+    /// `Memory` if an allocation failed at any time since the block began.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<()>;
 }
 
-/// Reads symbols back.
+/// Decodes symbols.
 pub trait Decoder {
-    /// The next symbol.
+    /// Decodes the next symbol.
     fn decode(&mut self, distribution: &impl Distribution) -> u32;
-    /// Whether the block ended as an encoder ends it: every byte taken, none over, none changed.
+    /// Checks that the block ends exactly as an encoder ends it: every byte was read and the final state is the right one.
     ///
     /// # Errors
-    /// `Corrupt` where it did not.
+    /// `Corrupt` if it does not.
     fn finish(self) -> Result<()>;
 }
 
-/// Appends to `v` where there is memory for it; tells whether there was.
+/// Appends to `v`. Returns false, and appends nothing, if the allocation fails.
 fn append<T: Copy>(v: &mut Vec<T>, values: &[T]) -> bool {
-    let there = grow(v, values.len(), "a coded block").is_ok();
-    if there {
+    let reserved = grow(v, values.len(), "a coded block").is_ok();
+    if reserved {
         v.extend_from_slice(values);
     }
-    there
+    reserved
 }
 
-/// The error of a block for which memory ran out.
-fn no_room() -> crate::error::Error {
+/// The error of a block for which an allocation failed.
+fn block_out_of_memory() -> crate::error::Error {
     crate::error::out_of_memory(0, "a coded block")
 }
 

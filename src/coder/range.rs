@@ -1,33 +1,35 @@
-//! A range coder (Martin 1979) with 64 bits of range, renormalised byte by byte; carries go back into the output.
+//! A range coder (Martin 1979) with a 64-bit range, renormalised byte by byte. Carries propagate into the bytes already
+//! written.
 //!
-//! The range is kept above 2^56, so that dividing it by a total of up to 2^31 loses less than 2^-25 of a symbol.
+//! The range stays at or above 2^56, so that dividing it by a total of up to 2^31 costs less than 2^-25 of the range.
 
-use super::{Decoder, Distribution, Encoder, append, no_room};
+use super::{Decoder, Distribution, Encoder, append, block_out_of_memory};
 use crate::error::{Result, fail};
 
-/// The range is renormalised to be above this.
+/// The lower bound of the range after renormalisation.
 const BOTTOM: u64 = 1 << 56;
 
-/// Bytes that end a block, less trailing zeros.
+/// The number of bytes that end a block, before trailing zeros are removed.
 const FLUSH: usize = 8;
 
-/// Writes to memory that it owns until [`Encoder::finish`].
+/// Collects the block's bytes in memory of its own until [`Encoder::finish`].
 #[derive(Debug)]
 pub struct RangeEncoder {
     low: u64,
     range: u64,
     out: Vec<u8>,
-    /// Memory ran out: the block is lost.
-    lost: bool,
+    /// An allocation failed: the block is incomplete.
+    failed: bool,
 }
 
 impl Default for RangeEncoder {
     fn default() -> Self {
-        Self { low: 0, range: u64::MAX, out: Vec::new(), lost: false }
+        Self { low: 0, range: u64::MAX, out: Vec::new(), failed: false }
     }
 }
 
-/// The end of the block: the number in `low..low + range` with the most trailing zero bytes. Wraps where it carries.
+/// The number that ends the block: the one in `low..low + range` with the most trailing zero bytes. It wraps around if it
+/// carries.
 fn last_value(low: u64, range: u64) -> u64 {
     for shift in (8..64).step_by(8).rev() {
         // low + up is the next multiple of 2^shift.
@@ -62,7 +64,7 @@ impl Encoder for RangeEncoder {
             self.carry();
         }
         while self.range < BOTTOM {
-            self.lost |= !append(&mut self.out, &[(self.low >> 56) as u8]);
+            self.failed |= !append(&mut self.out, &[(self.low >> 56) as u8]);
             self.low <<= 8;
             self.range <<= 8;
         }
@@ -73,25 +75,26 @@ impl Encoder for RangeEncoder {
         if value < self.low {
             self.carry();
         }
-        self.lost |= !append(out, &self.out);
-        // The decoder takes bytes past the end for zeros. Of those that were written before all stay, zeros too: so a
-        // block is as long as its symbols are costly, and a length can be held against it.
+        self.failed |= !append(out, &self.out);
+        // The decoder reads zeros past the end, so trailing zeros of the last value need not be written. Zeros that were
+        // written earlier are kept: the block's length then follows from the cost of its symbols, and the container can
+        // check a stated content length against it.
         let value = value.to_be_bytes();
         let len = value.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-        self.lost |= !append(out, &value[..len]);
+        self.failed |= !append(out, &value[..len]);
         self.out.clear();
         (self.low, self.range) = (0, u64::MAX);
-        if std::mem::take(&mut self.lost) { Err(no_room()) } else { Ok(()) }
+        if std::mem::take(&mut self.failed) { Err(block_out_of_memory()) } else { Ok(()) }
     }
 }
 
-/// Reads from a block's bytes.
+/// Decodes a block.
 #[derive(Debug)]
 pub struct RangeDecoder<'a> {
-    /// What the encoder's `low` was: only to check how the block ends.
+    /// The encoder's `low` at this point. Only the check at the block's end needs it.
     low: u64,
     range: u64,
-    /// The block's number, less `low`.
+    /// The block's bytes as a number, minus `low`.
     offset: u64,
     input: &'a [u8],
     at: usize,
@@ -99,7 +102,7 @@ pub struct RangeDecoder<'a> {
 }
 
 impl<'a> RangeDecoder<'a> {
-    /// Starts on a block.
+    /// A decoder at the start of a block.
     pub fn new(input: &'a [u8]) -> Self {
         let mut decoder = Self { low: 0, range: u64::MAX, offset: 0, input, at: 0, damaged: false };
         for _ in 0..FLUSH {
@@ -123,7 +126,7 @@ impl Decoder for RangeDecoder<'_> {
         let unit = self.range / u64::from(total);
         let mut target = self.offset / unit;
         if target >= u64::from(total) {
-            // What lies past unit * total belongs to no symbol: only damaged input points there.
+            // Values from unit * total on belong to no symbol. Only damaged input contains them.
             self.damaged = true;
             target = u64::from(total) - 1;
         }
@@ -141,7 +144,7 @@ impl Decoder for RangeDecoder<'_> {
     }
 
     fn finish(self) -> Result<()> {
-        // How many of the last eight bytes are there.
+        // How many of the last eight bytes that were read lie inside the input.
         let tail = (self.input.len() + FLUSH).checked_sub(self.at);
         let ends_well = !self.damaged
             && self.low.wrapping_add(self.offset) == last_value(self.low, self.range)

@@ -1,42 +1,45 @@
 //! rANS (Duda 2013): a 64-bit state, renormalised by 16-bit words, in blocks of [`BLOCK`] symbols.
 //!
-//! The state counts in 2^31 slots and stays above 2^47: the 16 bits between them are what its rounding costs nothing. Totals need not be powers of two: an interval is scaled to slots by
-//! floor(x * 2^31 / total), which leaves every symbol at least one slot and both sides the same ones.
-//! A block is its final state (48 bits LE, the rest of it as a word) and its words (u16 LE) in the order in which the decoder takes them; blocks
-//! follow each other without a length, for a block ends where its symbols do.
+//! A symbol's share is counted in 2^31 slots, and the state stays at or above 2^47. The 16 bits between the two keep the
+//! loss by rounding negligible. Totals need not be powers of two: an interval bound x becomes the slot
+//! floor(x * 2^31 / total), which gives every symbol at least one slot, and the encoder and the decoder the same ones.
+//!
+//! A block holds the encoder's final state in 48 bits LE and then its words (u16 LE) in the order in which the decoder
+//! reads them. Of a final state of more than 48 bits, the low 16 bits are the first word. Blocks follow each other
+//! without a length: a block ends after its last symbol.
 
-use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL, append, no_room};
+use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL, append, block_out_of_memory};
 use crate::error::{Result, fail};
 
-/// Symbols a block: 128 Ki. A constant of the format.
+/// Symbols per block: 128 Ki. Part of the format.
 pub const BLOCK: usize = 128 << 10;
 
 const SLOT_BITS: u32 = 31;
-/// Where the state starts in every block, and so where the decoder's must end. Its lower bound at all times.
+/// The encoder's state at the start of every block, and so the decoder's at its end. Also the state's lower bound.
 const START: u64 = 1 << 47;
 const WORD_BITS: u32 = 16;
 
-/// A bound scaled to slots.
+/// An interval bound, scaled to slots.
 #[inline]
 fn slots(bound: u32, total: u32) -> u32 {
     ((u64::from(bound) << SLOT_BITS) / u64::from(total)) as u32
 }
 
-/// An interval scaled to slots.
+/// An interval, scaled to slots: its first slot and its width.
 #[inline]
 fn scaled(at: Interval, total: u32) -> (u64, u64) {
     let from = slots(at.cumulative, total);
     (u64::from(from), u64::from(slots(at.cumulative + at.frequency, total) - from))
 }
 
-/// Keeps a block's intervals, for rANS writes them last to first.
+/// Keeps a block's intervals until its end, because rANS encodes the last symbol first.
 #[derive(Debug, Default)]
 pub struct RansEncoder {
     pending: Vec<(u32, u32)>,
     words: Vec<u16>,
     out: Vec<u8>,
-    /// Memory ran out: the block is lost.
-    lost: bool,
+    /// An allocation failed: the block is incomplete.
+    failed: bool,
 }
 
 impl RansEncoder {
@@ -44,21 +47,22 @@ impl RansEncoder {
         let mut state = START;
         for (from, width) in self.pending.drain(..).rev() {
             let (from, width) = (u64::from(from), u64::from(width));
-            // Below this the symbol leaves the state below 2^63.
+            // Below this bound, encoding the symbol leaves the state below 2^63.
             while state >= width << (47 + WORD_BITS - SLOT_BITS) {
-                self.lost |= !append(&mut self.words, &[state as u16]);
+                self.failed |= !append(&mut self.words, &[state as u16]);
                 state >>= WORD_BITS;
             }
             state = ((state / width) << SLOT_BITS) + state % width + from;
         }
-        // Six bytes hold the state of a decoder that takes the last word before its first symbol.
+        // The stored state has six bytes. A larger state is written as one word more, which the decoder reads before its
+        // first symbol.
         if state >= 1 << 48 {
-            self.lost |= !append(&mut self.words, &[state as u16]);
+            self.failed |= !append(&mut self.words, &[state as u16]);
             state >>= WORD_BITS;
         }
-        self.lost |= !append(&mut self.out, &state.to_le_bytes()[..6]);
+        self.failed |= !append(&mut self.out, &state.to_le_bytes()[..6]);
         for word in self.words.drain(..).rev() {
-            self.lost |= !append(&mut self.out, &word.to_le_bytes());
+            self.failed |= !append(&mut self.out, &word.to_le_bytes());
         }
     }
 }
@@ -67,7 +71,7 @@ impl Encoder for RansEncoder {
     #[inline]
     fn encode(&mut self, distribution: &impl Distribution, symbol: u32) {
         let (from, width) = scaled(distribution.interval(symbol), distribution.total());
-        self.lost |= !append(&mut self.pending, &[(from as u32, width as u32)]);
+        self.failed |= !append(&mut self.pending, &[(from as u32, width as u32)]);
         if self.pending.len() == BLOCK {
             self.flush();
         }
@@ -77,24 +81,24 @@ impl Encoder for RansEncoder {
         if !self.pending.is_empty() {
             self.flush();
         }
-        self.lost |= !append(out, &self.out);
+        self.failed |= !append(out, &self.out);
         self.out.clear();
-        if std::mem::take(&mut self.lost) { Err(no_room()) } else { Ok(()) }
+        if std::mem::take(&mut self.failed) { Err(block_out_of_memory()) } else { Ok(()) }
     }
 }
 
-/// Reads blocks that follow each other.
+/// Decodes consecutive blocks.
 #[derive(Debug)]
 pub struct RansDecoder<'a> {
     state: u64,
-    /// Symbols of this block that were taken.
+    /// How many symbols of this block were decoded.
     taken: usize,
     input: &'a [u8],
     damaged: bool,
 }
 
 impl<'a> RansDecoder<'a> {
-    /// Starts on a block, or on several.
+    /// A decoder at the start of one or more blocks.
     pub fn new(input: &'a [u8]) -> Self {
         Self { state: START, taken: 0, input, damaged: false }
     }
@@ -109,7 +113,7 @@ impl<'a> RansDecoder<'a> {
         let &[a, b, c, d, e, f] = head;
         self.state = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
         self.input = rest;
-        // An encoder's states lie in 2^47..2^63, so that at most one word was taken off.
+        // An encoder's states lie in 2^47..2^63, so at most one word was removed from the stored state.
         if self.state < START >> WORD_BITS {
             self.damaged = true;
             self.state = START;
@@ -140,7 +144,7 @@ impl Decoder for RansDecoder<'_> {
         self.taken += 1;
         let total = distribution.total();
         let slot = self.state & (u64::from(MAX_TOTAL) - 1);
-        // The largest bound whose first slot is not past this one.
+        // The largest value below the total whose first slot is at or before this slot.
         let target = ((slot + 1) * u64::from(total)).div_ceil(1 << SLOT_BITS) - 1;
         let (symbol, at) = distribution.find(target as u32);
         let (from, width) = scaled(at, total);

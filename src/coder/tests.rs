@@ -1,4 +1,4 @@
-//! Both coders under the same tests: symbols of any distribution come back, damage shows, the loss is small.
+//! Tests of both coders: symbols of any distribution decode correctly, damage is detected, the coding loss is small.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::numeric::random::Random;
 use crate::numeric::testing::{KINDS, values};
 use crate::numeric::vector::{Vec16, flat};
 
-/// Any frequencies, in a table of cumulative ones.
+/// A distribution given by a table of cumulative frequencies.
 #[derive(Clone, Debug)]
 struct Table(Vec<u32>);
 
@@ -43,7 +43,7 @@ fn encode<E: Encoder + Default>(symbols: &[(impl Distribution, u32)]) -> Vec<u8>
     }
     let mut out = Vec::new();
     encoder.finish(&mut out).unwrap();
-    // The encoder starts anew.
+    // After finish() the encoder is as new.
     let mut again = Vec::new();
     for (d, s) in symbols {
         encoder.encode(d, *s);
@@ -58,7 +58,7 @@ fn decode(mut decoder: impl Decoder, symbols: &[(impl Distribution, u32)]) -> (V
     (found, decoder.finish())
 }
 
-/// Encodes with both coders, checks that the symbols come back, returns the sizes.
+/// Encodes with both coders, checks that the symbols decode correctly, and returns the coded sizes.
 fn round_trip(symbols: &[(impl Distribution, u32)]) -> [usize; 2] {
     let wanted: Vec<u32> = symbols.iter().map(|(_, s)| *s).collect();
     let (range, rans) = (encode::<RangeEncoder>(symbols), encode::<RansEncoder>(symbols));
@@ -69,7 +69,7 @@ fn round_trip(symbols: &[(impl Distribution, u32)]) -> [usize; 2] {
     [range.len(), rans.len()]
 }
 
-/// Tables of every kind of total, and a symbol of each.
+/// Distributions with totals of every kind, and one symbol of each.
 fn symbols() -> impl Strategy<Value = Vec<(Table, u32)>> {
     let frequency = prop_oneof![Just(1u32), 1..4u32, 1..70_000u32, Just(1 << 22)];
     let table = prop_oneof![
@@ -87,12 +87,12 @@ fn symbols() -> impl Strategy<Value = Vec<(Table, u32)>> {
 
 proptest! {
     #[test]
-    fn any_symbols_of_any_distributions_come_back(symbols in symbols()) {
+    fn any_symbols_of_any_distributions_decode(symbols in symbols()) {
         round_trip(&symbols);
     }
 
     #[test]
-    fn a_changed_or_cut_block_is_told_or_gives_other_symbols(
+    fn a_changed_or_cut_block_is_detected_or_gives_other_symbols(
         symbols in symbols(), at in any::<prop::sample::Index>(), change in 1..=255u8
     ) {
         let wanted: Vec<u32> = symbols.iter().map(|(_, s)| *s).collect();
@@ -151,14 +151,14 @@ fn bits_are_symbols_like_any_other() {
     }
 }
 
-/// The quantiser's definition, value by value.
+/// The definition of the quantiser, one value at a time.
 fn naive_weights(logits: &[f32]) -> Vec<u32> {
     use crate::numeric::math::{Function, scalar};
     let finite: Vec<f32> = logits.iter().copied().filter(|x| x.is_finite()).collect();
     let least = finite.iter().copied().reduce(f32::min).unwrap_or(0.0);
-    let sane: Vec<f32> = logits.iter().map(|x| if x.is_finite() { *x } else { least }).collect();
-    let largest = sane.iter().copied().reduce(f32::max).unwrap();
-    sane.iter().map(|x| (scalar(Function::Exp, x - largest) * 4_194_304.0 + 1.0).round_ties_even() as u32).collect()
+    let finite: Vec<f32> = logits.iter().map(|x| if x.is_finite() { *x } else { least }).collect();
+    let largest = finite.iter().copied().reduce(f32::max).unwrap();
+    finite.iter().map(|x| (scalar(Function::Exp, x - largest) * 4_194_304.0 + 1.0).round_ties_even() as u32).collect()
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn frequencies_are_those_of_the_definition_at_every_level() {
             assert_eq!(found, want, "round {round} {level:?}");
             assert_eq!(f.total(), want.iter().sum::<u32>());
             assert!(want.iter().all(|w| *w >= 1));
-            // Every target falls into the interval of the symbol found, and intervals do not overlap.
+            // find() is the inverse of interval(), and the intervals cover the total without overlapping.
             let mut covered = 0u64;
             for s in 0..256 {
                 let at = f.interval(s);
@@ -208,7 +208,8 @@ fn a_byte_of_payload_holds_no_more_symbols_than_stated() {
     assert!(8.0 / cost < Frequencies::MAX_SYMBOLS_A_BYTE as f64, "{} symbols a byte", 8.0 / cost);
 }
 
-/// Bits a symbol that quantiser and coder lose together against -log2 softmax, and the ideal bits a symbol.
+/// For each coder, the bits per symbol that the quantiser and the coder cost together over -log2 softmax, and the ideal
+/// bits per symbol.
 fn loss(logits: impl Fn(&mut Random) -> Vec<f32>, n: usize) -> Vec<(f64, f64)> {
     let mut random = Random::new(9, "loss");
     let mut ideal = 0.0;
@@ -217,7 +218,7 @@ fn loss(logits: impl Fn(&mut Random) -> Vec<f32>, n: usize) -> Vec<(f64, f64)> {
             let logits = logits(&mut random);
             let exps: Vec<f64> = logits.iter().map(|x| f64::from(*x).exp()).collect();
             let sum: f64 = exps.iter().sum();
-            // A symbol drawn from the distribution itself.
+            // A symbol drawn from that distribution.
             let mut target = (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * sum;
             let symbol = exps
                 .iter()
@@ -249,7 +250,7 @@ fn the_loss_is_at_most_a_thousandth_and_a_thousandth_of_a_bit() {
                 .collect::<Vec<f32>>()
         }
     };
-    // One symbol has probability p, the others share the rest.
+    // One symbol has probability p. The others have equal shares of 1 - p.
     let certain = |p: f64| {
         move |random: &mut Random| {
             let mut v = vec![((1.0 - p) / 255.0).ln() as f32; 256];

@@ -1,26 +1,26 @@
-//! Blocks: what bounds memory and names damage.
+//! Blocks: the units that a frame's content is coded and checked in. They bound the memory that decoding needs.
 
 use super::read::{Reader, put_varint};
 use crate::coder::Frequencies;
 use crate::error::{Result, fail};
 
-/// The most bytes that a block has beside its payload: kind, two lengths, CRC-32.
+/// The largest size of a block's header: kind, two lengths, CRC-32.
 pub const MAX_BLOCK_OVERHEAD: usize = 1 + 5 + 5 + 4;
 
-/// The byte that ends the blocks.
+/// The kind byte that follows the last block.
 pub const END_BLOCK: u8 = 0;
 
-/// What a block's payload is. The numbers are the format's; 0 ends the blocks.
+/// The kind of a block's payload. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum BlockKind {
     /// Coded symbols.
     Coded = 1,
-    /// The raw bytes; the predictor observes them.
+    /// The raw bytes. The predictor observes and learns from them.
     StoredLearned = 2,
-    /// The raw bytes; the predictor stays as it was before the block.
+    /// The raw bytes. The predictor's state is the same after the block as before it.
     StoredSkipped = 3,
-    /// Coded symbols, by a mix whose networks rest: they neither see the block nor learn from it.
+    /// Coded symbols of a mix whose networks are bypassed: they neither observe the block nor learn from it.
     CodedAlone = 4,
 }
 
@@ -31,23 +31,23 @@ impl BlockKind {
     }
 }
 
-/// A block as it lies in a frame.
+/// A parsed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// What the payload is.
+    /// The payload's kind.
     pub kind: BlockKind,
-    /// How many bytes of content it holds.
+    /// The length of its content in bytes.
     pub raw_len: u32,
-    /// [`block_crc`], unless the frame carries no checksums.
+    /// The stored [`block_crc`]. `None` if the frame has no checksums.
     pub crc: Option<u32>,
     /// The payload.
     pub payload: &'a [u8],
-    /// Where in the input it begins.
+    /// The position of its first byte in the input.
     pub at: usize,
 }
 
-/// A block's CRC-32: over its kind's number and its content. With the kind in it, a stored block that was said to be
-/// learned from is not taken for one that was skipped.
+/// A block's CRC-32, over the number of its kind and its content. It covers the kind so that damage that turns a skipped
+/// block into a learned one, or the reverse, is detected.
 pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[kind as u8]);
@@ -55,8 +55,8 @@ pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Appends what stands before a block's payload. `coded_len` counts for coded blocks alone: a stored block's payload
-/// is as long as its content.
+/// Appends a block's header. `coded_len` is used for coded blocks only: a stored block's payload is as long as its
+/// content.
 pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc: Option<u32>, coded_len: usize) {
     out.push(kind as u8);
     put_varint(out, raw_len);
@@ -66,14 +66,14 @@ pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc:
     out.extend(crc.iter().flat_map(|c| c.to_le_bytes()));
 }
 
-/// Whether so many bytes of payload can hold so many symbols.
+/// Whether `payload` bytes can code `symbols` symbols.
 pub(super) fn plausible(symbols: u64, payload: u64) -> bool {
-    // Less than a byte's worth of symbols may fit into what the coder need not write.
+    // Symbols that together cost less than a byte may take no byte at all, hence the + 1.
     symbols / Frequencies::MAX_SYMBOLS_A_BYTE <= payload + 1
 }
 
 impl<'a> Block<'a> {
-    /// Reads a block, or nothing where the blocks end.
+    /// Reads a block. `None` at the end of the blocks.
     pub(super) fn read(r: &mut Reader<'a>, block_log: u8, checksums: bool) -> Result<Option<Self>> {
         let at = r.at();
         let kind = match r.u8("a block")? {

@@ -1,4 +1,4 @@
-//! Whole frames, one after the other, checked without decoding them.
+//! Parses frames and checks their structure, without decoding the content.
 
 use super::block::{Block, plausible};
 use super::header::{Coder, Header, Streamed, Version};
@@ -6,34 +6,34 @@ use super::read::Reader;
 use crate::coder::RANS_BLOCK;
 use crate::error::{Result, fail};
 
-/// A frame whose structure was checked: lengths fit the input and each other.
+/// A frame whose structure is valid: its lengths fit the input and each other.
 #[derive(Clone, Debug)]
 pub struct Frame<'a> {
-    /// The header.
+    /// Its header.
     pub header: Header,
-    /// Where in the input it begins.
+    /// The position of its first byte in the input.
     pub at: usize,
-    /// The content's length, wherever it is stated.
+    /// The content's length, from the header or the trailer.
     pub length: u64,
-    /// CRC-32 of the content, wherever it is stated.
+    /// CRC-32 of the content, from the header or the trailer. `None` if the frame has none.
     pub crc: Option<u32>,
-    /// What holds the content.
+    /// The payload.
     pub body: Body<'a>,
 }
 
-/// What holds a frame's content. Parts and blocks are read again when they are decoded: a list of them could be many
-/// times as large as the input.
+/// A frame's payload. Parts and blocks are parsed once more when they are decoded, because a list of them could take many
+/// times the memory of the input.
 #[derive(Clone, Debug)]
 pub enum Body<'a> {
     /// Version 2 with the range coder: one payload.
     Whole(&'a [u8]),
-    /// Version 2 with rANS: a payload for each block of [`RANS_BLOCK`] symbols.
+    /// Version 2 with rANS: one payload for each block of [`RANS_BLOCK`] symbols.
     Parts(Parts<'a>),
     /// Version 3.
     Blocks(Blocks<'a>),
 }
 
-/// The payloads of a version 2 frame with rANS, which were checked.
+/// The payloads of a version 2 frame with rANS. Their lengths were checked.
 #[derive(Clone, Debug)]
 pub struct Parts<'a>(Reader<'a>, u32);
 
@@ -51,7 +51,7 @@ fn read_part<'a>(r: &mut Reader<'a>) -> Result<&'a [u8]> {
     r.take(u64::from(len), "a rANS block")
 }
 
-/// The blocks of a version 3 frame, which were checked.
+/// The blocks of a version 3 frame. Their headers were checked.
 #[derive(Clone, Debug)]
 pub struct Blocks<'a> {
     reader: Reader<'a>,
@@ -67,12 +67,12 @@ impl<'a> Iterator for Blocks<'a> {
     }
 }
 
-/// The frames of an input; skippable ones are checked and left out. An empty input is `Truncated`.
+/// The frames of an input. Skippable frames are checked and left out. An empty input gives `Truncated`.
 pub fn frames(input: &[u8]) -> Frames<'_> {
     Frames { reader: Some(Reader::new(input, 0)) }
 }
 
-/// Walks over frames; ends after the first error.
+/// An iterator over frames. It ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
     reader: Option<Reader<'a>>,
@@ -96,7 +96,7 @@ impl<'a> Iterator for Frames<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a frame; nothing where it was to be skipped.
+    /// Reads a frame. `None` for a skippable one.
     fn read(r: &mut Reader<'a>) -> Result<Option<Self>> {
         let at = r.at();
         let header = Header::read(r)?;
@@ -123,7 +123,7 @@ impl<'a> Frame<'a> {
         };
         let (body, payload) = match header.coder {
             Coder::Range => {
-                let payload = r.rest();
+                let payload = r.take_all();
                 (Body::Whole(payload), payload.len())
             }
             Coder::Rans => {
@@ -149,12 +149,12 @@ impl<'a> Frame<'a> {
     fn read_v3(r: &mut Reader<'a>, header: Header, at: usize, block_log: u8) -> Result<Self> {
         let checksums = header.crc != Streamed::Absent;
         let blocks = Blocks { reader: r.clone(), block_log, checksums };
-        let mut held = 0u64;
+        let mut content_len = 0u64;
         while let Some(block) = Block::read(r, block_log, checksums)? {
-            if !held.is_multiple_of(1 << block_log) {
+            if !content_len.is_multiple_of(1 << block_log) {
                 fail!(Corrupt, "the block at byte {} follows one that is not full", block.at);
             }
-            held += u64::from(block.raw_len);
+            content_len += u64::from(block.raw_len);
         }
         let length = match header.length {
             Streamed::Header(length) => length,
@@ -165,13 +165,13 @@ impl<'a> Frame<'a> {
             Streamed::Trailer => Some(r.u32("a frame's trailer")?),
             Streamed::Absent => None,
         };
-        if held != length {
-            fail!(Corrupt, "the frame at byte {at} promises {length} bytes, its blocks hold {held}");
+        if content_len != length {
+            fail!(Corrupt, "the frame at byte {at} promises {length} bytes, its blocks hold {content_len}");
         }
         Ok(Self { header, at, length, crc, body: Body::Blocks(blocks) })
     }
 
-    /// The first header of an input, whatever follows it; skippable frames before it are passed over.
+    /// The header of the first frame that is not skippable. The input after it is not looked at.
     ///
     /// # Errors
     /// As [`frames`].

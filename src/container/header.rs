@@ -1,17 +1,17 @@
-//! What a frame says of itself before its content.
+//! Frame headers.
 
 use super::read::Reader;
 use crate::error::{Result, fail};
 
-/// The bytes that every frame starts with: magic, version, coder, length, CRC-32.
+/// The size of the part that all frame versions share: magic, version, coder, length, CRC-32.
 pub const COMMON_LEN: usize = 18;
 /// The longest canonical method string that a frame may carry.
 pub const MAX_METHOD_LEN: usize = 1024;
-/// The most bytes that a header takes.
+/// The largest size of a header.
 pub const MAX_HEADER_LEN: usize = COMMON_LEN + 2 + 2 + 3 + MAX_METHOD_LEN + 8 + 8 + 3 + 4;
-/// Blocks of 4 KiB are the smallest.
+/// Binary logarithm of the smallest block size: 4 KiB.
 pub const MIN_BLOCK_LOG: u8 = 12;
-/// Blocks of 16 MiB are the largest.
+/// Binary logarithm of the largest block size: 16 MiB.
 pub const MAX_BLOCK_LOG: u8 = 24;
 
 const MAGIC: [u8; 4] = *b"GPTZ";
@@ -23,7 +23,7 @@ const BASE: u16 = 8;
 const NO_CRC: u16 = 16;
 const KNOWN_FLAGS: u16 = LENGTH_IN_HEADER | CRC_IN_HEADER | FINGERPRINT | BASE | NO_CRC;
 
-/// How symbols are coded. The numbers are the format's.
+/// An entropy coder. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Coder {
@@ -34,50 +34,50 @@ pub enum Coder {
 }
 
 impl Coder {
-    /// The coder of this number.
+    /// The coder with this number.
     pub fn from_number(n: u8) -> Option<Self> {
         [Self::Range, Self::Rans].into_iter().find(|c| *c as u8 == n)
     }
 }
 
-/// The method of a version 3 frame.
+/// How a version 3 frame names its method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MethodRef {
-    /// A registered one, by its number, 1 to 255.
+    /// By its registered number, 1 to 255.
     Registered(u8),
-    /// Any other, by its canonical string.
+    /// By its canonical string.
     Text(String),
 }
 
-/// A number that is either known when the header is written or stands in the trailer.
+/// A value that is in the header, or in the trailer if it is not known when the header is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streamed<T> {
     /// In the header.
     Header(T),
     /// In the trailer.
     Trailer,
-    /// Nowhere: the frame carries no checksums.
+    /// In neither: the frame has no checksums.
     Absent,
 }
 
-/// What follows the 18 bytes that all frames share.
+/// A frame's version, and the header fields after the 18 bytes that all versions share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// Version 0: `length` bytes to be skipped.
+    /// Version 0: `length` bytes to skip.
     Skippable,
-    /// Version 2: one payload and no word of the method.
+    /// Version 2: one payload. The method is not named.
     V2,
-    /// Version 3: self-describing, in blocks.
+    /// Version 3: names its method; the content is in blocks.
     V3 {
         /// The version of the arithmetic.
         numerics: u16,
         /// The method.
         method: MethodRef,
-        /// The first bytes of the weights' fingerprint, where the method has a weights file.
+        /// The first eight bytes of the weights' fingerprint, if the method has a weights file.
         fingerprint: Option<[u8; 8]>,
-        /// The base's identifier, where there is one.
+        /// The base's identifier, if a base was set.
         base: Option<[u8; 8]>,
-        /// Binary logarithm of the size of a block.
+        /// Binary logarithm of the block size.
         block_log: u8,
     },
 }
@@ -85,17 +85,17 @@ pub enum Version {
 /// A frame's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The coder; without meaning in a skippable frame.
+    /// The coder. Not used in a skippable frame.
     pub coder: Coder,
-    /// The content's length in bytes. In version 3 alone it may stand in the trailer.
+    /// The content's length in bytes. Only version 3 may have it in the trailer.
     pub length: Streamed<u64>,
-    /// CRC-32 of the content. In version 3 alone it may stand in the trailer or be absent.
+    /// CRC-32 of the content. Only version 3 may have it in the trailer or not at all.
     pub crc: Streamed<u32>,
-    /// The rest.
+    /// The version and its fields.
     pub version: Version,
 }
 
-fn known<T: Default + Copy>(value: Streamed<T>) -> T {
+fn value_or_default<T: Default + Copy>(value: Streamed<T>) -> T {
     if let Streamed::Header(v) = value { v } else { T::default() }
 }
 
@@ -110,8 +110,8 @@ impl Header {
             Version::V3 { .. } => 3,
         });
         out.push(self.coder as u8);
-        out.extend(known(self.length).to_le_bytes());
-        out.extend(known(self.crc).to_le_bytes());
+        out.extend(value_or_default(self.length).to_le_bytes());
+        out.extend(value_or_default(self.crc).to_le_bytes());
         let Version::V3 { numerics, method, fingerprint, base, block_log } = &self.version else { return };
         out.extend(self.flags(fingerprint.is_some(), base.is_some()).to_le_bytes());
         out.extend(numerics.to_le_bytes());
@@ -124,7 +124,7 @@ impl Header {
             }
         }
         out.extend(fingerprint.iter().chain(base).flatten());
-        // One lane, one segment: the logarithms are 0.
+        // One lane and one segment: both logarithms are 0.
         out.extend([0, *block_log, 0]);
         let crc = crc32fast::hash(&out[start..]);
         out.extend(crc.to_le_bytes());
@@ -144,7 +144,7 @@ impl Header {
     /// Reads a header.
     ///
     /// # Errors
-    /// `Format` for what is not gptz or not known, `Truncated`, `Corrupt`.
+    /// `Format` if it is not a gptz frame or has an unknown version, coder or flag; `Truncated`; `Corrupt`.
     pub(super) fn read(r: &mut Reader) -> Result<Self> {
         let start = r.at();
         let magic = r.take(4, "a frame's header")?;
@@ -169,7 +169,7 @@ impl Header {
         }
     }
 
-    /// Reads on after the common bytes of a version 3 frame that began at `start`.
+    /// Reads the fields that follow the common bytes of a version 3 header, which starts at `start`.
     fn read_v3(mut self, r: &mut Reader, start: usize) -> Result<Self> {
         const WHAT: &str = "a frame's header";
         let flags = r.u16(WHAT)?;
@@ -216,11 +216,11 @@ impl Header {
             self.crc = if flags & NO_CRC != 0 { Streamed::Absent } else { Streamed::Trailer };
         }
         self.version = Version::V3 { numerics, method, fingerprint, base, block_log };
-        // There is one way to write a header: whatever else was read is damage (a length beside the flag that says
-        // that it is in the trailer, both CRC flags).
-        let mut again = Vec::new();
-        self.write(&mut again);
-        if again != r.since(start) {
+        // A header has exactly one encoding. Another one is damage, such as both CRC flags, or a length in the header
+        // when the flags say that it is in the trailer.
+        let mut written = Vec::new();
+        self.write(&mut written);
+        if written != r.since(start) {
             fail!(Corrupt, "the header of the frame at byte {start} contradicts itself");
         }
         Ok(self)

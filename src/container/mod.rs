@@ -1,6 +1,6 @@
-//! GPTZ frames: headers, blocks, trailers. Bytes only: nothing here knows a model. docs/FORMAT.md has every byte.
+//! GPTZ frames: headers, blocks, trailers and records, as docs/FORMAT.md specifies them. This module knows no model.
 //!
-//! Reading trusts nothing: every length is checked against what is there before it is used.
+//! Input is not trusted: every length is checked against the bytes that are left before it is used.
 
 mod block;
 mod frame;

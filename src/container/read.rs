@@ -1,8 +1,8 @@
-//! A cursor over input that may end anywhere.
+//! A reader of untrusted input, which may end at any byte.
 
 use crate::error::{Result, fail};
 
-/// What is left to read, and where in the whole input that is.
+/// An input and the position of the next byte to read.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
     input: &'a [u8],
@@ -14,7 +14,7 @@ impl<'a> Reader<'a> {
         Self { input, at }
     }
 
-    /// Where the next byte is.
+    /// The position of the next byte.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -23,12 +23,12 @@ impl<'a> Reader<'a> {
         self.at >= self.input.len()
     }
 
-    /// What was read since `from`.
+    /// The bytes from position `from` to the current one.
     pub(super) fn since(&self, from: usize) -> &'a [u8] {
         &self.input[from..self.at]
     }
 
-    /// The next `n` bytes, which are `what`.
+    /// Reads `n` bytes. `what` names them in an error message.
     pub(super) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8]> {
         let left = (self.input.len() - self.at) as u64;
         if n > left {
@@ -39,7 +39,8 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    pub(super) fn rest(&mut self) -> &'a [u8] {
+    /// Reads all bytes that are left.
+    pub(super) fn take_all(&mut self) -> &'a [u8] {
         let bytes = &self.input[self.at..];
         self.at = self.input.len();
         bytes
@@ -67,7 +68,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
-    /// An LEB128 number below 2^32, in as few bytes as it takes.
+    /// Reads an LEB128 number below 2^32. It must use as few bytes as possible.
     pub(super) fn varint(&mut self, what: &str) -> Result<u32> {
         let start = self.at;
         let mut value = 0u64;

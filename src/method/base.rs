@@ -1,4 +1,4 @@
-//! Where a network comes from: the first part of a method string.
+//! The base of a network: where its weights come from. It is the first part of a method string.
 
 use std::path::{Path, PathBuf};
 
@@ -10,37 +10,37 @@ use crate::model::builtin;
 use crate::model::gru::Config as GruConfig;
 use crate::model::rwkv7::Config;
 
-/// Where the network comes from.
+/// Where a network's weights come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
-    /// `cfg:`: random weights of this shape and seed; the head may learn.
+    /// `cfg:`: an RWKV-7 network with random weights. Its head may learn.
     Config {
         /// The shape.
         config: Config,
-        /// Names the random weights.
+        /// The seed of the random weights.
         seed: u64,
         /// How the head learns.
         rule: Rule,
     },
-    /// `gru:`: random weights of this shape and seed, which all learn.
+    /// `gru:`: a GRU with random weights, all of which learn.
     Gru {
         /// The shape.
         config: GruConfig,
-        /// Names the random weights.
+        /// The seed of the random weights.
         seed: u64,
-        /// How they learn.
+        /// How the weights learn.
         rule: GruRule,
     },
-    /// `builtin:`: weights of this name that the library carries, frozen.
+    /// `builtin:`: the built-in weights of this name, frozen.
     Builtin(String),
-    /// `file:`: a weights file, frozen. The path serves to open it and is no part of the method's identity.
+    /// `file:`: the weights of a file, frozen. The path is used to open the file and is not part of the canonical form.
     File(PathBuf),
 }
 
 impl Base {
-    /// Tried as a known prefix, then as numbers, then as a path. `given`: the model is open already, as a file without
-    /// a path.
-    pub(super) fn parse(text: &str, given: bool) -> Result<Self> {
+    /// Parses a base: a known prefix, else numbers, else the path of a file that exists. `model_is_open`: the weights come
+    /// from a model that the caller has opened, and `file:` has no path.
+    pub(super) fn parse(text: &str, model_is_open: bool) -> Result<Self> {
         if let Some(keys) = text.strip_prefix("cfg:") {
             return Self::config(keys);
         }
@@ -53,8 +53,12 @@ impl Base {
             return Ok(Self::Builtin(name.to_owned()));
         }
         if let Some(path) = text.strip_prefix("file:") {
-            if path.is_empty() != given {
-                fail!(Method, "\"{text}\": {}", if given { "the model is open already" } else { "a path is missing" });
+            if path.is_empty() != model_is_open {
+                fail!(
+                    Method,
+                    "\"{text}\": {}",
+                    if model_is_open { "the model is open already" } else { "a path is missing" }
+                );
             }
             return Ok(Self::File(path.into()));
         }
@@ -72,7 +76,7 @@ impl Base {
         Ok(Self::Config { config, seed, rule })
     }
 
-    /// Its part of the canonical form: a file's path is left out.
+    /// The base's part of the canonical form, without the path of a file.
     pub(super) fn canonical(&self) -> String {
         match self {
             Self::File(_) => "file:".to_owned(),
@@ -82,7 +86,7 @@ impl Base {
         }
     }
 
-    /// Whether it is frozen weights, or random ones whose head does not learn: a second head may stand beside the first.
+    /// Whether none of the weights learn. Only such a network can have a second head that learns.
     pub(super) fn is_frozen(&self) -> bool {
         match self {
             Self::Gru { .. } => false,

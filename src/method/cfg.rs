@@ -1,4 +1,4 @@
-//! `cfg:` bases: an RWKV-7 network of random weights, by keys or by position.
+//! `cfg:` bases: an RWKV-7 network with random weights, given by keys or by position.
 
 use super::grammar::{is_number, number, pairs};
 use super::rule::{self, FROZEN, train_name};
@@ -6,7 +6,7 @@ use crate::adapt::{Rule, Train};
 use crate::error::{Result, fail};
 use crate::model::rwkv7::Config;
 
-/// What a `cfg:` base says.
+/// The values of a `cfg:` base.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cfg {
     pub(super) config: Config,
@@ -42,7 +42,7 @@ impl Cfg {
     }
 }
 
-/// `hidden=256,...` in any order, or `hidden,intermediate,layers,train,seed,lr[,stride]`.
+/// Parses `hidden=256,...` with keys in any order, or `hidden,intermediate,layers,train,seed,lr[,stride]`.
 pub(super) fn parse(text: &str) -> Result<Cfg> {
     let mut cfg = Cfg { config: Config::default(), seed: 0, rule: FROZEN };
     if text.split(',').next().is_some_and(|first| is_number(first.trim())) {
@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Cfg> {
     Ok(cfg)
 }
 
-/// The values of the positional form, with their keys.
+/// The keys and values of the positional form.
 fn positional(text: &str) -> Result<impl Iterator<Item = (&'static str, &str)>> {
     const KEYS: [&str; 7] = ["hidden", "intermediate", "layers", "train", "seed", "lr", "stride"];
     let fields = text.split(',').map(str::trim);
@@ -72,10 +72,10 @@ fn positional(text: &str) -> Result<impl Iterator<Item = (&'static str, &str)>> 
     Ok(KEYS.into_iter().zip(fields))
 }
 
-/// Every key in its order; `head_size` only where it is not the default.
+/// The canonical form: every key in a fixed order, `head_size` only if it is not the default.
 pub(super) fn canonical(config: &Config, seed: u64, rule: &Rule) -> String {
     let (c, train) = (config, train_name(rule.train));
-    // A frozen head does not use its rate and stride: they are no part of the method.
+    // A frozen head uses neither rate nor stride, so the canonical form has their defaults.
     let rule = if rule.train == Train::None { &FROZEN } else { rule };
     let head_size = if c.head_size == 64 { String::new() } else { format!("head_size={},", c.head_size) };
     format!(

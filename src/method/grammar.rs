@@ -1,4 +1,4 @@
-//! What all parts of a method string are made of: keys and values, numbers, switches.
+//! The grammar that all parts of a method string share: keys and values, numbers, switches.
 
 use crate::error::{Result, fail};
 

@@ -1,4 +1,4 @@
-//! `gru:` bases: a GRU of random weights that all learn.
+//! `gru:` bases: a GRU with random weights, all of which learn.
 
 use super::grammar::{number, pairs, real};
 use super::rule::train_name;
@@ -6,12 +6,12 @@ use crate::adapt::{GruRule, Train};
 use crate::error::{Result, fail};
 use crate::model::gru::Config;
 
-/// The most steps that a GRU's errors go back.
+/// The largest number of time steps of backpropagation.
 const MAX_BPTT: u32 = 64;
-/// The most earlier stretches of text that a GRU learns from each time.
+/// The largest number of earlier stretches of text in an update.
 const MAX_REPLAY: u32 = 64;
 
-/// What a `gru:` base says.
+/// The values of a `gru:` base.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Gru {
     pub(super) config: Config,
@@ -19,7 +19,8 @@ pub(super) struct Gru {
     pub(super) rule: GruRule,
 }
 
-/// `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any of them, these are the defaults.
+/// Parses `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any subset of the keys, in
+/// any order. These are the defaults.
 pub(super) fn parse(text: &str) -> Result<Gru> {
     let (mut config, mut seed) = (Config::default(), 0);
     let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
@@ -65,7 +66,7 @@ pub(super) fn parse(text: &str) -> Result<Gru> {
     Ok(Gru { config, seed, rule })
 }
 
-/// Every key in its order; keys that were added later only where they are not the default.
+/// The canonical form: every key in a fixed order. Keys that were added later appear only if they are not the default.
 pub(super) fn canonical(config: &Config, seed: u64, rule: &GruRule) -> String {
     let (c, r) = (config, rule);
     let unless_default = |key: &str, value: String, default: &str| {

@@ -1,4 +1,4 @@
-//! `mix:` methods: which contexts are mixed, and which networks stand beside them.
+//! `mix:` methods: which contexts and which networks are mixed.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,15 @@ use super::network::Network;
 use crate::error::{Result, fail};
 use crate::mix::Options;
 
-/// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
-pub(super) fn parse(text: &str, given: bool) -> Result<(Vec<Network>, Options)> {
+/// Parses `neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any subset of the keys, in any order. These are the
+/// defaults. `model_is_open`: see [`Base::parse`]; then the default of `neural` is that model.
+pub(super) fn parse(text: &str, model_is_open: bool) -> Result<(Vec<Network>, Options)> {
     let mut options =
         Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
-    let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
+    let mut networks = if model_is_open { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
     for (key, value) in pairs(text)? {
         match key {
-            "neural" => networks = parse_neural(value, given)?,
+            "neural" => networks = parse_neural(value, model_is_open)?,
             "orders" => options.highest_order = orders(value)?,
             "word" => options.words = switch(key, value)?,
             "match" => options.matches = switch(key, value)?,
@@ -29,11 +30,11 @@ pub(super) fn parse(text: &str, given: bool) -> Result<(Vec<Network>, Options)> 
     }
     let views = |n: &Network| 1 + u8::from(n.head.is_some());
     options.neural = networks.iter().map(views).sum();
-    options.knowing = networks.iter().filter(|n| n.knows()).map(views).sum();
+    options.knowing = networks.iter().filter(|n| n.is_pretrained()).map(views).sum();
     Ok((networks, options))
 }
 
-/// Every key in its order.
+/// The canonical form: every key in a fixed order.
 pub(super) fn canonical(networks: &[Network], options: &Options) -> String {
     let o = options;
     let networks: Vec<String> = networks.iter().map(|n| format!("({})", n.canonical())).collect();
@@ -46,13 +47,13 @@ pub(super) fn canonical(networks: &[Network], options: &Options) -> String {
     )
 }
 
-/// Sizes as they are written: 64K, 16M.
+/// A memory size as method strings spell it: 64K, 16M.
 fn memory_text(log: u8) -> String {
     let unit = ["K", "M"][usize::from(log / 10) - 1];
     format!("{}{unit}", 1 << (log % 10))
 }
 
-/// 2^16 to 2^27 bytes, powers of two: what a handle's predictors may take together bounds it.
+/// Parses a memory size: a power of two from 2^16 to 2^27 bytes. Returns its binary logarithm.
 fn memory(value: &str) -> Result<u8> {
     match (16..=27).find(|log| memory_text(*log) == value) {
         Some(log) => Ok(log),
@@ -60,7 +61,7 @@ fn memory(value: &str) -> Result<u8> {
     }
 }
 
-/// `0-6`.
+/// Parses a range of orders such as `0-6`. Returns the highest order.
 fn orders(value: &str) -> Result<u8> {
     match value.strip_prefix("0-").filter(|n| is_number(n)).and_then(|n| n.parse::<u8>().ok()) {
         Some(n) if (2..=8).contains(&n) => Ok(n),
@@ -68,9 +69,9 @@ fn orders(value: &str) -> Result<u8> {
     }
 }
 
-/// The networks of a mix: `none`, or one in parentheses, and perhaps a GRU behind a plus. Not a bare path: what a frame
-/// names must not be looked for among files.
-fn parse_neural(value: &str, given: bool) -> Result<Vec<Network>> {
+/// Parses the networks of a mix: `none`, or a network in parentheses, which a plus and a GRU in parentheses may follow. A
+/// path without a prefix is not allowed, so that a frame's method never makes the library look for a file.
+fn parse_neural(value: &str, model_is_open: bool) -> Result<Vec<Network>> {
     if value == "none" {
         return Ok(Vec::new());
     }
@@ -85,7 +86,7 @@ fn parse_neural(value: &str, given: bool) -> Result<Vec<Network>> {
                  behind them"
             );
         };
-        networks.push(Network::parse(inner, given, true)?);
+        networks.push(Network::parse(inner, model_is_open, true)?);
     }
     if networks.len() > 2 || networks.get(1).is_some_and(|n| !matches!(n.base, Base::Gru { .. })) {
         fail!(Method, "neural={value}: one network, and a GRU behind a plus, are allowed");

@@ -1,8 +1,9 @@
-//! Method strings: one string names everything that both sides of a frame must share.
+//! Method strings. A method string names everything that the compressor and the decompressor must have in common.
 //!
-//! [`Method::parse`] takes any spelling, [`Method::canonical`] is the one that frames store and sides compare. The files:
-//! `string` a whole method, `registry` the numbers and levels that stand for one, `mix` and `network` its parts,
-//! `base`, `cfg` and `gru` where a network comes from, `rule` how its head learns, `grammar` the keys and numbers of all.
+//! [`Method::parse`] accepts every spelling. [`Method::canonical`] gives the canonical form, which frames store and which
+//! is compared. The files: `string` has whole methods, `registry` the registered numbers and the levels, `mix` and
+//! `network` the parts of a method, `base`, `cfg` and `gru` where a network's weights come from, `rule` how an output head
+//! learns, and `grammar` the keys and numbers that all of them share.
 
 mod base;
 mod cfg;

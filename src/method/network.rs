@@ -1,4 +1,4 @@
-//! A network of a method: its base and the segments behind it.
+//! A network of a method: its base and the segments that follow it.
 
 use super::base::Base;
 use super::grammar::pairs;
@@ -8,30 +8,32 @@ use crate::error::{Result, fail};
 use crate::model::rwkv7::Packing;
 use crate::numeric::matmul::Precision;
 
-/// A second head skips groups of outputs whose errors are all smaller than this: half the time, and no bits lost.
+/// A second head does not train a group of outputs whose errors are all smaller than this. It halves the training time and
+/// costs no compression.
 const LEAST_ERROR: f32 = 1.0 / 64.0;
 
-/// A network and what goes with it.
+/// A network of a method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Where it comes from.
+    /// Where its weights come from.
     pub base: Base,
-    /// How frozen matrices are held.
+    /// The format of its frozen matrices in memory.
     pub weights: Precision,
-    /// How a second head learns, beside the frozen one, where there is one: only in a mix.
+    /// How a second head learns beside the frozen one, if there is one. Only a network in a mix can have it.
     pub head: Option<Rule>,
 }
 
 impl Network {
-    /// With nothing behind the base.
+    /// A network without segments.
     pub(super) fn new(base: Base) -> Self {
         Self { base, weights: Precision::I8, head: None }
     }
 
-    /// A base and what follows it. `given`: see [`Base::parse`]; `mixed`: inside a mix.
-    pub(super) fn parse(text: &str, given: bool, mixed: bool) -> Result<Self> {
+    /// Parses a base and the segments that follow it. `model_is_open`: see [`Base::parse`]. `mixed`: the network is part of a
+    /// mix.
+    pub(super) fn parse(text: &str, model_is_open: bool, mixed: bool) -> Result<Self> {
         let mut parts = text.split(';');
-        let mut network = Self::new(Base::parse(parts.next().unwrap_or_default().trim(), given)?);
+        let mut network = Self::new(Base::parse(parts.next().unwrap_or_default().trim(), model_is_open)?);
         let mut seen = false;
         for segment in parts.map(str::trim) {
             if let Some(value) = segment.strip_prefix("weights=") {
@@ -57,7 +59,7 @@ impl Network {
         Ok(network)
     }
 
-    /// `train=sgd,lr=0.01,stride=1`: any of them, these are the defaults.
+    /// Parses `train=sgd,lr=0.01,stride=1`: any subset of the keys. These are the defaults.
     fn set_head(&mut self, keys: &str, mixed: bool) -> Result<()> {
         if !mixed || !self.base.is_frozen() || self.head.is_some() {
             fail!(Method, "\"head:{keys}\": may stand once, in a mix, behind a network that learns nothing else");
@@ -75,7 +77,7 @@ impl Network {
         Ok(())
     }
 
-    /// Its part of the canonical form.
+    /// The network's part of the canonical form.
     pub(super) fn canonical(&self) -> String {
         let mut text = self.base.canonical();
         if self.weights == Precision::F32 {
@@ -87,12 +89,12 @@ impl Network {
         text
     }
 
-    /// Whether it knows something before it has learned from the text: weights that were learned elsewhere.
-    pub fn knows(&self) -> bool {
+    /// Whether its weights were trained beforehand.
+    pub fn is_pretrained(&self) -> bool {
         matches!(self.base, Base::Builtin(_) | Base::File(_))
     }
 
-    /// How a head learns: the network's own, or the second one.
+    /// How a head learns: the second one if there is one, else the network's own.
     pub fn rule(&self) -> Rule {
         match (&self.base, self.head) {
             (_, Some(rule)) => rule,
@@ -101,10 +103,10 @@ impl Network {
         }
     }
 
-    /// How the matrices are held: a head that is trained starts from f32, whatever the others are.
+    /// The formats of the matrices in memory. The initial value of a trained head is always f32.
     pub fn packing(&self) -> Packing {
         let start = self.rule().train != Train::None;
-        let as_it_is = !start || self.head.is_some();
-        Packing { body: self.weights, head: as_it_is.then_some(self.weights), start }
+        let frozen_head = !start || self.head.is_some();
+        Packing { body: self.weights, head: frozen_head.then_some(self.weights), start }
     }
 }

@@ -1,10 +1,11 @@
-//! Methods that frames name by a number, and the levels.
+//! Registered methods, which frames name by a number, and levels.
 
 use crate::container::MethodRef;
 use crate::error::{Result, fail};
 use crate::model::builtin;
 
-/// Methods that frames name by a number. A released number and its string never change (until 1.0: provisional).
+/// The registered methods, by number. A released number and its string never change. Before version 1.0 they are
+/// provisional.
 pub(super) const REGISTERED: [(u8, &str); 10] = [
     (
         1,
@@ -42,11 +43,12 @@ pub(super) const REGISTERED: [(u8, &str); 10] = [
     ),
 ];
 
-/// What `level:1`, `level:2` and so on stand for, by their registered numbers: faster to smaller. Frames hold the method
-/// itself, so that these may change.
+/// The registered numbers of `level:1`, `level:2` and so on, from the fastest to the one with the smallest frames. Frames
+/// name the method and not the level, so this table may change between versions.
 pub(super) const LEVELS: [u8; 9] = [3, 4, 2, 5, 6, 7, 8, 9, 10];
 
-/// What `NULL` stands for: the smallest at some ten thousand bytes a second that this build has all of.
+/// The default method: the level with the smallest frames, among those that this build supports, that codes some tens of
+/// thousands of bytes per second.
 pub const DEFAULT: &str = if builtin::CARRIED { "level:5" } else { "level:3" };
 
 /// How a frame names a canonical method.

@@ -4,10 +4,10 @@ use super::grammar::{number, real};
 use crate::adapt::{Rule, Train};
 use crate::error::{Result, fail};
 
-/// A head that does not learn, with the default values of the keys that it does not use.
+/// The rule of a head that does not learn. The other values are the defaults of their keys.
 pub(super) const FROZEN: Rule = Rule { train: Train::None, lr: 0.001, stride: 1, least: 0.0 };
 
-/// Sets one key of a rule. False for a key that is not one of a rule's.
+/// Sets a key of a rule. Returns false if a rule has no such key.
 pub(super) fn set(rule: &mut Rule, key: &str, value: &str) -> Result<bool> {
     match key {
         "stride" => {
@@ -30,7 +30,7 @@ pub(super) fn set(rule: &mut Rule, key: &str, value: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// A trainer as method strings spell it.
+/// The name of an optimiser in method strings.
 pub(super) fn train_name(train: Train) -> &'static str {
     match train {
         Train::None => "none",

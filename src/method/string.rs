@@ -1,4 +1,4 @@
-//! A whole method string: levels, one network, or a mix.
+//! Whole method strings: a level, a network, or a mix.
 
 use super::base::Base;
 use super::grammar::is_number;
@@ -12,9 +12,9 @@ use crate::mix::Options;
 /// A parsed method string.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
-    /// One where nothing is mixed; in a mix none, one, or two of which the second is a GRU.
+    /// Without a mix, exactly one. In a mix none, one, or two, of which the second is a GRU.
     pub networks: Vec<Network>,
-    /// What is mixed, where anything is.
+    /// The options of the mix, if the method is one.
     pub mix: Option<Options>,
 }
 
@@ -22,7 +22,7 @@ impl Method {
     /// Parses a method string.
     ///
     /// # Errors
-    /// `Method`, quoting the part that is wrong.
+    /// `Method`, with a message that quotes the part that is wrong.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         if let Some(level) = text.strip_prefix("level:") {
@@ -35,11 +35,11 @@ impl Method {
         Self::parse_with(text, false)
     }
 
-    /// The method of a model that is held already: a `mix:` of it, in which it is `neural=(file:)`, or the segments that
-    /// follow a base, such as `weights=f32`, or none.
+    /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base, such as
+    /// `weights=f32`, or a `mix:` in which `neural=(file:)` stands for the model.
     ///
     /// # Errors
-    /// As [`Method::parse`]; `Method` also for a mix of anything else.
+    /// As [`Method::parse`]. `Method` also for a mix without the model.
     pub fn of_model(text: &str) -> Result<Self> {
         let text = text.trim();
         if !text.starts_with("mix:") {
@@ -53,19 +53,19 @@ impl Method {
         }
     }
 
-    /// Parses a method, where `given` with a model that is there already, as a file without a path.
-    fn parse_with(text: &str, given: bool) -> Result<Self> {
+    /// Parses a method that is not a level. `model_is_open`: see [`Base::parse`].
+    fn parse_with(text: &str, model_is_open: bool) -> Result<Self> {
         match text.strip_prefix("mix:") {
             Some(keys) => {
-                let (networks, options) = mix::parse(keys, given)?;
+                let (networks, options) = mix::parse(keys, model_is_open)?;
                 Ok(Self { networks, mix: Some(options) })
             }
-            None => Ok(Self { networks: vec![Network::parse(text, given, false)?], mix: None }),
+            None => Ok(Self { networks: vec![Network::parse(text, model_is_open, false)?], mix: None }),
         }
     }
 
-    /// The canonical form: what frames store and sides compare. Every key of a `cfg:` base in its order, `head_size`
-    /// and `weights` only where they are not the default; a file's path is left out. Every key of a `mix:`.
+    /// The canonical form, which frames store and which is compared. It has every key in a fixed order, except for keys that
+    /// were added later, which appear only if they are not the default, and paths of files, which it leaves out.
     pub fn canonical(&self) -> String {
         let text = match &self.mix {
             Some(options) => mix::canonical(&self.networks, options),

@@ -87,7 +87,7 @@ fn registered_methods_are_canonical_and_resolve() {
 }
 
 #[test]
-fn a_mistake_is_told_by_quoting_it() {
+fn the_message_of_a_mistake_quotes_it() {
     let cases = [
         ("", "\"\""),
         ("nonsense", "nonsense"),

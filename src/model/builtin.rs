@@ -1,32 +1,32 @@
-//! Weights that the library carries, so that methods can name them: no file at hand is needed on either side.
+//! Weights that are part of the library. A method can name them, so that neither side needs a weights file.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::file::Model;
 use crate::error::{Result, fail};
 
-/// By name. What a released name stands for never changes: other weights get another name.
+/// The weights by name. A released name always stands for the same weights: new weights get a new name.
 const MODELS: &[(&str, &[u8])] = &[
     #[cfg(feature = "builtin-model")]
     ("1", include_bytes!("../../models/gptz-1.safetensors")),
 ];
 
-/// Names that some builds carry.
+/// The names of all models, including those that this build does not contain.
 const KNOWN: [&str; 1] = ["1"];
 
-/// The newest one.
+/// The name of the newest model.
 pub const NEWEST: &str = KNOWN[KNOWN.len() - 1];
 
-/// Whether this build carries them.
+/// Whether this build contains the models.
 pub const CARRIED: bool = cfg!(feature = "builtin-model");
 
-/// The open model of each name, shared by all who hold it. [`forget_closed`] empties a slot after the last of them.
+/// The open model of each name, shared by all handles. [`forget_closed`] clears a slot when the last reference is dropped.
 static OPEN: [Mutex<Weak<Model>>; KNOWN.len()] = [const { Mutex::new(Weak::new()) }; _];
 
-/// Whether there is such a model, in this build or another.
+/// Checks that a model of this name exists, in this build or another.
 ///
 /// # Errors
-/// `Method`.
+/// `Method` if it does not.
 pub fn check(name: &str) -> Result<()> {
     if !KNOWN.contains(&name) {
         fail!(Method, "\"builtin:{name}\": no such model; builtin:{} is known", KNOWN.join(", builtin:"));
@@ -34,10 +34,10 @@ pub fn check(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The model of this name.
+/// Opens the model of this name, or returns the one that is open.
 ///
 /// # Errors
-/// `Method` where there is none, or this build carries none; `Memory`.
+/// `Method` if it does not exist or this build contains no models; `Memory`.
 pub fn open(name: &str) -> Result<Arc<Model>> {
     check(name)?;
     let Some((bytes, slot)) =
@@ -54,7 +54,7 @@ pub fn open(name: &str) -> Result<Arc<Model>> {
     Ok(model)
 }
 
-/// Gives back the memory of models that nobody holds any more: memory that a library keeps for ever looks like a leak.
+/// Frees the memory of models that are no longer in use. Leak checkers would report memory that a library never frees.
 fn forget_closed() {
     for slot in &OPEN {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,7 @@ mod tests {
     use crate::error::Status;
 
     #[test]
-    fn a_model_is_open_once_and_closed_by_the_last() {
+    fn a_model_is_opened_once_and_closed_with_its_last_reference() {
         let (a, b) = (open(NEWEST).unwrap(), open(NEWEST).unwrap());
         assert!(Arc::ptr_eq(&a, &b));
         let fingerprint = *a.fingerprint();

@@ -1,4 +1,4 @@
-//! A weights file that is held in memory and packed when a handle asks for it.
+//! Weights files. A file's bytes stay in memory and are packed when a handle needs them.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,23 +13,23 @@ use crate::numeric::reserve::Reserve;
 use crate::weights::Fingerprint;
 use crate::weights::safetensors::Safetensors;
 
-/// Checked weights. Threads may share it; what is packed once serves every handle.
+/// A weights file that was checked. Threads may share it. Handles with the same packing share the packed weights.
 #[derive(Debug)]
 pub struct Model {
     bytes: Cow<'static, [u8]>,
     config: Config,
     fingerprint: Fingerprint,
     packed: Mutex<Vec<Arc<Weights>>>,
-    /// Runs after it is dropped, for whoever lists the models that are open.
+    /// Runs when the model is dropped. The list of open built-in models needs it.
     on_drop: Option<fn()>,
 }
 
-/// Opens a file that must be a regular one: a pipe would block, a device never end.
+/// Opens a regular file. Other kinds are refused: a pipe would block, and a device may have no end.
 fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", path.display()));
     let mut options = File::options();
     options.read(true);
-    // Opening a pipe without a writer would wait for one.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path).map_err(io)?;
@@ -40,7 +40,7 @@ fn open_file(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// The network's shape, from a header that names all its tensors and no others.
+/// The network's shape, from the shapes in the header. Checks that the header names all its tensors and no others.
 fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
     let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec))?;
     let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
@@ -48,7 +48,7 @@ fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
     Ok(config)
 }
 
-/// Reads a file's tensors straight into packed form.
+/// Reads a file's tensors directly into packed form.
 ///
 /// # Errors
 /// `Io`, `Model`, `Memory`.
@@ -68,7 +68,7 @@ impl Model {
     pub fn open(path: &Path) -> Result<Self> {
         let (mut file, len) = open_file(path)?;
         let within = |e: Error| e.within(path.display());
-        // The header is checked before room for the rest is taken.
+        // The header is checked before memory for the whole file is allocated.
         Safetensors::open(BufReader::new(&file), len).and_then(|file| infer(&file)).map_err(within)?;
         let io = |e: std::io::Error| Error::new(Status::Io, format!("reading {}: {e}", path.display()));
         std::io::Seek::rewind(&mut file).map_err(io)?;
@@ -77,7 +77,7 @@ impl Model {
         Self::from_bytes(bytes).map_err(within)
     }
 
-    /// Checks a file's bytes and keeps them.
+    /// Checks the bytes of a weights file and takes ownership of them.
     ///
     /// # Errors
     /// `Model`, `Memory`.
@@ -85,8 +85,8 @@ impl Model {
         Self::checked(Cow::Owned(bytes), None)
     }
 
-    /// As [`Model::from_bytes`], of bytes that are part of the library: they are not copied. `on_drop` runs when the model
-    /// is dropped.
+    /// As [`Model::from_bytes`], for bytes that are part of the library and are not copied. `on_drop` runs when the model is
+    /// dropped.
     ///
     /// # Errors
     /// As [`Model::from_bytes`].
@@ -106,17 +106,17 @@ impl Model {
         &self.config
     }
 
-    /// What identifies the weights.
+    /// The fingerprint that identifies the weights.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
-    /// The weights, packed so; packed now if nobody asked before.
+    /// The weights in this packing. They are packed at the first call and shared after it.
     ///
     /// # Errors
     /// `Memory`.
     pub fn weights(&self, packing: Packing) -> Result<Arc<Weights>> {
-        // A panic while packing leaves the list as it was.
+        // A panic while packing does not change the list, so a poisoned lock is usable.
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(weights) = packed.iter().find(|w| w.packing() == packing) {
             return Ok(weights.clone());

@@ -1,9 +1,9 @@
-//! Networks that predict the next byte: immutable weights that threads share, and a state that steps.
+//! Networks that predict the next byte. Weights are immutable and shared by threads; each predictor has its own state.
 
 pub mod builtin;
 pub mod file;
 pub mod gru;
 pub mod rwkv7;
 
-/// How many symbols a model predicts: bytes.
+/// The size of the vocabulary: all byte values.
 pub const VOCAB: usize = 256;

@@ -1,5 +1,4 @@
-//! Files of named tensors. A model asks a source for one tensor at a time, so that no second copy of all weights is
-//! ever in memory.
+//! Files of named tensors. A model reads one tensor at a time, so that memory never holds a second copy of all weights.
 
 pub mod safetensors;
 
@@ -7,43 +6,45 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, fail};
 
-/// Where weights come from: a file, a generator.
+/// A source of weights, such as a file or a generator of random weights.
 pub trait TensorSource {
-    /// Fills `out` with the tensor's values, row by row.
+    /// Replaces the content of `out` by the tensor's values, row by row.
     ///
     /// # Errors
-    /// `Model` where there is no such tensor or its shape is another (dimensions of 1 do not count), `Io` where it
-    /// cannot be read.
+    /// `Model` if there is no such tensor or it has another shape (dimensions of 1 are ignored); `Io` if it cannot be read;
+    /// `Memory`.
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()>;
 }
 
-/// A name and a shape.
+/// The name and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// The tensor's full name.
+    /// The full name.
     pub name: String,
-    /// Its dimensions, slowest first.
+    /// The dimensions, outermost first.
     pub shape: Vec<usize>,
 }
 
 impl TensorSpec {
-    /// How many values it has.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has none.
+    /// Whether it has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What weights are, in 32 bytes: equal fingerprints, equal predictions.
+/// A hash that identifies weights: equal fingerprints mean equal predictions.
 pub type Fingerprint = [u8; 32];
 
-/// Passes tensors through, refuses values that are not finite, and computes the fingerprint: SHA-256 over, for each
-/// tensor in the order asked for, its name's length (u32 LE) and bytes, the number of its dimensions (u32 LE) and these
-/// (u64 LE each, as the model needs them), and the values as f32 LE. So the file's dtype, padding and metadata do not matter, the numbers do.
+/// Reads tensors from another source, refuses values that are not finite, and computes the fingerprint.
+///
+/// The fingerprint is SHA-256 over the tensors in the order in which they are read. Each tensor contributes its name's
+/// length (u32 LE) and bytes, the number of its dimensions (u32 LE), the dimensions (u64 LE each, of the shape that the model
+/// expects), and its values as f32 LE. It depends on the values, not on the file's dtypes, padding or metadata.
 pub(crate) struct Checked<'a> {
     source: &'a mut dyn TensorSource,
     hash: Sha256,

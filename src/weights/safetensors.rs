@@ -1,8 +1,8 @@
 //! Safetensors files (F32, F16, BF16; I8 with a scale a row): <https://huggingface.co/docs/safetensors>.
 //!
-//! Eight bytes of header length, a JSON header, the tensors' bytes. The header's types are those of the `safetensors`
-//! crate, which would read whole files; here lengths are checked against the file before memory is taken, and tensors
-//! are read one at a time.
+//! A file has eight bytes of header length, a JSON header, and the tensors' bytes. The `safetensors` crate, whose types this
+//! module uses, reads whole files. This module checks lengths against the file before it allocates, and reads one tensor
+//! at a time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,10 +19,10 @@ use crate::numeric::buffer::{filled, grow};
 /// Longer headers are refused: the largest network's has 5 MB.
 const MAX_HEADER: u64 = 16 << 20;
 
-/// Tensors of more dimensions are refused: the reference model's have three.
+/// The largest number of dimensions of a tensor. The reference model has tensors of three.
 const MAX_DIMENSIONS: usize = 8;
 
-/// A file's tensors, read when they are asked for.
+/// An open file, whose tensors are read one at a time.
 #[derive(Debug)]
 pub struct Safetensors<R> {
     input: R,
@@ -34,7 +34,7 @@ impl<R: Read + Seek> Safetensors<R> {
     /// Reads and checks the header of a file of `len` bytes.
     ///
     /// # Errors
-    /// `Model` where it is not a safetensors file or its offsets do not fit, `Io` where it cannot be read.
+    /// `Model` if it is not a safetensors file or its offsets are wrong; `Io` if it cannot be read; `Memory`.
     pub fn open(mut input: R, len: u64) -> Result<Self> {
         let mut size = [0u8; 8];
         if len < 8 {
@@ -52,12 +52,12 @@ impl<R: Read + Seek> Safetensors<R> {
         Ok(Self { input, data: 8 + size, tensors })
     }
 
-    /// A tensor's shape, if there is one of this name.
+    /// The shape of the tensor of this name, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|info| &*info.shape)
     }
 
-    /// The entry of a tensor that must be there with this shape.
+    /// The header's entry for a tensor, which must exist with this shape.
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo> {
         let Some(info) = self.tensors.get(name) else {
             fail!(Model, "{name}: missing, a tensor of shape {shape:?} is needed");
@@ -68,10 +68,10 @@ impl<R: Read + Seek> Safetensors<R> {
         Ok(info)
     }
 
-    /// Whether the header has these tensors, with scales where they are I8, and no others.
+    /// Checks that the header has these tensors, scales for those of them that are I8, and no other tensors.
     ///
     /// # Errors
-    /// `Model`, naming the tensor that is missing, of another shape, or unknown.
+    /// `Model`, naming a tensor that is missing, unknown or of another shape.
     pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
         let mut known = HashSet::new();
         for spec in specs {
@@ -89,8 +89,7 @@ impl<R: Read + Seek> Safetensors<R> {
     }
 }
 
-/// Names and places of the tensors, straight from the JSON: what the header says decides nothing about memory but that
-/// there is an entry a name.
+/// Parses the header's JSON directly into one entry per tensor. No other part of the header takes memory that lasts.
 fn parse_header(json: &[u8]) -> Result<BTreeMap<String, TensorInfo>> {
     let mut parser = serde_json::Deserializer::from_slice(json);
     let entries = parser.deserialize_map(Entries);
@@ -99,7 +98,7 @@ fn parse_header(json: &[u8]) -> Result<BTreeMap<String, TensorInfo>> {
         .map_err(|e| Error::new(Status::Model, format!("the header of the safetensors file: {e}")))
 }
 
-/// Reads the header's object.
+/// Parses the header's object.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
@@ -133,7 +132,7 @@ struct Entry {
     data_offsets: (usize, usize),
 }
 
-/// A tensor's dimensions, of which there are few.
+/// A tensor's dimensions, at most [`MAX_DIMENSIONS`].
 struct Shape(Vec<usize>);
 
 impl<'de> Deserialize<'de> for Shape {
@@ -167,7 +166,7 @@ fn read_error(e: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("reading weights: {e}"))
 }
 
-/// Tensors must lie one after the other and fill the `available` bytes, each as long as its shape says.
+/// Checks that the tensors follow each other without gaps, fill the `available` bytes, and have the lengths of their shapes.
 fn check_offsets(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Result<()> {
     let mut by_offset: Vec<_> = tensors.iter().collect();
     by_offset.sort_by_key(|(_, info)| info.data_offsets);
@@ -193,13 +192,14 @@ fn check_offsets(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Resu
     Ok(())
 }
 
-/// Whether two shapes are equal when dimensions of 1 do not count.
+/// Whether two shapes are equal, ignoring dimensions of 1.
 fn same_shape(a: &[usize], b: &[usize]) -> bool {
     let wide = |s: &[usize]| s.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
     wide(a) == wide(b)
 }
 
-/// The scales of an I8 tensor: one F32 a row (what the first dimension counts). A value is the integer times its row's.
+/// The name of an I8 tensor's scales: one F32 per row, where the first dimension counts rows. A value is the integer times
+/// its row's scale.
 fn scale_name(name: &str) -> String {
     format!("{name}.scale")
 }
@@ -243,10 +243,11 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
     }
 }
 
-/// Writes tensors as F32, one at a time: beside `path`, synced, then renamed over it.
+/// Writes tensors as F32, one at a time. The data goes to a temporary file in the same directory, which is synced and then
+/// renamed to `path`.
 ///
 /// # Errors
-/// What the source answers, `Io` where the file cannot be written. Then `path` is as it was.
+/// Any error of the source; `Io` if the file cannot be written. After an error, `path` is unchanged.
 pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) -> Result<()> {
     let io = |e: std::io::Error| Error::new(Status::Io, format!("writing {}: {e}", path.display()));
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -272,7 +273,7 @@ pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) ->
     Ok(())
 }
 
-/// The JSON header of F32 tensors in this order, padded with spaces to 8 bytes as the format advises.
+/// The JSON header of F32 tensors in this order, padded with spaces to a multiple of 8 bytes as the format recommends.
 fn header(specs: &[TensorSpec]) -> Result<Vec<u8>> {
     let mut offset = 0;
     let tensors = specs.iter().map(|spec| {

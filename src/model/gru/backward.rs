@@ -1,5 +1,4 @@
-//! Backward through time: what each step's sums should have been, by the chain rule, over the steps that are held
-//! (truncated BPTT; Williams, Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network
+//! Truncated backpropagation through time, over the time steps that are held (Williams, Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network
 //! Trajectories").
 
 use super::Config;
@@ -11,8 +10,8 @@ use crate::numeric::level::{Kernel, Level};
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::{Vec16, WIDTH, flat_mut};
 
-/// One time step's: the derivatives of the log-likelihood in what each matrix gave, lane by lane. With what the matrix
-/// took in they make its gradient.
+/// The derivatives of the log-likelihood with respect to each matrix's output in a time step, for all lanes. A matrix's
+/// gradient is the sum of their outer products with its inputs.
 #[derive(Debug)]
 struct Deltas {
     input: Vec<Rows>,
@@ -20,18 +19,18 @@ struct Deltas {
     embedding: Rows,
 }
 
-/// The derivatives over all steps that are held.
+/// The derivatives in all time steps that are held.
 #[derive(Debug)]
 pub struct Gradients {
     steps: Vec<Deltas>,
-    /// What comes back from later to each layer's state, by lane.
+    /// The derivative with respect to each layer's state, propagated from later time steps.
     carried: Vec<Rows>,
-    /// What one matrix gives back.
+    /// Scratch memory: the product of a transposed matrix.
     back: Vec<Vec16>,
 }
 
 impl Gradients {
-    /// Room for so many steps and lanes.
+    /// Memory for this many time steps and lanes.
     ///
     /// # Errors
     /// `Memory`.
@@ -52,7 +51,7 @@ impl Gradients {
         })
     }
 
-    /// Goes back through steps, the latest first; the first one of `moments` is the earliest.
+    /// Propagates derivatives backward through `moments`, which are ordered from the earliest to the latest.
     pub fn run<'a, I>(&mut self, level: Level, weights: &Weights, moments: I)
     where
         I: DoubleEndedIterator<Item = &'a Moment> + ExactSizeIterator,
@@ -68,36 +67,36 @@ impl Gradients {
         }
     }
 
-    /// The derivatives in what a layer's input matrix gave at a step.
+    /// The derivatives with respect to the output of a layer's input matrix in a step.
     pub fn input(&self, step: usize, layer: usize) -> &Rows {
         &self.steps[step].input[layer]
     }
 
-    /// The derivatives in what a layer's recurrent matrix gave at a step.
+    /// The derivatives with respect to the output of a layer's recurrent matrix in a step.
     pub fn recurrent(&self, step: usize, layer: usize) -> &Rows {
         &self.steps[step].recurrent[layer]
     }
 
-    /// The derivatives in the embedding of a step's byte.
+    /// The derivatives with respect to the embedding of a step's byte.
     pub fn embedding(&self, step: usize) -> &Rows {
         &self.steps[step].embedding
     }
 }
 
-/// What the matrices took in, to go with [`Gradients`].
+/// The inputs of the matrices, which [`Gradients`] must be multiplied with.
 impl Moment {
-    /// A layer's input.
+    /// The input of a layer's input matrix.
     pub fn input(&self, layer: usize) -> &Rows {
         &self.layers[layer].x
     }
 
-    /// A layer's state before.
+    /// The input of a layer's recurrent matrix: its state before the step.
     pub fn before(&self, layer: usize) -> &Rows {
         &self.layers[layer].before
     }
 }
 
-/// One lane of one step.
+/// The backward pass of a lane in a time step.
 struct Step<'a> {
     weights: &'a Weights,
     moment: &'a Moment,
@@ -134,8 +133,9 @@ impl Kernel for Step<'_> {
     }
 }
 
-/// From the derivative in the state after, to those in what the two matrices gave, and in the state before as far as
-/// it goes past the matrices.
+/// From the derivative with respect to the state after a step (`carried`), computes those with respect to the outputs of the
+/// two matrices and, into `carried`, the part of the derivative with respect to the state before that does not pass through
+/// the recurrent matrix.
 #[inline(always)]
 fn gates<S: Simd>(
     s: S,
@@ -164,7 +164,7 @@ fn gates<S: Simd>(
     }
 }
 
-/// The matrix's transpose times `d`: for each input, sixteen strided sums over the outputs and the fixed tree.
+/// The transposed matrix times `d`: for each input, sixteen strided sums over the outputs, then the fixed tree sum.
 #[inline(always)]
 fn transposed<S: Simd>(s: S, matrix: &Matrix, d: &[Vec16], out: &mut [Vec16]) {
     const AT_ONCE: usize = 4;

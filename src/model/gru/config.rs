@@ -1,17 +1,17 @@
-//! A network's shape.
+//! The shape of a GRU network.
 
 use crate::error::{Result, fail};
 use crate::model::VOCAB;
 use crate::numeric::vector::WIDTH;
 
-/// How large each part is.
+/// The sizes of a network. [`Config::check`] states the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Values of a byte's embedding.
+    /// The width of an embedding.
     pub embed: usize,
-    /// Cells of a layer.
+    /// The number of cells of a layer.
     pub hidden: usize,
-    /// How many layers.
+    /// The number of layers.
     pub layers: usize,
 }
 
@@ -22,7 +22,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Refuses shapes that are not built: whole vectors only, and no more than a byte's work allows.
+    /// Checks the limits. Widths are multiples of the vector width.
     ///
     /// # Errors
     /// `Method`, naming the value.
@@ -40,17 +40,17 @@ impl Config {
         Ok(())
     }
 
-    /// What a layer takes in: the embedding, and the layer below.
+    /// The width of a layer's input: the embedding, and the state of the layer below.
     pub fn inputs(&self, layer: usize) -> usize {
         self.embed + if layer > 0 { self.hidden } else { 0 }
     }
 
-    /// What the head takes in.
+    /// The width of the head's input.
     pub fn features(&self) -> usize {
         self.layers * self.hidden
     }
 
-    /// How many weights there are; saturates.
+    /// The number of weights. Saturates.
     pub fn parameters(&self) -> u64 {
         let matrix = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64 + 1);
         let layer = |l| matrix(3 * self.hidden, self.inputs(l)).saturating_add(matrix(3 * self.hidden, self.hidden));

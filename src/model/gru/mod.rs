@@ -1,9 +1,9 @@
 //! GRU, byte level: gated recurrent units (Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder for
-//! Statistical Machine Translation"), made to be trained as it predicts.
+//! Statistical Machine Translation"), trained while it predicts.
 //!
-//! The reset gate multiplies what the recurrent matrix made of the state, not the state before the matrix: the form of
-//! cuDNN, and of PyTorch's `torch.nn.GRUCell` (Cho et al. have the other one). So one matrix serves all three gates, and
-//! the weights are that cell's, gate by gate in its order r, z, n:
+//! The reset gate is applied after the recurrent matrix, to its product with the state, as in cuDNN and PyTorch's
+//! `torch.nn.GRUCell` (Cho et al. apply it to the state before the matrix). So one recurrent matrix serves all three gates.
+//! The weights are laid out as in that cell, with the gates in its order r, z, n:
 //!
 //! ```text
 //! a = A x + b;  u = U h + c                      (3 hidden values each)
@@ -11,8 +11,8 @@
 //! h = n + z * (h - n)
 //! ```
 //!
-//! x is the byte's embedding and, from the second layer on, the state of the layer below behind it; the head takes all
-//! layers' states.
+//! x is the byte's embedding, followed by the state of the layer below in all layers but the first. The input of the head is
+//! the states of all layers.
 
 mod backward;
 mod config;

@@ -1,4 +1,4 @@
-//! One byte forward, and all that going backward needs to know of it.
+//! The forward step. It keeps everything that the backward pass needs.
 
 use super::Config;
 use super::weights::Weights;
@@ -11,32 +11,33 @@ use crate::numeric::matmul::mul_panels;
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::{Vec16, WIDTH, flat, flat_mut};
 
-/// What a layer of one lane made of a byte.
+/// The activations of a layer in a time step, for all lanes.
 #[derive(Debug)]
 pub(super) struct Gates {
-    /// What it took in.
+    /// The layer's input.
     pub(super) x: Rows,
-    /// The state before.
+    /// The layer's state before the step.
     pub(super) before: Rows,
-    /// Reset gate, update gate, candidate, and the recurrent part of the candidate before the gate: four times hidden.
+    /// The reset gate, the update gate, the candidate, and the recurrent part of the candidate before the reset gate: four
+    /// times `hidden` values.
     pub(super) gates: Rows,
 }
 
-/// One time step of every lane.
+/// A time step of all lanes.
 #[derive(Debug)]
 pub struct Moment {
     pub(super) tokens: Vec<u8>,
     pub(super) layers: Vec<Gates>,
-    /// The states after it: what the head takes in.
+    /// The states of all layers after the step: the head's input.
     pub features: Rows,
-    /// Target minus probability for each byte, where `trains` says that this loss is to be learned from.
+    /// Target minus probability for each byte value. Valid if `trains`.
     pub error: Rows,
-    /// Whether the loss is new.
+    /// Whether the step's loss is part of the next update.
     pub trains: bool,
 }
 
 impl Moment {
-    /// Room for one.
+    /// Memory for a time step.
     ///
     /// # Errors
     /// `Memory`.
@@ -57,7 +58,7 @@ impl Moment {
         })
     }
 
-    /// Takes over another one of the same shape.
+    /// Copies another time step of the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.tokens.copy_from_slice(&other.tokens);
         for (to, from) in self.layers.iter_mut().zip(&other.layers) {
@@ -70,13 +71,13 @@ impl Moment {
         self.trains = other.trains;
     }
 
-    /// All of its numbers that count, in a fixed order: the error only where it is to be learned from.
+    /// All values in a fixed order. The error is included only if `trains`.
     pub fn parts(&self) -> impl Iterator<Item = &[Vec16]> {
         let rows = self.layers.iter().flat_map(|gates| [&gates.x, &gates.before, &gates.gates]);
         rows.chain([&self.features]).chain(self.trains.then_some(&self.error)).map(Rows::all)
     }
 
-    /// The bytes taken in, by lane.
+    /// The step's byte in each lane.
     pub fn tokens(&self) -> &[u8] {
         &self.tokens
     }
@@ -90,7 +91,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// For so many lanes.
+    /// Scratch memory for this many lanes.
     ///
     /// # Errors
     /// `Memory`.
@@ -100,7 +101,7 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Takes in a byte in each lane, after `before` (`None`: at the start, where states are zero).
+    /// Processes a byte in each lane, starting from the states of `before`, or from zero states if it is `None`.
     pub fn step(&self, level: Level, tokens: &[u8], before: Option<&Moment>, scratch: &mut Scratch, now: &mut Moment) {
         let (embed, hidden) = (self.config.embed / WIDTH, self.config.hidden / WIDTH);
         now.tokens.copy_from_slice(tokens);
@@ -133,7 +134,7 @@ impl Weights {
         }
     }
 
-    /// The logits of the next byte, row by row: the dot product, then the bias.
+    /// The logits of the next byte, a row for each lane: the dot products plus the bias.
     pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows) {
         mul_panels(level, &self.head.panels, self.head.cols, features, logits);
         for lane in 0..features.lanes() {
@@ -143,7 +144,7 @@ impl Weights {
     }
 }
 
-/// Gates and the new state of one lane.
+/// Computes the gates and the new state of a lane.
 struct Cells<'a> {
     biases: [&'a [Vec16]; 2],
     a: &'a [Vec16],

@@ -1,4 +1,4 @@
-//! Against PyTorch's autograd (tests/reference/make_gru_fixture.py), and against finite differences.
+//! Compares gradients with PyTorch's autograd (tests/reference/make_gru_fixture.py) and with finite differences.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use crate::weights::TensorSource;
 use crate::weights::safetensors::Safetensors;
 
 const STEPS: usize = 12;
-/// The losses before this step are not learned from.
+/// The losses of earlier steps do not count.
 const FIRST: usize = 4;
 const CONFIG: Config = Config { embed: 16, hidden: 16, layers: 2 };
 
@@ -67,7 +67,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     exp.iter().map(|x| x / sum).collect()
 }
 
-/// Steps through a text in each lane; the moments, the logits after each, and the sum of ln p from `FIRST` on.
+/// Processes a text in each lane. Returns the time steps, the logits after each, and the sum of ln p from `FIRST` on.
 fn run(level: Level, weights: &Weights, texts: &[Vec<u8>]) -> (Vec<Moment>, Vec<Rows>, f64) {
     let lanes = texts.len();
     let mut scratch = Scratch::new(&CONFIG, lanes).unwrap();
@@ -92,7 +92,7 @@ fn run(level: Level, weights: &Weights, texts: &[Vec<u8>]) -> (Vec<Moment>, Vec<
     (moments, all, score)
 }
 
-/// A matrix's gradient and its bias's, row by row, from what it gave and took in.
+/// The gradients of a matrix and its bias, row by row, from pairs of output derivatives and inputs.
 fn outer<'a>(pairs: impl Iterator<Item = (&'a Rows, &'a Rows)>, rows: usize, cols: usize) -> (Vec<f32>, Vec<f32>) {
     let (mut weight, mut bias) = (vec![0.0; rows * cols], vec![0.0; rows]);
     for (d, x) in pairs {
@@ -108,7 +108,7 @@ fn outer<'a>(pairs: impl Iterator<Item = (&'a Rows, &'a Rows)>, rows: usize, col
     (weight, bias)
 }
 
-/// All gradients, by the fixture's names.
+/// All gradients, with their names in the fixture.
 fn gradients(level: Level, weights: &Weights, moments: &[Moment]) -> Vec<(String, Vec<f32>)> {
     let mut found = Gradients::new(&CONFIG, STEPS, moments[0].tokens().len()).unwrap();
     found.run(level, weights, moments.iter());
@@ -135,7 +135,7 @@ fn gradients(level: Level, weights: &Weights, moments: &[Moment]) -> Vec<(String
 }
 
 #[test]
-fn logits_and_gradients_are_autograds() {
+fn logits_and_gradients_agree_with_autograd() {
     let mut fixture = Fixture::open();
     let weights = fixture.weights();
     let want = fixture.get("logits");
@@ -147,7 +147,7 @@ fn logits_and_gradients_are_autograds() {
         for (name, found) in gradients(level, &weights, &moments) {
             let want = fixture.get(&format!("grad.{name}"));
             let size = want.iter().fold(0f32, |m, x| m.max(x.abs()));
-            assert!(size > 1e-3, "{name} says nothing");
+            assert!(size > 1e-3, "{name} is all but zero");
             let worst = found.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(found.len() == want.len() && worst < 1e-5 * size.max(1.0), "{name} {level:?}: {worst} of {size}");
         }
@@ -157,7 +157,7 @@ fn logits_and_gradients_are_autograds() {
 #[test]
 fn every_level_has_the_same_bits() {
     let weights = Fixture::open().weights();
-    // Two lanes of other texts.
+    // Two lanes with different texts.
     let texts = [text(), text().into_iter().rev().collect()];
     let bits = |level| {
         let (moments, logits, _) = run(level, &weights, &texts);
@@ -167,20 +167,20 @@ fn every_level_has_the_same_bits() {
     };
     let want = bits(Level::PORTABLE);
     assert!(Level::available().into_iter().all(|level| bits(level) == want));
-    // A lane's logits do not depend on the other one.
+    // A lane's logits do not depend on the other lane.
     let (_, both, _) = run(Level::PORTABLE, &weights, &texts);
     let (_, alone, _) = run(Level::PORTABLE, &weights, &texts[1..]);
     assert!(both.iter().zip(&alone).all(|(b, a)| b.values(1) == a.values(0)));
 }
 
-/// A weight of a matrix whose values lie row by row.
+/// The i-th weight of a matrix in row-major order.
 fn entry(matrix: &mut Matrix, i: usize) -> &mut f32 {
     let (row, k) = (i / matrix.cols, i % matrix.cols);
     &mut matrix.panels[row / 16 * matrix.cols + k].0[row % 16]
 }
 
 #[test]
-fn gradients_are_finite_differences() {
+fn gradients_agree_with_finite_differences() {
     type At = fn(&mut Weights, usize) -> &mut f32;
     let cases: [(&str, At); 6] = [
         ("layers.0.weight_ih", |w, i| entry(&mut w.layers[0].input, i)),

@@ -1,4 +1,4 @@
-//! The weights, in the panels that the kernels read, and how they start.
+//! The weights, packed in panels for the kernels, and their initial values.
 
 use super::Config;
 use crate::error::Result;
@@ -7,19 +7,19 @@ use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::random::Random;
 use crate::numeric::vector::{Vec16, WIDTH, flat_mut};
 
-/// A matrix and a bias, in panels of sixteen outputs: `panels[panel * cols + k]` holds column k of sixteen rows.
+/// A matrix and its bias, in panels of sixteen outputs: `panels[panel * cols + k]` holds column k of sixteen rows.
 #[derive(Debug)]
 pub struct Matrix {
-    /// Inputs.
+    /// The number of inputs.
     pub cols: usize,
-    /// The matrix.
+    /// The matrix, in panels.
     pub panels: Vec<Vec16>,
-    /// A value for each output.
+    /// The bias of each output.
     pub bias: Vec<Vec16>,
 }
 
 impl Matrix {
-    /// Zeros.
+    /// A matrix of zeros.
     ///
     /// # Errors
     /// `Memory`.
@@ -32,8 +32,9 @@ impl Matrix {
         })
     }
 
-    /// Row by row from a named stream: uniform, of the variance 2 / (inputs + outputs) (Glorot, Bengio 2010: "Understanding
-    /// the difficulty of training deep feedforward neural networks"), where `outputs` are those of one gate.
+    /// Fills the matrix row by row from the random stream of this name: uniform with variance 2 / (inputs + outputs) (Glorot,
+    /// Bengio 2010: "Understanding the difficulty of training deep feedforward neural networks"). `outputs` counts the
+    /// outputs of one gate.
     fn xavier(mut self, seed: u64, name: &str, outputs: usize) -> Self {
         let mut random = Random::new(seed, name);
         let bound = (6.0 / (self.cols + outputs) as f32).sqrt();
@@ -45,37 +46,38 @@ impl Matrix {
         self
     }
 
-    /// Takes over another one of the same shape.
+    /// Copies another matrix of the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.panels.copy_from_slice(&other.panels);
         self.bias.copy_from_slice(&other.bias);
     }
 }
 
-/// One layer's.
+/// The weights of a layer.
 #[derive(Debug)]
 pub struct Layer {
-    /// A and b.
+    /// The input matrix A and its bias b.
     pub input: Matrix,
-    /// U and c.
+    /// The recurrent matrix U and its bias c.
     pub recurrent: Matrix,
 }
 
-/// All of them.
+/// The weights of a network.
 #[derive(Debug)]
 pub struct Weights {
     pub(super) config: Config,
     /// A row for each byte.
     pub embeddings: Rows,
-    /// From the bottom up.
+    /// The layers, the lowest first.
     pub layers: Vec<Layer>,
-    /// From all states to logits.
+    /// Maps the states of all layers to logits.
     pub head: Matrix,
 }
 
 impl Weights {
-    /// Those of a seed: Xavier's matrices and embeddings from -1 to 1; biases are zero, but 1 for the update gate, so that
-    /// states last at first. The head starts at zero: nothing is known of the next byte yet.
+    /// The initial weights of a seed. Matrices have Xavier initialisation, embeddings are uniform in -1 to 1. Biases are zero,
+    /// except that the update gate's are 1, so that the initial network keeps its state for several steps. The head is zero,
+    /// so the initial prediction is uniform.
     ///
     /// # Errors
     /// `Memory`.
@@ -104,7 +106,7 @@ impl Weights {
         &self.config
     }
 
-    /// Takes over others of the same shape.
+    /// Copies other weights of the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         for byte in 0..VOCAB {
             self.embeddings.row_mut(byte).copy_from_slice(other.embeddings.row(byte));
@@ -116,7 +118,7 @@ impl Weights {
         self.head.copy_from(&other.head);
     }
 
-    /// All matrices, in a fixed order.
+    /// All matrices in a fixed order.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         self.layers.iter().flat_map(|layer| [&layer.input, &layer.recurrent]).chain([&self.head])
     }

@@ -1,15 +1,15 @@
-//! The shape of a network.
+//! The shape of an RWKV-7 network.
 
 use crate::error::{Error, Result, Status, fail};
 use crate::model::VOCAB;
 use crate::numeric::matmul::{Matrix, Precision};
 
-/// Sizes, in values unless said otherwise. [`Config::check`] tells what is allowed.
+/// The sizes of a network, in values. [`Config::check`] states the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// Width of the residual stream; a multiple of the head size.
     pub hidden: usize,
-    /// How many layers.
+    /// The number of layers.
     pub layers: usize,
     /// Width of the feed-forward network.
     pub intermediate: usize,
@@ -41,7 +41,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The largest width, rank or intermediate size: int8 sums of as many products stay within an i32.
+    /// The largest width, rank or intermediate size: a sum of this many int8 products fits an i32.
     pub const MAX_WIDTH: usize = 65_536;
     /// The largest number of layers.
     pub const MAX_LAYERS: usize = 1024;
@@ -49,17 +49,17 @@ impl Config {
     /// Layer norm's epsilon.
     pub const LAYER_NORM_EPS: f32 = 1e-5;
 
-    /// How many heads.
+    /// The number of heads.
     pub fn heads(&self) -> usize {
         self.hidden / self.head_size
     }
 
-    /// Group norm's epsilon: head size x 1e-5.
+    /// Group norm's epsilon: the head size times 1e-5.
     pub fn group_norm_eps(&self) -> f32 {
         self.head_size as f32 * 1e-5
     }
 
-    /// The widths of the four low-rank pairs, with the names that method strings give them.
+    /// All widths and ranks, with their keys in method strings.
     fn widths(&self) -> [(&'static str, usize); 6] {
         [
             ("hidden", self.hidden),
@@ -71,10 +71,10 @@ impl Config {
         ]
     }
 
-    /// Whether such a network can be built.
+    /// Checks the limits.
     ///
     /// # Errors
-    /// `Method`, naming the part that cannot.
+    /// `Method`, naming the value that is not allowed.
     pub fn check(&self) -> Result<()> {
         if !matches!(self.head_size, 32 | 64) {
             fail!(Method, "head_size={}: 32 and 64 are allowed", self.head_size);
@@ -93,10 +93,10 @@ impl Config {
         Ok(())
     }
 
-    /// The shape of a file's network, from the shapes of a few of its tensors.
+    /// The shape of the network in a file, from the shapes of some of its tensors.
     ///
     /// # Errors
-    /// `Model`, naming the tensor that is missing or does not fit.
+    /// `Model`, naming the tensor that is missing or has the wrong shape.
     pub fn infer(shape_of: impl Fn(&str) -> Option<Vec<usize>>) -> Result<Self> {
         let matrix = |name: &str| match shape_of(name).as_deref() {
             Some(&[rows, cols]) => Ok((rows, cols)),
@@ -119,7 +119,7 @@ impl Config {
             head_size,
             decay_rank: first("attn.w_lora.lora.0.weight")?.0,
             a_rank: first("attn.a_lora.lora.0.weight")?.0,
-            // Layer 0 has none; a network of one layer has none at all.
+            // Layer 0 has no such pair, so a network of one layer has none.
             v_rank: if layers > 1 { matrix("model.layers.1.attn.v_lora.lora.0.weight")?.0 } else { 1 },
             g_rank: first("attn.g_lora.lora.0.weight")?.0,
         };
@@ -127,7 +127,7 @@ impl Config {
         Ok(config)
     }
 
-    /// How many bytes the packed weights take; saturates.
+    /// The size of the packed weights in bytes. Saturates.
     pub fn weight_bytes(&self, packing: super::Packing) -> u64 {
         let [hidden, inter, w, a, v, g] = self.widths().map(|(_, n)| n as u64);
         let m = |rows, cols| Matrix::bytes(rows, cols, packing.body);
@@ -144,13 +144,13 @@ impl Config {
             .saturating_add(hidden.saturating_mul(4 * (VOCAB as u64 + 4)))
     }
 
-    /// How many bytes more there are while weights are loaded: the largest tensor as f32; saturates.
+    /// The memory that loading weights takes in addition, in bytes: the largest tensor as f32. Saturates.
     pub fn loading_bytes(&self) -> u64 {
         let widest = self.widths().map(|(_, n)| n as u64).into_iter().max().unwrap_or(0);
         (self.hidden as u64).saturating_mul(widest.max(VOCAB as u64)).saturating_mul(4)
     }
 
-    /// How many bytes the state of a lane takes; saturates.
+    /// The size of one lane's state in bytes. Saturates.
     pub fn state_bytes(&self) -> u64 {
         let per_layer = (self.hidden as u64).saturating_mul(self.head_size as u64 + 2).saturating_mul(4);
         per_layer.saturating_mul(self.layers as u64)
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_built_is_refused_by_name() {
+    fn a_value_out_of_range_is_refused_by_name() {
         let good = Config::default();
         good.check().unwrap();
         let bad = [

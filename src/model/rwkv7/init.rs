@@ -1,5 +1,5 @@
-//! Random initial weights: each tensor from its own stream of the documented generator, so that a seed and a shape
-//! name the same network everywhere.
+//! Random initial weights. Each tensor has its own stream of the documented generator, so that a seed and a shape give the
+//! same network on every machine.
 
 use super::Config;
 use crate::error::{Result, fail};
@@ -8,11 +8,12 @@ use crate::numeric::math::{Function, scalar};
 use crate::numeric::random::Random;
 use crate::weights::TensorSource;
 
-/// A source of initial weights. The head starts at zero: nothing is known of the next byte yet.
+/// A source of initial weights.
 ///
-/// Shapes of vectors follow the reference initialisation of RWKV-7 (time constants spread over channels and layers);
-/// matrices are uniform, with a variance that keeps a signal's size, because a network whose head alone learns is
-/// used as it starts: a reservoir, where zeros (the usual start of output matrices) would pass nothing on.
+/// Vectors follow the reference initialisation of RWKV-7, which spreads time constants over channels and layers. Matrices
+/// are uniform, with a variance that preserves the variance of their input. Only the head of such a network may learn, so
+/// the other matrices keep their initial values (a reservoir). The usual initial value of output matrices, zero, would
+/// pass no signal to the next layer.
 #[derive(Clone, Debug)]
 pub struct Init {
     config: Config,
@@ -20,13 +21,13 @@ pub struct Init {
 }
 
 impl Init {
-    /// The weights of this shape and seed.
+    /// The initial weights of this shape and seed.
     pub fn new(config: Config, seed: u64) -> Self {
         Self { config, seed }
     }
 }
 
-/// x^p for x from 0 to 1, by our own exp and ln.
+/// x^p for x from 0 to 1, computed with the library's own exp and ln.
 fn power(x: f32, p: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { scalar(Function::Exp, p * scalar(Function::Ln, x)) }
 }
@@ -41,7 +42,7 @@ impl TensorSource for Init {
         let layer = parts.get(2).and_then(|l| l.parse::<usize>().ok()).unwrap_or(0);
         let depth = 1.0 - layer as f32 / self.config.layers as f32;
         let hidden = self.config.hidden as f32;
-        // A matrix whose inputs have variance 1 has outputs of this standard deviation.
+        // With inputs of variance 1, the outputs have `gain` as their standard deviation.
         let mut uniform = |gain: f32| {
             let bound = gain * (3.0 / shape[shape.len() - 1] as f32).sqrt();
             out.extend((0..n).map(|_| random.symmetric() * bound));
@@ -65,10 +66,10 @@ impl TensorSource for Init {
     }
 }
 
-/// The value of a vector's entry i at i / hidden.
+/// The initial values of a vector: a function of i / hidden and i.
 fn vector(part: &str, depth: f32, head_size: usize) -> Option<Box<dyn Fn(f32, usize) -> f32>> {
     let shift = |p: f32| -> Box<dyn Fn(f32, usize) -> f32> { Box::new(move |x, _| 1.0 - power(x, p * depth)) };
-    // Within a head from -1 to 1, flat in the middle: heads see several time scales.
+    // From -1 to 1 within each head, with a small slope in the middle: each head has several time scales.
     let zigzag = move |i: usize| {
         let half = (head_size - 1) as f32 * 0.5;
         let z = ((i % head_size) as f32 - half) / half;

@@ -1,4 +1,4 @@
-//! The elementwise work between the matrix products, fused, one lane at a time.
+//! The elementwise operations between the matrix products, fused, one lane at a time.
 
 use crate::numeric::level::Kernel;
 use crate::numeric::math;
@@ -6,7 +6,7 @@ use crate::numeric::norm::{group_norm, strided_sum};
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::{Vec16, WIDTH};
 
-/// exp(-1/2): the decay lies between exp(-exp(-1/2)) and 1.
+/// exp(-1/2). The decay lies between exp(-exp(-1/2)) and 1.
 const DECAY: f32 = 0.606_530_66;
 
 /// Token shift: for each mix i, `out_i = x + mu_i * (last - x)`; then `last = x`.
@@ -36,7 +36,7 @@ impl<const N: usize> Kernel for TokenShift<'_, N> {
     }
 }
 
-/// What is done to the middle of a low-rank pair.
+/// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activation {
     Tanh,
@@ -45,7 +45,7 @@ pub(super) enum Activation {
     SquaredRelu,
 }
 
-/// Applies an activation to the first `n` values of a row and leaves zeros behind them.
+/// Applies an activation to the first `n` values of a row and sets the padding after them to zero.
 pub(super) struct Activate<'a> {
     pub(super) kind: Activation,
     pub(super) x: &'a mut [Vec16],
@@ -74,7 +74,7 @@ impl Kernel for Activate<'_> {
     }
 }
 
-/// How the values of layers after the first are mixed with those of the first.
+/// What mixes the values of a later layer with those of layer 0.
 pub(super) struct ValueMix<'a> {
     pub(super) first: &'a [Vec16],
     pub(super) bias: &'a [Vec16],
@@ -82,9 +82,9 @@ pub(super) struct ValueMix<'a> {
     pub(super) low_rank: &'a [Vec16],
 }
 
-/// From the products of a layer to what the recurrence takes in.
+/// Computes the inputs of the recurrence from a layer's matrix products.
 pub(super) struct Prepare<'a> {
-    /// Vectors a head.
+    /// The number of vectors per head.
     pub(super) head: usize,
     /// In: the decay's low-rank output; out: the decay.
     pub(super) w: &'a mut [Vec16],
@@ -139,14 +139,14 @@ impl Kernel for Prepare<'_> {
     }
 }
 
-/// From the recurrence's output to what W_o takes in: group norm, the bonus `sum(r * k * r_k) * v`, the gate.
+/// Computes the input of W_o from the recurrence's output: group norm, the bonus `sum(r * k * r_k) * v`, the gate.
 pub(super) struct Finish<'a> {
-    /// Vectors a head.
+    /// The number of vectors per head.
     pub(super) head: usize,
     pub(super) eps: f32,
     /// In: the recurrence's output; out: gated.
     pub(super) y: &'a mut [Vec16],
-    /// Room for the normed output.
+    /// Scratch memory for the normed output.
     pub(super) normed: &'a mut [Vec16],
     pub(super) norm: (&'a [Vec16], &'a [Vec16]),
     pub(super) r: &'a [Vec16],

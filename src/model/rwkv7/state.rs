@@ -1,11 +1,12 @@
-//! What a network remembers of the bytes it has seen.
+//! The recurrent state.
 
 use super::Config;
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 use crate::numeric::vector::{Vec16, vectors};
 
-/// One column a lane: for each layer the last inputs of both halves (token shift) and the heads' state matrices.
+/// The recurrent state of one or more lanes: for each layer, the last inputs of both halves (for the token shift) and the
+/// state matrix of each head.
 #[derive(Clone, Debug)]
 pub struct State {
     lanes: usize,
@@ -34,12 +35,12 @@ impl State {
         })
     }
 
-    /// How many lanes it has.
+    /// The number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// Takes over another state of the same shape, without taking memory.
+    /// Copies another state of the same shape, without allocating.
     ///
     /// # Panics
     /// If the shapes differ.
@@ -48,19 +49,19 @@ impl State {
         self.wkv.copy_from_slice(&other.wkv);
     }
 
-    /// The last input of layer `layer`'s attention (`half` 0) or feed-forward network (1).
+    /// The last input of the attention (`half` 0) or the feed-forward network (`half` 1) of a layer.
     pub(super) fn shift_mut(&mut self, layer: usize, half: usize, lane: usize) -> &mut [Vec16] {
         let at = ((layer * 2 + half) * self.lanes + lane) * self.width;
         &mut self.shifts[at..at + self.width]
     }
 
-    /// All heads' matrices of a layer and lane.
+    /// The state matrices of all heads of a layer in a lane.
     pub(super) fn wkv_mut(&mut self, layer: usize, lane: usize) -> &mut [Vec16] {
         let at = (layer * self.lanes + lane) * self.matrices;
         &mut self.wkv[at..at + self.matrices]
     }
 
-    /// All of it, in a fixed order: for identifiers and comparisons.
+    /// All values in a fixed order, for identifiers and comparisons.
     pub fn parts(&self) -> [&[Vec16]; 2] {
         [&self.shifts, &self.wkv]
     }

@@ -1,4 +1,4 @@
-//! One byte in each lane, or some bytes in the only one.
+//! The forward step: one byte in each lane, or several consecutive bytes of a single lane.
 
 use super::kernels::{Activate, Activation, Add, Finish, Prepare, TokenShift, ValueMix};
 use super::weights::{Layer, LowRank};
@@ -11,7 +11,7 @@ use crate::numeric::norm::layer_norm;
 use crate::numeric::vector::vectors;
 use crate::numeric::wkv;
 
-/// Room for everything a step computes: a step itself takes no memory.
+/// Memory for the intermediate results of a step, so that a step does not allocate.
 #[derive(Debug)]
 pub struct Scratch {
     x: Rows,
@@ -34,7 +34,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Room for up to `lanes` bytes of such a network at once: one in each lane, or so many in one lane.
+    /// Scratch memory for steps of up to `lanes` bytes: one in each lane, or all in one lane.
     ///
     /// # Errors
     /// `Memory`.
@@ -63,19 +63,19 @@ impl Scratch {
         })
     }
 
-    /// Makes ready for so many bytes.
+    /// Sets the number of bytes of the next step.
     fn set_lanes(&mut self, lanes: usize) {
         let Self { x, normed, mixed, r, w, k, v, a, g, kk, y, v_first, v_low, low, wide, quantised: _ } = self;
         let rows = [x, normed, r, w, k, v, a, g, kk, y, v_first, v_low, wide];
         rows.into_iter().chain(mixed).chain(low).for_each(|rows| rows.set_lanes(lanes));
     }
 
-    /// What the head takes in: the final norm's output, one row a byte, `hidden` values.
+    /// The input of the head: the final norm's output, a row of `hidden` values for each byte.
     pub fn features(&self) -> &Rows {
         &self.normed
     }
 
-    /// How much memory it takes for each lane; saturates.
+    /// Its size in bytes for each lane. Saturates.
     pub fn bytes(config: &Config) -> u64 {
         let hidden = 20 * config.hidden as u64;
         let ranks = [config.decay_rank, config.a_rank, config.v_rank, config.g_rank]
@@ -87,13 +87,13 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Takes in one byte in each lane, or, where `state` has one lane, all of them there, one after the other; afterwards
-    /// `scratch` holds what the head takes in after each. Either way the weights are read once, and the numbers are those of
-    /// bytes that come one by one.
+    /// Processes one byte in each lane or, if `state` has one lane, all of `tokens` in that lane in order. Then `scratch` holds
+    /// the head's input after each byte. The weights are read once in both cases, and the results are the same bits as those
+    /// of bytes processed one at a time.
     ///
     /// # Panics
-    /// If `tokens` are more than `scratch` has room for, or `state` has neither as many lanes nor one, or anything is not of
-    /// this network's shape.
+    /// If there are more `tokens` than `scratch` was made for, if `state` has neither one lane nor one per token, or if an
+    /// argument was made for another shape.
     pub fn step(&self, level: Level, tokens: &[u8], state: &mut State, scratch: &mut Scratch) {
         assert!([1, tokens.len()].contains(&state.lanes()));
         scratch.set_lanes(tokens.len());
@@ -109,12 +109,12 @@ impl Weights {
         norm_lanes(level, &self.norm, &scratch.x, &mut scratch.normed);
     }
 
-    /// The frozen head: logits of the next byte, 256 a row, from the features of a step.
+    /// The frozen head: the logits of the next byte, a row of 256 for each row of a step's features.
     pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows, scratch: &mut Scratch) {
         self.head().mul(level, features, logits, &mut scratch.quantised);
     }
 
-    /// The same of the step that `scratch` was last used in.
+    /// The same for the features of the last step that used `scratch`.
     pub fn logits_of_step(&self, level: Level, logits: &mut Rows, scratch: &mut Scratch) {
         self.head().mul(level, &scratch.normed, logits, &mut scratch.quantised);
     }
@@ -153,7 +153,7 @@ impl Weights {
         add_lanes(level, &t.normed, &mut t.x);
     }
 
-    /// One lane's heads, and what surrounds the recurrence.
+    /// The recurrence of all heads in one lane, with the elementwise operations before and after it.
     fn recur(&self, level: Level, index: usize, layer: &Layer, state: &mut State, t: &mut Scratch, lane: usize) {
         let head = vectors(self.config.head_size);
         level.run(Prepare {

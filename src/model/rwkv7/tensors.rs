@@ -13,7 +13,7 @@ impl Config {
         (self.layers + 1) * 36 * PER_TENSOR
     }
 
-    /// Every tensor of such a network.
+    /// All tensors of a network of this shape.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut specs = Vec::new();
         let mut add = |name: String, shape: &[usize]| specs.push(TensorSpec { name, shape: shape.to_vec() });

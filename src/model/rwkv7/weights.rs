@@ -1,4 +1,4 @@
-//! A network's weights, packed for the kernels.
+//! The weights of a network, packed for the kernels.
 
 use super::Config;
 use crate::error::Result;
@@ -11,31 +11,31 @@ use crate::numeric::reserve::Reserve;
 use crate::numeric::vector::{Vec16, vectors};
 use crate::weights::{Checked, Fingerprint, TensorSource, TensorSpec};
 
-/// How matrices are held.
+/// The formats in which the matrices are held in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// All matrices but the head.
     pub body: Precision,
-    /// The output head, where it predicts as it is.
+    /// The frozen output head. `None` if the method does not use it.
     pub head: Option<Precision>,
-    /// Whether the head is held as f32 for heads that are trained to start from.
+    /// Whether the head is also held as f32, as the initial value of a head that is trained.
     pub start: bool,
 }
 
 impl Packing {
-    /// The same for all, which are as they are.
+    /// One format for all matrices, all frozen.
     pub fn all(precision: Precision) -> Self {
         Self { body: precision, head: Some(precision), start: false }
     }
 }
 
-/// Packed and immutable: threads may share it.
+/// Packed weights. They are immutable, and threads may share them.
 #[derive(Debug)]
 pub struct Weights {
     pub(super) config: Config,
     packing: Packing,
     fingerprint: Fingerprint,
-    /// One row a byte, already through layer 0's pre-norm.
+    /// A row for each byte, with layer 0's pre-norm already applied.
     pub(super) embeddings: Vec<Vec16>,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Norm,
@@ -50,7 +50,7 @@ pub(super) struct Norm {
     pub(super) bias: Vec<Vec16>,
 }
 
-/// `up * activation(down * x)`, plus a bias where there is one.
+/// The low-rank pair `up * activation(down * x) + bias`. The gate's has no bias.
 #[derive(Debug)]
 pub(super) struct LowRank {
     pub(super) down: Matrix,
@@ -73,7 +73,7 @@ pub(super) struct Layer {
     pub(super) output: Matrix,
     pub(super) decay: LowRank,
     pub(super) rate: LowRank,
-    /// Not in layer 0.
+    /// `None` in layer 0.
     pub(super) value_mix: Option<LowRank>,
     pub(super) gate: LowRank,
     pub(super) group_norm: Norm,
@@ -82,7 +82,7 @@ pub(super) struct Layer {
     pub(super) ffn_value: Matrix,
 }
 
-/// Takes tensors from a source in the order of [`Config::tensors`] and packs them.
+/// Reads tensors from a source in the order of [`Config::tensors`] and packs them.
 struct Loader<'a> {
     source: Checked<'a>,
     specs: std::vec::IntoIter<TensorSpec>,
@@ -91,7 +91,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Reads the next tensor, whose name ends with `part`.
+    /// Reads the next tensor. Its name ends with `part`.
     fn next(&mut self, part: &str) -> Result<TensorSpec> {
         let spec = self.specs.next().expect("as many tensors as the config lists");
         debug_assert!(spec.name.ends_with(part), "{} where {part} was expected", spec.name);
@@ -109,7 +109,7 @@ impl Loader<'_> {
         Matrix::pack(&self.values, spec.shape[0], spec.shape[1], self.precision).map_err(|e| e.within(&spec.name))
     }
 
-    /// As it is, and as a start.
+    /// The frozen head and the initial value of a trained one, as `packing` requires.
     fn head(&mut self, packing: Packing) -> Result<(Option<Matrix>, Option<Matrix>)> {
         let spec = self.next("lm_head.weight")?;
         let pack =
@@ -162,11 +162,11 @@ impl Loader<'_> {
 }
 
 impl Weights {
-    /// Takes all tensors from a source, one at a time.
+    /// Reads all tensors from a source, one at a time.
     ///
     /// # Errors
-    /// `Method` for a shape that cannot be built, `Model` for a tensor that is missing, of another shape or not
-    /// finite, `Memory`, and what the source answers.
+    /// `Method` for a shape that is not allowed; `Model` for a tensor that is missing, has another shape or a value that is
+    /// not finite; `Memory`; any error of the source.
     pub fn load(config: &Config, packing: Packing, source: &mut dyn TensorSource) -> Result<Self> {
         config.check()?;
         let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
@@ -177,7 +177,7 @@ impl Weights {
         let width = vectors(config.hidden);
         let mut normed = filled(width, Vec16::ZERO, "a model's embeddings")?;
         for row in embeddings.chunks_exact_mut(width) {
-            // The same at every level, so it may as well be done once.
+            // Every level gives the same bits, so it is computed once, at the portable one.
             let eps = Config::LAYER_NORM_EPS;
             layer_norm(Level::PORTABLE, row, &pre_norm.weight, &pre_norm.bias, eps, &mut normed);
             row.copy_from_slice(&normed);
@@ -189,7 +189,7 @@ impl Weights {
         Ok(Self { config: *config, packing, fingerprint, embeddings, layers, norm, head, start })
     }
 
-    /// Reads all tensors as [`Weights::load`] does, checks them and keeps only the fingerprint.
+    /// Reads and checks all tensors as [`Weights::load`] does, and returns only the fingerprint.
     pub fn check(config: &Config, source: &mut dyn TensorSource) -> Result<Fingerprint> {
         config.check()?;
         let _reserve = Reserve::take_for(config.tensor_list_bytes(), "a model's list of tensors")?;
@@ -206,22 +206,22 @@ impl Weights {
         &self.config
     }
 
-    /// How its matrices are held.
+    /// The formats of its matrices.
     pub fn packing(&self) -> Packing {
         self.packing
     }
 
-    /// The head that predicts as it is.
+    /// The frozen head.
     pub(super) fn head(&self) -> &Matrix {
-        self.head.as_ref().expect("held, for it is asked")
+        self.head.as_ref().expect("the packing has the frozen head")
     }
 
-    /// What a head that is trained starts from, where that is held: `[16 panels of 16 outputs][hidden]`.
+    /// The initial value of a trained head, if the packing has it: `[16 panels of 16 outputs][hidden]`.
     pub(crate) fn start(&self) -> Option<&[Vec16]> {
         self.start.as_ref().and_then(Matrix::f32_panels)
     }
 
-    /// What identifies the weights, however they are held.
+    /// The fingerprint of the weights. It does not depend on the packing.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
