@@ -1,21 +1,21 @@
-//! A record: a content too short for a frame. Its length, then its payload, or the content itself where no payload is
-//! shorter. docs/FORMAT.md, "Records".
+//! A record: a short content without a frame. Its length, then the coded payload, or the content itself if the payload
+//! is not shorter. docs/FORMAT.md, "Records".
 
 use super::block::plausible;
 use super::read::{Reader, put_varint};
 use crate::error::{Result, fail};
 
-/// What lies in a record.
+/// The parts of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// How long the content is.
+    /// The length of the content.
     pub len: u32,
-    /// What the range coder made of it, or the content.
+    /// The range coder's payload, or the content itself.
     pub body: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// All of `bytes` is one record.
+    /// Reads a record, which takes all of `bytes`.
     ///
     /// # Errors
     /// `Truncated`, `Corrupt`.
@@ -37,7 +37,7 @@ impl<'a> Record<'a> {
         self.body.len() == self.len as usize
     }
 
-    /// What comes before the body.
+    /// Appends what precedes the body.
     pub fn write_head(len: u32, out: &mut Vec<u8>) {
         put_varint(out, len);
     }
