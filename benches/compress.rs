@@ -1,6 +1,6 @@
-//! Whole compressions: the default method in both directions, and what coder and quantiser cost without a network.
+//! Compression and decompression by the default method, and the cost of coder and quantiser without a network.
 //!
-//! `cargo bench`; ratios within one run count, not the figures of two.
+//! `cargo bench`. Compare figures of one run only.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use gptz::session::{DEFAULT, Session, compress_bound};
 
 const ALICE: &[u8] = include_bytes!("../tests/data/alice29.txt");
 
-/// Logits of as many distributions, about as sharp as a model's, and a symbol of each.
+/// Logits of distributions about as sharp as a model's, and one symbol of each.
 fn symbols(n: usize) -> Vec<([Vec16; 16], u8)> {
     let mut random = Random::new(0, "bench");
     (0..n)

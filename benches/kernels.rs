@@ -1,5 +1,5 @@
-//! Each hot kernel beside what this machine can do at most, in one run: multiply-adds a second from registers, bytes a
-//! second from L2 and L3. Ratios count; the machine's own figures differ from run to run.
+//! Each hot kernel and the limits of the machine in one run: multiply-adds a second from registers, bytes a second from L2
+//! and L3. Compare figures of one run only.
 //!
 //! `cargo bench --bench kernels`
 #![allow(missing_docs, reason = "criterion's macros make items without")]
@@ -17,12 +17,12 @@ use gptz::numeric::random::Random;
 use gptz::numeric::vector::{Vec16, flat_mut};
 use gptz::numeric::wkv::{Head, step_head};
 
-/// Register-only loops: what the multiply-add units give when nothing else is in their way.
+/// Register-only loops: the throughput of the multiply-add units.
 #[cfg(target_arch = "x86_64")]
 mod peak {
     use std::arch::x86_64::*;
 
-    /// Multiply-adds of one call of each.
+    /// Multiply-adds of one call.
     pub const INT8_AVX512: u64 = 1000 * 16 * 64;
     pub const INT8_AVX2: u64 = 1000 * 6 * 16;
     pub const F32_AVX512: u64 = 1000 * 16 * 16;
@@ -42,7 +42,7 @@ mod peak {
 
     #[target_feature(enable = "avx2")]
     pub fn int8_avx2(x: i32) -> i32 {
-        // Six products an iteration, none of them the same as another or as the last one's.
+        // Six products an iteration, each with operands of its own.
         let (mut a, step) = (_mm256_set1_epi32(x), _mm256_set1_epi16(7));
         let b: [__m256i; 6] = std::array::from_fn(|i| _mm256_set1_epi32(x + i as i32));
         let mut acc = [_mm256_setzero_si256(); 6];
@@ -87,7 +87,7 @@ fn peaks(c: &mut Criterion) {
         type Loop = unsafe fn(i32) -> i32;
         let mut show = |name: &str, work: u64, f: Loop| {
             group.throughput(Throughput::Elements(work));
-            // SAFETY: only called where the CPU was asked.
+            // SAFETY: only called after the CPU's features were checked.
             group.bench_function(name, |b| b.iter(|| unsafe { f(black_box(3)) }));
         };
         if is_x86_feature_detected!("avx2") {
@@ -151,7 +151,7 @@ fn matmul(c: &mut Criterion) {
     }
 }
 
-/// The state update, heads one after the other over more memory than a cache holds or less.
+/// The state update of one head after the other, over more and over less memory than a cache holds.
 fn recurrence(c: &mut Criterion) {
     let mut group = c.benchmark_group("RWKV state, a head-step");
     for size in [32usize, 64] {

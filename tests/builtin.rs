@@ -1,4 +1,4 @@
-//! The model that the library carries, alone and among a mix's inputs, and blocks in which networks rest.
+//! The built-in model, alone and as an input of a mix, and blocks that bypass networks.
 #![cfg(feature = "builtin-model")]
 
 mod common;
@@ -9,7 +9,7 @@ use std::ptr;
 use ::gptz::container::{BlockKind, Body, block_crc, frames};
 use common::*;
 
-/// Numbers: weights of a network, that is. There is little in them, and nothing for a network of texts.
+/// The weights of a network: they hardly compress, and a network trained on text does not help.
 const NUMBERS: &[u8] = WEIGHTS.split_at(8192).1;
 
 fn kinds(frame: &[u8]) -> Vec<BlockKind> {
@@ -57,7 +57,7 @@ fn frames_of_its_methods_need_nothing_else() {
 }
 
 #[test]
-fn networks_rest_where_they_do_not_help() {
+fn networks_are_bypassed_where_they_do_not_help() {
     let h = Handle::new("level:5");
     let (text, numbers) = (&ALICE[..32_768], &NUMBERS[..32_768]);
     for coder in [GPTZ_CODER_AC, GPTZ_CODER_RANS] {
@@ -68,13 +68,13 @@ fn networks_rest_where_they_do_not_help() {
         use BlockKind::*;
         assert_eq!(kinds(&frame), [Coded, CodedAlone, StoredLearned, Coded]);
         assert!(Handle::for_frame(&frame).unwrap().decompress(&frame) == content);
-        // Smaller than the mix alone would have it.
+        // Smaller than the mix alone compresses it.
         let alone = Handle::new("level:3");
         alone.set(GPTZ_PARAM_CODER, coder.into());
         alone.set(GPTZ_PARAM_BLOCK_LOG, 15);
         assert!(frame.len() < alone.compress(&content).len());
     }
-    // What little there is says nothing about what follows; it is tried to its end.
+    // A short block says little about what follows, so it is tried to its end.
     h.set(GPTZ_PARAM_CODER, GPTZ_CODER_AC.into());
     for n in [1, 2, 3, 10, 100, 1000, 5000] {
         for content in [&numbers[..n], &text[..n], &noise(n, 4)[..]] {
@@ -84,29 +84,29 @@ fn networks_rest_where_they_do_not_help() {
     }
 }
 
-unsafe extern "C" fn told(seen: *mut c_void, done: u64, total: u64) -> c_int {
-    // SAFETY: the list that was given with this function, whose call is under way.
+unsafe extern "C" fn record_progress(seen: *mut c_void, done: u64, total: u64) -> c_int {
+    // SAFETY: the list that was set with this callback, whose call is in progress.
     let (seen, cancel_at) = unsafe { &mut *seen.cast::<(Vec<(u64, u64)>, u64)>() };
     seen.push((done, total));
     c_int::from(done >= *cancel_at)
 }
 
 #[test]
-fn progress_counts_every_byte_once_whatever_was_tried() {
+fn progress_counts_every_byte_once_despite_trials() {
     let h = Handle::new("level:5");
     h.set(GPTZ_PARAM_BLOCK_LOG, 15);
-    // For networks, against them, noise, and no more than a piece.
+    // A block coded with networks, one without, noise, and a block of less than a piece.
     let content = [&ALICE[..32_768], &NUMBERS[..32_768], &noise(32_768, 3), &ALICE[60_000..62_000]].concat();
     let total = content.len() as u64;
     let mut watch = (Vec::<(u64, u64)>::new(), u64::MAX);
-    h.set_progress(Some(told), (&raw mut watch).cast());
+    h.set_progress(Some(record_progress), (&raw mut watch).cast());
     let frame = h.compress(&content);
     let seen = &watch.0;
     assert!(seen[0] == (0, total) && *seen.last().unwrap() == (total, total), "{:?}", seen.last());
     assert!(seen.windows(2).all(|w| w[0].0 <= w[1].0 && w[1].1 == total));
     for at in [0u64, 20_000, 40_000, 98_304] {
         let mut watch = (Vec::<(u64, u64)>::new(), at);
-        h.set_progress(Some(told), (&raw mut watch).cast());
+        h.set_progress(Some(record_progress), (&raw mut watch).cast());
         assert_eq!(h.compress_into(&content, 150_000).0, GPTZ_ERROR_CANCELLED, "{at}");
     }
     h.set_progress(None, ptr::null_mut());
@@ -114,7 +114,7 @@ fn progress_counts_every_byte_once_whatever_was_tried() {
 }
 
 #[test]
-fn a_block_that_is_said_to_be_of_the_other_kind_is_damage() {
+fn a_block_with_the_kind_of_another_is_damage() {
     for (method, content, from, to) in [
         ("level:4", &ALICE[..3000][..], BlockKind::Coded, BlockKind::CodedAlone),
         ("level:4", &NUMBERS[..20_000], BlockKind::CodedAlone, BlockKind::Coded),
@@ -131,7 +131,7 @@ fn a_block_that_is_said_to_be_of_the_other_kind_is_damage() {
             let block = blocks.next().unwrap();
             let (at, crc) = (block.at, block_crc(to, content));
             frame[at] = to as u8;
-            // With a CRC-32 that fits, too, where there is one: then it is for the coder to tell.
+            // Also with a CRC-32 adapted to the damage, so that the coder has to find it.
             let place = frame.windows(4).position(|w| w == block_crc(from, content).to_le_bytes());
             assert_eq!(place.is_some(), checksum == 1);
             if let Some(place) = place {
@@ -159,7 +159,7 @@ fn records_start_from_what_the_model_knows() {
     assert!(with * 10 < without * 7, "{with} bytes, {without} without the model");
 }
 
-/// Who knows what comes takes in many bytes at once, and nobody is to see where it stopped.
+/// Bytes known in advance are batched; the ends of batches must not affect results.
 #[test]
 fn the_live_state_is_the_same_however_much_is_fed_at_once() {
     for method in ["builtin:1", "builtin:1;weights=f32", "mix:neural=(builtin:1;head:),mem=64K", "level:4"] {
@@ -181,7 +181,7 @@ fn the_live_state_is_the_same_however_much_is_fed_at_once() {
         assert_eq!(whole.set_base(Some(&whole.snapshot())), GPTZ_OK);
         assert_eq!(bytes.set_base(Some(&bytes.snapshot())), GPTZ_OK);
         assert!(cost(&whole) == cost(&bytes));
-        // The frame names its base by all that it has learned.
+        // The frame's base id depends on the whole state.
         assert!(whole.decompress(&bytes.compress(&ALICE[300..1000])) == ALICE[300..1000]);
     }
 }

@@ -1,7 +1,7 @@
-//! Frames that were written once and must be written and read the same by every build, level and machine.
+//! Golden frames: every build, level and machine must write them byte for byte and read them.
 //!
-//! Provisional until streams and lanes are in: then they stand for good. `GPTZ_RENEW_GOLDEN=1` writes them anew, which
-//! is right only together with a raised numerics or format version (or before 1.0, with a word in CHANGELOG.md).
+//! They are provisional until streams and lanes are built, and never change afterwards. `GPTZ_RENEW_GOLDEN=1` rewrites
+//! them, which is right only with a raised numerics or format version (or, before 1.0, an entry in CHANGELOG.md).
 
 mod common;
 
@@ -53,7 +53,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Those that need the model which the library carries.
+/// Cases with the built-in model.
 #[cfg(feature = "builtin-model")]
 fn builtin_cases() -> Vec<Case> {
     let mixed = [&ALICE[..3000], &noise(4096, 6), &WEIGHTS[..12288], &ALICE[3000..5000]].concat();
@@ -65,14 +65,14 @@ fn builtin_cases() -> Vec<Case> {
     ]
 }
 
-/// None: then their files are left alone.
+/// No cases without the built-in model.
 #[cfg(not(feature = "builtin-model"))]
 fn builtin_cases() -> Vec<Case> {
     vec![]
 }
 
 #[test]
-fn golden_frames_are_written_and_read_as_ever() {
+fn golden_frames_do_not_change() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
     let mut names = Vec::new();
     for (name, handle, options, content) in cases().into_iter().chain(builtin_cases()) {
@@ -85,8 +85,8 @@ fn golden_frames_are_written_and_read_as_ever() {
             std::fs::write(&path, &frame).unwrap();
         }
         let golden = std::fs::read(&path).unwrap();
-        assert!(handle.decompress(&golden) == content, "{name} is read otherwise");
-        assert!(frame == golden, "{name} is written otherwise: {} bytes, {} before", frame.len(), golden.len());
+        assert!(handle.decompress(&golden) == content, "{name} is decoded to another content");
+        assert!(frame == golden, "{name} is encoded to other bytes: {}, golden {}", frame.len(), golden.len());
         names.push(format!("{name}.gptz"));
     }
     names.push(golden_records(&folder));
@@ -100,7 +100,7 @@ fn golden_frames_are_written_and_read_as_ever() {
     assert_eq!(there, names, "every golden frame is tested");
 }
 
-/// Records lie end to end in a file of their own, and are written and read as ever.
+/// Golden records, end to end in one file. Returns its name.
 fn golden_records(folder: &std::path::Path) -> String {
     let name = "records.bin";
     let h = Handle::new("mix:mem=64K");
@@ -115,7 +115,7 @@ fn golden_records(folder: &std::path::Path) -> String {
         std::fs::write(folder.join(name), all).unwrap();
     }
     let golden = std::fs::read(folder.join(name)).unwrap();
-    assert_eq!(golden, all, "records are written otherwise");
+    assert_eq!(golden, all, "records are encoded to other bytes");
     let (status, sizes, back) = records(&h, gptz_records_decompress, &pieces(&golden, &lens), 300);
     assert_eq!((status, &back[..sizes.iter().sum()]), (GPTZ_OK, &contents.concat()[..]));
     name.to_owned()

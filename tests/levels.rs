@@ -1,11 +1,11 @@
-//! The same frame at every level. One test a process: the cap is the whole process's.
+//! Every CPU level writes the same frames. One test in this process, since the cap is per process.
 
 mod common;
 
 use common::*;
 
 #[test]
-fn every_level_writes_the_same_frames_and_reads_the_others() {
+fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
     let levels = match std::env::consts::ARCH {
         "x86_64" => &[GPTZ_CPU_PORTABLE, GPTZ_CPU_AVX2, GPTZ_CPU_AVX512][..],
         "aarch64" => &[GPTZ_CPU_PORTABLE, GPTZ_CPU_NEON],
@@ -18,7 +18,7 @@ fn every_level_writes_the_same_frames_and_reads_the_others() {
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=3");
     let mix = mixed_with(LEARNING);
     let mix_gru = mixed_with(REPLAYING);
-    // Whatever the library carries, it has it all at once.
+    // A method with everything that the library carries.
     let all = if cfg!(feature = "builtin-model") { "level:6" } else { "level:3" };
     for method in [LEARNING, FROZEN, &float, &sgd, path, "mix:mem=1M", &mix, GRU, &mix_gru, all] {
         let mut frames = Vec::new();
@@ -41,7 +41,7 @@ fn every_level_writes_the_same_frames_and_reads_the_others() {
     }
     assert_eq!(gptz_set_cpu_level(GPTZ_CPU_AUTO), GPTZ_OK);
 
-    // What is capped is what is told.
+    // gptz_cpu_level returns the level under the cap.
     // SAFETY: static strings.
     let name = || unsafe { std::ffi::CStr::from_ptr(gptz_cpu_level()) }.to_str().unwrap();
     let best = name();

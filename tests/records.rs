@@ -1,4 +1,4 @@
-//! Many short contents from one base: each on its own, however they are grouped.
+//! Records: many short contents in one call. A record does not depend on the others.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::ptr;
 
 use common::*;
 
-/// A handle whose base has read some lines, and lines like them.
+/// A handle whose base has learned some lines, and lines like them.
 fn primed(method: &str) -> (Handle, Vec<Vec<u8>>) {
     let line = |i: u64| {
         let n = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
@@ -22,7 +22,7 @@ fn primed(method: &str) -> (Handle, Vec<Vec<u8>>) {
     };
     let h = Handle::new(method);
     (0..200).for_each(|i| h.feed(line(i).as_bytes()));
-    // Records begin a line, wherever their base ends.
+    // The base ends within a line; a record is treated as the start of a line all the same.
     h.feed(b"2024-05-1");
     assert_eq!(h.set_base(Some(&h.snapshot())), GPTZ_OK);
     let mut lines: Vec<Vec<u8>> = (200..230).map(|i| line(i).into_bytes()).collect();
@@ -35,7 +35,7 @@ fn refs(lines: &[Vec<u8>]) -> Vec<&[u8]> {
 }
 
 #[test]
-fn records_are_the_same_in_any_grouping_and_come_back() {
+fn records_do_not_depend_on_each_other_and_are_restored() {
     for method in ["mix:mem=1M", LEARNING, &mixed_with(REPLAYING)] {
         let (h, lines) = primed(method);
         let src = refs(&lines);
@@ -53,7 +53,7 @@ fn records_are_the_same_in_any_grouping_and_come_back() {
         let (status, sizes, back) = records(&h, gptz_records_decompress, &reversed, 100_000);
         assert_eq!(status, GPTZ_OK);
         assert!(pieces(&back, &sizes).iter().rev().eq(src.iter()));
-        // They pay, and the handle's other calls are as if they had not been.
+        // They compress well, and the handle's other calls are not affected by them.
         let (known, cost) = (src[..30].iter().map(|r| r.len()).sum::<usize>(), lens[..30].iter().sum::<usize>());
         assert!(cost * 3 < known, "{method}: {cost} of {known}");
         assert_eq!(h.compress(&lines[0]), primed(method).0.compress(&lines[0]));
@@ -61,7 +61,7 @@ fn records_are_the_same_in_any_grouping_and_come_back() {
 }
 
 #[test]
-fn too_little_room_tells_what_is_needed() {
+fn a_destination_too_small_gives_the_length_needed() {
     let (h, lines) = primed("mix:mem=64K");
     let src = refs(&lines);
     let (_, lens, all) = records(&h, gptz_records_compress, &src, 100_000);
@@ -84,7 +84,7 @@ fn too_little_room_tells_what_is_needed() {
 }
 
 #[test]
-fn damage_gets_an_answer_and_names_the_record() {
+fn damage_is_an_error_that_names_the_record() {
     let (h, lines) = primed("mix:mem=64K");
     let (_, lens, all) = records(&h, gptz_records_compress, &[&lines[0]], 1000);
     let whole = &all[..lens[0]];
@@ -112,13 +112,13 @@ fn damage_gets_an_answer_and_names_the_record() {
         }
     }
     assert!(told > whole.len() * 6, "{told} of {} told", whole.len() * 9);
-    // Another base is another language.
+    // Without the base the record is an error or another content.
     let (status, lens, back) = records(&Handle::new("mix:mem=64K"), gptz_records_decompress, &[whole], 1000);
     assert!(status == GPTZ_ERROR_CORRUPT || (status == GPTZ_OK && back[..lens[0]] != lines[0]), "{status}");
 }
 
 #[test]
-fn wrong_arguments_are_told() {
+fn wrong_arguments_are_refused() {
     let h = Handle::new("mix:mem=64K");
     let mut buffer = [0u8; 64];
     let (at, null) = (buffer.as_mut_ptr().cast::<c_void>(), ptr::null_mut::<c_void>());
@@ -127,13 +127,13 @@ fn wrong_arguments_are_told() {
     let (mut sizes, to) = ([8usize, 8], at.wrapping_add(32));
     for call in [gptz_records_compress, gptz_records_decompress] {
         let mut len = [5usize; 2];
-        // Whose lengths are NULL, or too many to write.
+        // `dst_len` is NULL, or has more elements than memory can hold.
         // SAFETY: every pointer that is not NULL is what the call asks for, and so below.
         unsafe {
             let answers = [
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, ptr::null_mut()),
                 call(h.0, good.as_ptr(), sizes.as_ptr(), usize::MAX / 4, to, 32, len.as_mut_ptr()),
-                // Lengths where something else is: nothing is written over it.
+                // `dst_len` overlaps another array: nothing is written.
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, sizes.as_mut_ptr()),
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, to.cast()),
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, at.cast()),
@@ -161,7 +161,7 @@ fn wrong_arguments_are_told() {
 }
 
 #[test]
-fn arrays_may_lie_unaligned() {
+fn arrays_may_be_unaligned() {
     let (h, lines) = primed("mix:mem=64K");
     let (_, want, all) = records(&h, gptz_records_compress, &[&lines[0], &lines[1]], 1000);
     const WORD: usize = size_of::<usize>();
@@ -179,7 +179,7 @@ fn arrays_may_lie_unaligned() {
 }
 
 #[test]
-fn a_base_has_another_name_for_all_that_it_learned() {
+fn the_id_of_a_base_depends_on_everything_it_learned() {
     for method in [GRU, &mixed_with(REPLAYING)] {
         let base_of = |text: &[u8]| {
             let h = Handle::new(method);

@@ -1,4 +1,4 @@
-//! The output head, trained after each byte by stochastic gradient ascent of log2 p(byte), or by Adam.
+//! An output head that trains after each byte, by SGD or Adam. The loss is -ln p(byte).
 
 use super::optimiser::{AdamStep, Moments, Powers, Train};
 use crate::error::Result;
@@ -11,30 +11,31 @@ use crate::numeric::vector::{Vec16, WIDTH, flat};
 
 const PANELS: usize = VOCAB / WIDTH;
 
-/// How and how much.
+/// How a head trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     /// The optimiser.
     pub train: Train,
     /// Learning rate.
     pub lr: f32,
-    /// Learns from every stride-th byte, the first one included.
+    /// Trains on every stride-th byte, the first one included.
     pub stride: u32,
-    /// Sixteen outputs whose errors are all smaller than this are left as they are: most, where the prediction was good.
+    /// A panel (16 outputs) is skipped if the magnitudes of all its errors are below this. After a good prediction that
+    /// is most panels.
     pub least: f32,
 }
 
-/// A head of 256 outputs and a bias, in panels of sixteen outputs, with what its optimiser remembers.
+/// A head of 256 outputs and a bias, in panels of sixteen outputs, with the optimiser's moments.
 #[derive(Clone, Debug)]
 pub struct Head {
     cols: usize,
-    /// `[panel][k]`, then one vector a panel for the bias: the bias is the weight of an input that is always 1.
+    /// `[panel][k]`, then one vector a panel for the bias, which is the weight of a constant input 1.
     weights: Vec<Vec16>,
     /// In the order of the weights.
     moments: Moments,
     powers: Powers,
-    /// Bytes until the next one that is learned from.
-    wait: u32,
+    /// Bytes until the next one that is trained on.
+    countdown: u32,
 }
 
 impl Head {
@@ -47,42 +48,42 @@ impl Head {
         let mut weights = filled(panels.len() + PANELS, Vec16::ZERO, "the trained head")?;
         weights[..panels.len()].copy_from_slice(panels);
         let moments = Moments::new(weights.len(), train)?;
-        Ok(Self { cols, weights, moments, powers: Powers::FIRST, wait: 0 })
+        Ok(Self { cols, weights, moments, powers: Powers::FIRST, countdown: 0 })
     }
 
-    /// How many bytes such a head takes; saturates.
+    /// The bytes that a head takes; saturates.
     pub fn bytes(cols: u64, train: Train) -> u64 {
         let copies = if train == Train::Adam { 3 } else { 1 };
         cols.saturating_add(1).saturating_mul(4 * VOCAB as u64 * copies)
     }
 
-    /// Takes over another head of the same shape, without taking memory.
+    /// Copies another head of the same shape. Allocates nothing.
     pub fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from_slice(&other.weights);
         self.moments.copy_from(&other.moments);
-        (self.powers, self.wait) = (other.powers, other.wait);
+        (self.powers, self.countdown) = (other.powers, other.countdown);
     }
 
-    /// Logits of the features in the one row of `x`: the dot product, then the bias.
+    /// The logits for the features in row 0 of `x`: the dot product, then the bias.
     pub fn logits(&self, level: Level, x: &Rows, logits: &mut Rows) {
         let (panels, bias) = self.weights.split_at(self.cols * PANELS);
         mul_panels(level, panels, self.cols, x, logits);
         level.run(AddBias { bias, to: logits.row_mut(0) });
     }
 
-    /// Whether the next [`Head::learn`] changes the weights; if not it need not be given probabilities.
+    /// Whether the next [`Head::learn`] trains. If not, it ignores its error.
     pub fn learns_next(&self) -> bool {
-        self.wait == 0
+        self.countdown == 0
     }
 
-    /// Learns from a byte: `error` holds, for each of 256 outputs, target minus probability; `x` is what the head took
-    /// in when it predicted. Only every stride-th call learns.
+    /// Trains on a byte. `error` is target minus probability for each of the 256 outputs; `x` is the head's input when
+    /// it predicted the byte. Only every stride-th call trains.
     pub fn learn(&mut self, level: Level, rule: &Rule, error: &[Vec16; PANELS], x: &[Vec16]) {
-        if self.wait > 0 {
-            self.wait -= 1;
+        if self.countdown > 0 {
+            self.countdown -= 1;
             return;
         }
-        self.wait = rule.stride - 1;
+        self.countdown = rule.stride - 1;
         let x = &flat(x)[..self.cols];
         match rule.train {
             Train::None => {}
@@ -94,9 +95,9 @@ impl Head {
         }
     }
 
-    /// All that it holds, in a fixed order: for identifiers and comparisons.
+    /// The whole state: weights and moments, Adam's powers, the countdown.
     pub fn parts(&self) -> ([&[Vec16]; 3], [f32; 2], u32) {
-        ([&self.weights, &self.moments.first, &self.moments.second], self.powers.0, self.wait)
+        ([&self.weights, &self.moments.first, &self.moments.second], self.powers.0, self.countdown)
     }
 }
 
@@ -115,7 +116,7 @@ impl Kernel for AddBias<'_> {
     }
 }
 
-/// Whether a panel is left as it is: so that a NaN is not.
+/// Whether a panel is skipped. A panel with a NaN is not.
 #[inline(always)]
 fn is_small(error: &Vec16, least: f32) -> bool {
     error.0.iter().all(|e| e.abs() < least)
@@ -145,7 +146,7 @@ impl Kernel for Sgd<'_> {
     }
 }
 
-/// With the gradient `error * x`.
+/// Adam with the gradient `error * x`.
 struct Adam<'a> {
     head: &'a mut Head,
     step: AdamStep,

@@ -1,4 +1,4 @@
-//! Online learning: what a network learns from each byte as it is coded.
+//! Online learning: training from each byte after it was coded. Output heads, GRUs, optimisers.
 
 mod gru;
 mod head;

@@ -1,4 +1,4 @@
-//! Steps along a gradient: plain, or by Adam (Kingma, Ba 2015: "Adam: A Method for Stochastic Optimization").
+//! Optimisers: SGD and Adam (Kingma, Ba 2015: "Adam: A Method for Stochastic Optimization").
 
 use crate::error::Result;
 use crate::numeric::buffer::filled;
@@ -9,18 +9,18 @@ const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/// How weights learn.
+/// The optimiser of some weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Train {
-    /// They do not.
+    /// The weights are frozen.
     None,
-    /// Plain steps along the gradient.
+    /// Stochastic gradient descent.
     Sgd,
     /// Adam with beta 0.9 and 0.999, epsilon 1e-8.
     Adam,
 }
 
-/// First and second moments of some weights' gradients; empty but for Adam.
+/// First and second moments of the gradients of some weights. Empty unless the optimiser is Adam.
 #[derive(Clone, Debug)]
 pub(crate) struct Moments {
     pub(crate) first: Vec<Vec16>,
@@ -28,7 +28,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Of so many vectors of weights.
+    /// Zero moments of this many vectors of weights.
     pub(crate) fn new(vectors: usize, train: Train) -> Result<Self> {
         let n = if train == Train::Adam { vectors } else { 0 };
         let zeros = || filled(n, Vec16::ZERO, "the optimiser's moments");
@@ -41,7 +41,7 @@ impl Moments {
     }
 }
 
-/// What Adam has to know of a step: `lr / (1 - beta1^t)` and `1 / (1 - beta2^t)`.
+/// The factors of one step of Adam: `lr / (1 - beta1^t)` and `1 / (1 - beta2^t)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdamStep {
     step: f32,
@@ -56,7 +56,7 @@ impl Powers {
     /// Before the first step.
     pub(crate) const FIRST: Self = Self([1.0; 2]);
 
-    /// Counts a step.
+    /// Counts a step and returns its factors.
     pub(crate) fn next(&mut self, lr: f32) -> AdamStep {
         self.0 = [self.0[0] * BETA1, self.0[1] * BETA2];
         AdamStep { step: lr * (1.0 / (1.0 - self.0[0])), correction: 1.0 / (1.0 - self.0[1]) }

@@ -1,28 +1,28 @@
-//! Records: a record is a content's length, then its payload, or the content itself if the payload is not shorter. A
-//! record has no frame header. See "Records" in docs/FORMAT.md.
+//! A record: a short content without a frame. Its length, then the coded payload, or the content itself if the payload
+//! is not shorter. docs/FORMAT.md, "Records".
 
 use super::block::plausible;
 use super::read::{Reader, put_varint};
 use crate::error::{Result, fail};
 
-/// A parsed record.
+/// The parts of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The content's length.
+    /// The length of the content.
     pub len: u32,
     /// The range coder's payload, or the content itself.
     pub body: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record that fills all of `bytes`.
+    /// Reads a record, which takes all of `bytes`.
     ///
     /// # Errors
     /// `Truncated`, `Corrupt`.
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut r = Reader::new(bytes, 0);
         let len = r.varint("a record's length")?;
-        let body = r.take_all();
+        let body = r.rest();
         if body.len() > len as usize {
             fail!(Corrupt, "a record of {len} bytes has a payload of {}, longer than what it holds", body.len());
         }
@@ -32,12 +32,12 @@ impl<'a> Record<'a> {
         Ok(Self { len, body })
     }
 
-    /// Whether the body is the content itself.
+    /// Whether the body is the content.
     pub fn is_stored(&self) -> bool {
         self.body.len() == self.len as usize
     }
 
-    /// Appends the bytes that precede the body.
+    /// Appends what precedes the body.
     pub fn write_head(len: u32, out: &mut Vec<u8>) {
         put_varint(out, len);
     }
@@ -49,7 +49,7 @@ mod tests {
     use crate::error::Status;
 
     #[test]
-    fn a_record_reads_as_it_was_written_and_damage_is_refused() {
+    fn a_record_is_what_was_written_and_nothing_else() {
         for len in [0, 1, 127, 128, 70_000, u32::MAX] {
             let mut bytes = Vec::new();
             Record::write_head(len, &mut bytes);

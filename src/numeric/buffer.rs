@@ -1,4 +1,4 @@
-//! Memory that kernels work on: whole 64-byte vectors, zero-padded, taken fallibly.
+//! Buffers: whole 64-byte vectors, zero-padded. Allocation is fallible.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -7,7 +7,7 @@ use super::reserve::fallible;
 use super::vector::{Vec16, flat, flat_mut, vectors};
 use crate::error::Result;
 
-/// An empty vector with room for `n` values, or an error that names `what` was to be held.
+/// An empty vector with room for `n` values, or a `Memory` error naming `what`.
 pub(crate) fn empty<T>(n: usize, what: &str) -> Result<Vec<T>> {
     let mut v = Vec::new();
     match fallible(|| v.try_reserve_exact(n)) {
@@ -16,7 +16,7 @@ pub(crate) fn empty<T>(n: usize, what: &str) -> Result<Vec<T>> {
     }
 }
 
-/// Makes room for `n` values more, or an error that names `what` was to be held.
+/// Makes room for `n` more values, or returns a `Memory` error naming `what`.
 pub(crate) fn grow<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
     if v.capacity() - v.len() >= n {
         return Ok(());
@@ -25,7 +25,7 @@ pub(crate) fn grow<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
     fallible(|| v.try_reserve(n)).map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
 }
 
-/// A vector of `n` values that `make` makes, or an error, its own or one that names `what` was to be held.
+/// A vector of the `n` values that `make` returns. The error is that of `make`, or `Memory` naming `what`.
 pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
     let mut v = empty(n, what)?;
     for i in 0..n {
@@ -34,17 +34,17 @@ pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Resul
     Ok(v)
 }
 
-/// A vector of `n` copies of `value`, or an error that names `what` was to be held.
+/// A vector of `n` copies of `value`, or a `Memory` error naming `what`.
 pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
     let mut v = empty(n, what)?;
     v.resize(n, value);
     Ok(v)
 }
 
-/// What may be made of zero bytes.
+/// Types of which zero bytes are a valid value.
 ///
 /// # Safety
-/// All bytes zero must be a value of the type.
+/// The all-zero bit pattern must be a valid value of the type.
 pub(crate) unsafe trait Zero: Copy {}
 // SAFETY: integers, and arrays of them.
 unsafe impl Zero for u8 {}
@@ -55,8 +55,8 @@ unsafe impl Zero for u32 {}
 // SAFETY: as above.
 unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
 
-/// `n` zeros, or an error that names `what` was to be held. Large tables take their memory from the system page by page, as
-/// it is touched: what most calls leave alone costs nothing.
+/// `n` zeros, or a `Memory` error naming `what`. The system backs large tables page by page on first write, so that parts
+/// that are never written take no memory.
 pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
     let no_memory = || crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what);
     let layout = std::alloc::Layout::array::<T>(n).map_err(|_| no_memory())?;
@@ -68,41 +68,42 @@ pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
     if p.is_null() {
         return Err(no_memory());
     }
-    // SAFETY: the global allocator gave `n` times T's size at T's alignment, which is what a Vec gives back; all of them
-    // are values, for T: Zero.
+    // SAFETY: the global allocator returned memory of the layout of `n` T, the one that a Vec frees; zero bytes are
+    // valid values because T: Zero.
     Ok(unsafe { Vec::from_raw_parts(p.cast(), n, n) })
 }
 
-/// Zeros on lines of the cache. As [`zeroed`], which does not place them so: an allocation of that alignment would be
-/// written to at once.
+/// [`zeroed`] elements aligned to cache lines. The alignment is done here, since the allocator clears an
+/// over-aligned allocation by writing to all of it.
 #[derive(Debug)]
 pub(crate) struct Lines<T> {
     memory: Vec<u8>,
-    /// Where the first line begins, and how many there are.
+    /// The offset of the first element, in bytes.
     start: usize,
+    /// The number of elements.
     len: usize,
-    of: PhantomData<T>,
+    element: PhantomData<T>,
 }
 
 const LINE: usize = 64;
 
 impl<T: Zero> Lines<T> {
-    /// `n` of them, each of one line or several.
+    /// `n` zero elements, each of one or more whole cache lines.
     pub(crate) fn zeroed(n: usize, what: &str) -> Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(LINE) && align_of::<T>() <= LINE) };
         let bytes = n.checked_mul(size_of::<T>()).and_then(|n| n.checked_add(LINE));
         let memory: Vec<u8> = zeroed(bytes.ok_or_else(|| crate::error::out_of_memory(usize::MAX, what))?, what)?;
         let start = memory.as_ptr().align_offset(LINE);
-        assert!(start < LINE, "memory has addresses");
-        Ok(Self { memory, start, len: n, of: PhantomData })
+        assert!(start < LINE, "bytes can be aligned");
+        Ok(Self { memory, start, len: n, element: PhantomData })
     }
 }
 
 impl<T: Zero> Deref for Lines<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `zeroed` made room for `len` of T from `start` on, which is aligned for T; the bytes were zeros and are
-        // only written to as T; the vector never grows, so that they stay where they are.
+        // SAFETY: `memory` holds `len` T from the aligned offset `start` on; the bytes were zero and are written only
+        // as T; the vector never grows, so that its address does not change.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(self.start).cast(), self.len) }
     }
 }
@@ -114,11 +115,11 @@ impl<T: Zero> DerefMut for Lines<T> {
     }
 }
 
-/// Asks for the line of the cache that `x` lies on, and does not wait for it.
+/// Prefetches the cache line of `x`.
 #[inline(always)]
 pub(crate) fn prefetch<T>(x: &T) {
     let p = std::ptr::from_ref(x);
-    // SAFETY: a hint: nothing is read as far as a program can tell, whatever the address.
+    // SAFETY: a prefetch is a hint without architectural effect, whatever the address.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
@@ -132,7 +133,7 @@ pub(crate) fn prefetch<T>(x: &T) {
     let _ = p;
 }
 
-/// A copy of `v`, or an error that names `what` was to be held.
+/// A copy of `v`, or a `Memory` error naming `what`.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
     let mut out = empty(v.len(), what)?;
     out.extend_from_slice(v);
@@ -146,7 +147,8 @@ pub(crate) fn padded(values: &[f32], what: &str) -> Result<Vec<Vec16>> {
     Ok(v)
 }
 
-/// One row of f32 for each lane, each row whole vectors. Padding holds zeros unless a kernel says otherwise.
+/// One row of f32 for each lane, padded to whole vectors. The padding is zero unless a kernel's documentation says
+/// otherwise.
 #[derive(Clone, Debug)]
 pub struct Rows {
     data: Vec<Vec16>,
@@ -162,15 +164,15 @@ impl Rows {
         Ok(Self { data: filled(n, Vec16::ZERO, "activations")?, stride, lanes })
     }
 
-    /// How many lanes there are.
+    /// The number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// Has the first lanes alone count from here on.
+    /// Changes the number of lanes.
     ///
     /// # Panics
-    /// If it was not made for so many.
+    /// If `lanes` is more than the rows were created with.
     pub fn set_lanes(&mut self, lanes: usize) {
         assert!(lanes * self.stride <= self.data.len());
         self.lanes = lanes;
@@ -181,17 +183,17 @@ impl Rows {
         &self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
-    /// A lane's row, to write to.
+    /// A lane's row, mutable.
     pub fn row_mut(&mut self, lane: usize) -> &mut [Vec16] {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
-    /// All rows that it was made with, one after the other.
+    /// All rows that it was created with, end to end.
     pub fn all(&self) -> &[Vec16] {
         &self.data
     }
 
-    /// Takes over all rows of others that were made with the same shape.
+    /// Copies all rows of others that were created with the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.data.copy_from_slice(&other.data);
     }
@@ -207,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_aligned_zeros_wherever_they_are_moved() {
+    fn lines_are_aligned_and_zero_and_survive_moves() {
         let mut all: Vec<Lines<[u16; 32]>> = (0..20).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
         for (n, lines) in all.iter_mut().enumerate() {
             assert!(lines.len() == n && lines.as_ptr().addr().is_multiple_of(LINE));

@@ -1,5 +1,5 @@
-//! Which instructions the kernels may use: found once, capped by the environment or the caller, never part of a
-//! result. Every level computes the same bits.
+//! CPU levels: which instructions the kernels use. Detected once, capped by the environment or the caller. Every level
+//! computes the same bits.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -10,13 +10,13 @@ use super::simd::Neon;
 use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
 
-/// Levels as the C ABI numbers them. Never renumbered.
+/// Levels by their numbers in the C ABI, which never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Cap {
-    /// The best that the CPU has.
+    /// The best level of the CPU.
     Auto = 0,
-    /// What every CPU of the architecture has.
+    /// Only instructions that every CPU of the architecture has.
     Portable = 1,
     /// x86-64 with AVX2.
     Avx2 = 2,
@@ -27,7 +27,7 @@ pub enum Cap {
 }
 
 impl Cap {
-    /// The level with this number, if it is one of this architecture's.
+    /// The level with this number; `None` if this architecture has no such level.
     pub fn from_number(n: i32) -> Option<Self> {
         let cap = match n {
             0 => Self::Auto,
@@ -37,15 +37,15 @@ impl Cap {
             4 => Self::Neon,
             _ => return None,
         };
-        let here = match cap {
+        let exists = match cap {
             Self::Auto | Self::Portable => true,
             Self::Avx2 | Self::Avx512 => cfg!(target_arch = "x86_64"),
             Self::Neon => cfg!(target_arch = "aarch64"),
         };
-        here.then_some(cap)
+        exists.then_some(cap)
     }
 
-    /// The level with this name, as the environment variable `GPTZ_CPU` spells it.
+    /// The level with this name, as in the environment variable `GPTZ_CPU`.
     pub fn from_name(name: &str) -> Option<Self> {
         let n = match name {
             "auto" => 0,
@@ -59,7 +59,7 @@ impl Cap {
     }
 }
 
-/// A level that this CPU has. Holding one is proof of that.
+/// A level that this CPU supports. A value is proof of the support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Inner);
 
@@ -78,7 +78,7 @@ enum Inner {
 
 static CAP: AtomicI32 = AtomicI32::new(Cap::Auto as i32);
 
-/// Caps the level for the whole process; calls under way keep theirs. [`Cap::Auto`] takes the cap back.
+/// Caps the level for the whole process. Calls in progress keep theirs. [`Cap::Auto`] removes the cap.
 pub fn set_cap(cap: Cap) {
     CAP.store(cap as i32, Ordering::Relaxed);
 }
@@ -87,12 +87,12 @@ impl Level {
     /// The portable level.
     pub const PORTABLE: Self = Self(Inner::Portable);
 
-    /// Every level of this CPU, weakest first.
+    /// All levels of this CPU, weakest first.
     pub fn available() -> Vec<Self> {
         Self::of_this_cpu().into_iter().flatten().collect()
     }
 
-    /// Weakest first, with gaps.
+    /// Weakest first; `None` for those that the CPU does not support.
     fn of_this_cpu() -> [Option<Self>; 3] {
         #[cfg(target_arch = "x86_64")]
         let vector = [Avx2::detect().map(|t| Self(Inner::Avx2(t))), Avx512::detect().map(|t| Self(Inner::Avx512(t)))];
@@ -106,9 +106,9 @@ impl Level {
         [Some(Self::PORTABLE), vector[0], vector[1]]
     }
 
-    /// The best level that the CPU has and the caps allow.
+    /// The best level that the CPU supports and the caps allow.
     pub fn current() -> Self {
-        // Fixed arrays: what is found once is not to look like a leak for ever.
+        // An array, not a Vec: memory that is never freed would look like a leak.
         static FOUND: OnceLock<([Option<Level>; 3], Cap)> = OnceLock::new();
         let (levels, env) = FOUND.get_or_init(|| {
             let named = std::env::var("GPTZ_CPU").ok();
@@ -131,7 +131,7 @@ impl Level {
         }
     }
 
-    /// The level's name, as `GPTZ_CPU` spells it; NUL-terminated for the C ABI.
+    /// The level's name, as in `GPTZ_CPU`; NUL-terminated for the C ABI.
     pub fn name(self) -> &'static std::ffi::CStr {
         match self.0 {
             Inner::Portable => c"portable",
@@ -165,10 +165,10 @@ impl Level {
     }
 }
 
-/// A computation written once for all levels. `run` must be `inline(always)`: only then is it compiled anew inside
-/// the function that enables the level's instructions.
+/// A computation written once for all levels. `run` must be `inline(always)`, so that it is compiled inside the
+/// function that enables the level's instructions.
 pub(crate) trait Kernel {
-    /// What it returns.
+    /// The result.
     type Output;
     /// Computes with one level's vectors.
     fn run<S: Simd>(self, s: S) -> Self::Output;
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_weakest_level_is_always_there_and_first() {
+    fn portable_is_always_available_and_first() {
         assert_eq!(Level::available()[0], Level::PORTABLE);
     }
 

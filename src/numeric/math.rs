@@ -11,15 +11,15 @@ use super::vector::Vec16;
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
 
-/// Below this, exp is taken as exp(-87); above its negative, as exp(87). Keeps every result a normal number.
+/// exp clamps its argument to -87..=87, so that every result is a normal number.
 const EXP_LIMIT: f32 = 87.0;
 
-/// e^r - 1 - r, over r^2, for |r| <= ln(2)/2; highest power first, as all of these.
+/// (e^r - 1 - r) / r^2 for |r| <= ln(2)/2. Here and below: coefficients from the highest power down.
 #[expect(clippy::excessive_precision, reason = "as published")]
 const EXP: [f32; 6] =
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
 
-/// ln(1 + m) - m + m^2/2, over m^3, for 1 + m in [sqrt(1/2), sqrt(2)).
+/// (ln(1 + m) - m + m^2/2) / m^3 for 1 + m in [sqrt(1/2), sqrt(2)).
 #[expect(clippy::excessive_precision, reason = "as published")]
 const LOG: [f32; 9] = [
     7.0376836292e-2,
@@ -44,7 +44,7 @@ const LOG2_E_MINUS_1: f32 = 0.44269504088896341;
 /// Adding this to a small float rounds it to an integer, half to even, in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// Horner's rule: one multiplication, then one addition, a coefficient.
+/// Horner's rule: for each coefficient one multiplication, then one addition.
 #[inline(always)]
 fn horner<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
     let mut p = s.splat(coefficients[0]);
@@ -100,7 +100,7 @@ fn log_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     (e, m, p * m * (m * m))
 }
 
-/// ln x of a positive normal number. Of anything else: some number, the same on every CPU.
+/// ln x of a positive normal number. For any other x the result is unspecified but the same on every CPU.
 #[inline(always)]
 pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
     let (e, m, y) = log_parts(s, x);
@@ -109,7 +109,7 @@ pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
     (m + y) + e * s.splat(LN2_HI)
 }
 
-/// log2 x of a positive normal number. Of anything else: some number, the same on every CPU.
+/// log2 x of a positive normal number. For any other x the result is unspecified but the same on every CPU.
 #[inline(always)]
 pub(crate) fn log2<S: Simd>(s: S, x: S::F) -> S::F {
     let (e, m, y) = log_parts(s, x);
@@ -122,7 +122,7 @@ pub(crate) fn log2<S: Simd>(s: S, x: S::F) -> S::F {
 pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
     let c = |v: f32| s.splat(v);
     let u = exp(s, s.abs(x) * c(-1.0));
-    // ln(1+u) * u / ((1+u) - 1) makes good what rounding 1+u lost (Kahan); u itself where all of it was lost.
+    // ln(1+u) * u / ((1+u) - 1) corrects the rounding of 1+u (Kahan). If 1+u rounds to 1 the result is u.
     let w = u + c(1.0);
     let d = w - c(1.0);
     let lost = s.gt(c(f32::MIN_POSITIVE), d);
@@ -130,7 +130,7 @@ pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
     s.max(x, c(0.0)) + tail
 }
 
-/// A function of one variable, by name: so that tables, tests and benches can walk over them all.
+/// The functions of one variable, for tables, tests and benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     /// e^x, x clamped to -87..=87.
@@ -168,12 +168,12 @@ impl Kernel for Map<'_> {
     }
 }
 
-/// Replaces each value by the function of it.
+/// Applies the function to each value, in place.
 pub fn map(level: Level, f: Function, values: &mut [Vec16]) {
     level.run(Map(f, values));
 }
 
-/// The function of one number: for tables and statistics, not for hot loops.
+/// Applies the function to one number. Slow: for tables and statistics.
 pub fn scalar(f: Function, x: f32) -> f32 {
     let mut v = [Vec16([x; 16])];
     map(Level::PORTABLE, f, &mut v);
@@ -187,7 +187,7 @@ mod tests {
     const ALL: [Function; 6] =
         [Function::Exp, Function::Sigmoid, Function::Tanh, Function::Ln, Function::Log2, Function::Softplus];
 
-    /// The same definitions on plain f32, operation by operation: the oracle.
+    /// The oracle: the same definitions in scalar f32.
     fn naive(f: Function, x: f32) -> f32 {
         fn max(a: f32, b: f32) -> f32 {
             if a > b { a } else { b }
@@ -268,7 +268,7 @@ mod tests {
                 map(level, f, &mut v);
                 for (x, y) in x.iter().zip(super::super::vector::flat(&v)) {
                     let want = naive(f, *x);
-                    // A NaN's payload and sign are the CPU's choice; nothing may depend on them.
+                    // The payload and sign of a NaN depend on the CPU; no result may depend on them.
                     assert!(
                         want.to_bits() == y.to_bits() || want.is_nan() && y.is_nan(),
                         "{f:?}({x:e}) at {level:?}: {y:e}, naive {want:e}"
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn errors_stay_within_the_stated_ulps() {
-        // Function, range, what docs/NUMERICS.md states.
+        // Function, range, exact function, and the bound that docs/NUMERICS.md states.
         type Truth = fn(f64) -> f64;
         let cases: [(Function, f32, f32, Truth, f64); 6] = [
             (Function::Exp, -87.0, 87.0, f64::exp, 1.0),
@@ -294,7 +294,7 @@ mod tests {
             let mut worst = (0.0, 0.0);
             for i in 0..400_000 {
                 let u = i as f32 / 399_999.0;
-                // Logarithms are walked over their exponents, the others evenly.
+                // Logarithms are sampled evenly in the exponent, the others evenly in x.
                 let x = if low > 0.0 { 10f32.powf(-30.0 + 60.0 * u) } else { low + (high - low) * u };
                 let want = truth(f64::from(x));
                 let size = (want as f32).abs().max(f32::MIN_POSITIVE);

@@ -1,7 +1,7 @@
 //! Exact arithmetic: the same bits on every CPU, level, thread count and build.
 //!
-//! The rules stand in docs/NUMERICS.md. In short: IEEE binary32 operations one at a time, integers, our own
-//! polynomials, and orders of summation that depend on the shape of the problem alone.
+//! docs/NUMERICS.md states the rules. In short: single IEEE binary32 operations, integers, our own polynomials, and
+//! orders of summation that depend only on the shapes of the operands.
 
 pub mod buffer;
 pub mod float_env;
@@ -18,6 +18,6 @@ pub mod vector;
 pub mod visit;
 pub mod wkv;
 
-/// The version of the arithmetic. Every frame carries it; from 1.0 on any change of an output bit raises it. Until then it
-/// stays 1, and CHANGELOG.md says what changed.
+/// The version of the arithmetic. Every frame carries it. From release 1.0 on, a change of any output bit raises it.
+/// Until then it stays 1 and CHANGELOG.md lists such changes.
 pub const NUMERICS_VERSION: u16 = 1;

@@ -1,10 +1,10 @@
-//! Layer norm and group norm. A mean is 16 strided partial sums and the fixed tree, over the count.
+//! Layer norm and group norm. A mean is a sum (16 strided partial sums, then the fixed tree) divided by the count.
 
 use super::level::{Kernel, Level};
 use super::simd::Simd;
 use super::vector::{Vec16, WIDTH};
 
-/// The sum of `f` over the vectors, in the contract's order.
+/// The sum of `f(0)` to `f(n - 1)` over all lanes, in the contract's order.
 #[inline(always)]
 pub(crate) fn strided_sum<S: Simd>(s: S, n: usize, f: impl Fn(usize) -> S::F) -> f32 {
     let mut acc = s.splat(0.0);

@@ -1,12 +1,12 @@
-//! A documented integer generator for initial weights: SplitMix64 (Steele, Lea, Flood 2014).
+//! The generator of initial weights: SplitMix64 (Steele, Lea, Flood 2014).
 
-/// A stream of numbers that depends on a seed and a name alone.
+/// A stream of numbers, determined by a seed and a name.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of this seed and name: the name is mixed in by 64-bit FNV-1a, so that every tensor has its own
-    /// and none depends on the order in which they are made.
+    /// The stream of this seed and name. The name is hashed by 64-bit FNV-1a, so that every tensor has a stream of its
+    /// own and the order in which tensors are created does not matter.
     pub fn new(seed: u64, name: &str) -> Self {
         let hash =
             name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
@@ -14,7 +14,7 @@ impl Random {
         Self(mixed.next_u64() ^ hash)
     }
 
-    /// All that it knows.
+    /// The whole state.
     pub fn state(&self) -> u64 {
         self.0
     }
@@ -27,7 +27,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Evenly between -1 and 1, from the upper 24 bits: `(n * 2^-23) - 1`, exact.
+    /// Uniform in [-1, 1), from the upper 24 bits: `(n * 2^-23) - 1`, exact.
     pub fn symmetric(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 * (1.0 / 8_388_608.0) - 1.0
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_generator_is_the_published_one() {
-        // First outputs of SplitMix64 from state 1234567, as its reference implementation prints them.
+        // The first outputs of the reference implementation from state 1234567.
         let mut r = Random(1_234_567);
         assert_eq!(r.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(r.next_u64(), 3_203_168_211_198_807_973);

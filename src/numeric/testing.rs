@@ -1,13 +1,13 @@
-//! Inputs and comparisons for the tests that hold every level to the naive loop.
+//! Inputs and comparisons for the tests that compare every level with the naive loop.
 
 use super::buffer::Rows;
 use super::random::Random;
 use super::vector::flat_mut;
 
-/// How wild the numbers of a test are.
+/// The range of a test's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Evenly between -1 and 1.
+    /// Uniform in [-1, 1).
     Even,
     /// Also signed zeros, subnormals and magnitudes from 1e-30 to 1e15.
     Wide,
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: [Kind; 3] = [Kind::Even, Kind::Wide, Kind::Wild];
 
 pub(crate) fn values(random: &mut Random, n: usize, kind: Kind) -> Vec<f32> {
-    // As at the ABI's edge: kernels do not set it themselves.
+    // Kernels rely on the ABI's edge to set it.
     super::float_env::set_default();
     let special = [0.0, -0.0, 1e-45, -1e-40, 1e-30, 1e15, -1e15, 0.5];
     let wild = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN];
@@ -44,7 +44,7 @@ pub(crate) fn rows(lanes: usize, values: &[f32]) -> Rows {
     rows
 }
 
-/// The same bits; any NaN is as good as another, for its payload is the CPU's choice.
+/// Asserts equal bits. All NaNs count as equal: their payload depends on the CPU.
 #[track_caller]
 pub(crate) fn assert_same(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");

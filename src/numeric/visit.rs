@@ -1,8 +1,8 @@
-//! How a state shows its numbers: to a hash, or to a comparison.
+//! How a state passes its contents to a hash or a comparison.
 
 use super::vector::Vec16;
 
-/// Takes the parts of a state in a fixed order.
+/// Receives the parts of a state in a fixed order.
 pub trait Visitor {
     /// Some floats.
     fn floats(&mut self, vectors: &[Vec16]);

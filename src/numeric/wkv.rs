@@ -1,25 +1,25 @@
-//! The recurrence of RWKV-7 (Peng et al. 2025, "RWKV-7 Goose"): one step of one head's state matrix.
+//! The recurrence of RWKV-7 (Peng et al. 2025, "RWKV-7 Goose"): one step of the state matrix of one head.
 //!
 //! `S <- S diag(w) - (S kk)(kk * a)^T + v k^T`, then `y = S r`, with S of head size x head size, rows by value
-//! dimension i and columns by key dimension j. The state lies j by j, so that a vector holds sixteen i: every sum
-//! over j has one accumulator per i, j ascending, however wide the hardware.
+//! dimension i and columns by key dimension j. The state is stored column by column, so that a vector holds sixteen i.
+//! Every sum over j has one accumulator per i, j ascending, whatever the vector width.
 
 use super::level::{Kernel, Level};
 use super::simd::Simd;
 use super::vector::{Vec16, WIDTH, flat};
 
-/// What one head takes in at a step; each slice has head size / 16 vectors.
+/// The inputs of one head at a step. Each slice has head size / 16 vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Receptance: what is read.
+    /// Receptance: the read vector.
     pub r: &'a [Vec16],
     /// Decay, between 0 and 1.
     pub w: &'a [Vec16],
-    /// Key, after it was scaled by a.
+    /// Key, scaled by `1 + (a - 1) * k_a`.
     pub k: &'a [Vec16],
     /// Value.
     pub v: &'a [Vec16],
-    /// Removal key: normalised.
+    /// Removal key, normalised.
     pub kk: &'a [Vec16],
     /// kk * a: the removal key times the in-context learning rate.
     pub b: &'a [Vec16],
@@ -35,7 +35,7 @@ impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // Both sizes are whole multiples of two vectors. Each vector under way takes three: what is removed, v and y.
+        // Each of Q vectors needs three accumulators: removed, v and out.
         let four_fit = 3 * 4 * S::F_REGISTERS <= S::REGISTERS / 2;
         match (self.y.len(), four_fit) {
             (4, true) => step::<S, 4, 4>(s, self),
@@ -46,7 +46,7 @@ impl Kernel for Step<'_> {
     }
 }
 
-/// V vectors a column, Q of them at a time.
+/// A head of V vectors a column, processed Q vectors at a time.
 #[inline(always)]
 fn step<S: Simd, const V: usize, const Q: usize>(s: S, Step { state, head, y }: Step) {
     let n = V * WIDTH;
@@ -79,10 +79,10 @@ fn step<S: Simd, const V: usize, const Q: usize>(s: S, Step { state, head, y }: 
     }
 }
 
-/// Steps one head: `state` is head size x head size / 16 vectors, `y` takes head size / 16.
+/// Steps one head. `state` has head size * head size / 16 vectors, `y` head size / 16.
 ///
 /// # Panics
-/// If the slices do not fit a head of 32 or 64.
+/// If the slices do not have the lengths of a head of 32 or 64.
 pub fn step_head(level: Level, state: &mut [Vec16], head: Head<'_>, y: &mut [Vec16]) {
     let vectors = y.len();
     assert!(state.len() == vectors * vectors * WIDTH);

@@ -1,7 +1,7 @@
-//! What predicts the next byte: a network, a mix, or a mix with networks among its inputs.
+//! Predictors of the next byte: a network, a mix, or a mix with networks among its inputs.
 //!
-//! [`Blueprint`] says what is at work, [`Predictor`] does the work, [`State`] is all that bytes have changed. Coding goes
-//! through a [`Port`]: the same code encodes, decodes, measures and learns.
+//! [`Blueprint`] describes a predictor, [`Predictor`] is one in memory, [`State`] is everything that bytes have
+//! changed. Bytes pass through a [`Port`], so that the same code encodes, decodes, measures and learns.
 
 mod network;
 mod port;

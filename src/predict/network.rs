@@ -1,4 +1,4 @@
-//! A network of either kind at work: the distribution of the next byte, and learning from the byte that came.
+//! A network of either kind in memory: it predicts the next byte and learns from it.
 //!
 //! [`super::predictor`] uses it alone or as one input of a mix.
 
@@ -13,27 +13,27 @@ use crate::numeric::level::Level;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
 use crate::numeric::visit::Visitor;
 
-/// The byte that an empty stream is taken to follow.
+/// A network is stepped on this byte before the first byte of a content.
 const PRIMING: u8 = 0;
 
-/// Which network, and how it learns.
+/// A network and how it learns.
 #[derive(Clone, Debug)]
 pub enum Blueprint {
-    /// Shared weights.
+    /// RWKV-7 with shared weights; only its head may learn.
     Rwkv7(rwkv7::Blueprint),
-    /// Weights that start from a seed and all learn.
+    /// A GRU. All its weights learn; they start at random.
     Gru {
         /// The shape.
         config: gru::Config,
-        /// Names the first weights.
+        /// The seed of the initial weights.
         seed: u64,
-        /// How they learn.
+        /// How it trains.
         rule: GruRule,
     },
 }
 
 impl Blueprint {
-    /// How many bytes a state takes, without shared weights and [`Blueprint::scratch_bytes`]; saturates.
+    /// The bytes that a state takes, without shared weights and [`Blueprint::scratch_bytes`]; saturates.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => rwkv7::NetworkState::bytes(b.weights.config(), b.rule.train),
@@ -42,7 +42,8 @@ impl Blueprint {
         .saturating_add(8 * VOCAB as u64)
     }
 
-    /// How many bytes of scratch memory a predictor takes, where that is much; saturates.
+    /// The bytes of scratch memory of a predictor; saturates. 0 for a GRU, whose scratch memory [`Blueprint::bytes`]
+    /// includes.
     pub fn scratch_bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => rwkv7::Scratch::bytes(b.weights.config()),
@@ -50,7 +51,7 @@ impl Blueprint {
         }
     }
 
-    /// How many bytes the shared weights take.
+    /// The bytes that the shared weights take; saturates.
     pub fn shared_bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => b.weights.config().weight_bytes(b.weights.packing()),
@@ -58,7 +59,7 @@ impl Blueprint {
         }
     }
 
-    /// How many distributions of the next byte it gives.
+    /// The number of heads: each gives a distribution of the next byte.
     pub fn heads(&self) -> usize {
         match self {
             Self::Rwkv7(b) => b.heads(),
@@ -77,9 +78,9 @@ impl Blueprint {
 /// Everything that bytes have changed: equal states predict the same from here on.
 #[derive(Debug)]
 pub enum NetworkState {
-    /// A recurrent state, and a head where it learns.
+    /// The recurrent state, and the head if it learns.
     Rwkv7(rwkv7::NetworkState),
-    /// All weights, and the last steps.
+    /// All weights and the activations of the last time steps.
     Gru(Box<Gru>),
 }
 
@@ -94,7 +95,7 @@ impl NetworkState {
         Ok(copy)
     }
 
-    /// Copies another state of the same blueprint, without taking memory.
+    /// Copies another state of the same blueprint. Allocates nothing.
     pub fn copy_from(&mut self, other: &Self) {
         match (self, other) {
             (Self::Rwkv7(to), Self::Rwkv7(from)) => to.copy_from(from),
@@ -103,7 +104,7 @@ impl NetworkState {
         }
     }
 
-    /// Shows all of it, in a fixed order.
+    /// Passes the whole state to a visitor, in a fixed order.
     pub fn visit(&self, visitor: &mut impl Visitor) {
         match self {
             Self::Rwkv7(state) => state.visit(visitor),
@@ -119,7 +120,7 @@ enum Worker {
     Gru(GruRule, Box<GruWork>),
 }
 
-/// A network at work. It holds all the memory that it will need.
+/// A network with its state and scratch memory. Its methods allocate nothing.
 #[derive(Debug)]
 pub struct Network {
     worker: Worker,
@@ -128,16 +129,16 @@ pub struct Network {
     logits: Rows,
     /// One for each head.
     frequencies: Vec<Frequencies>,
-    /// The same distributions as a mix asks for them, bit by bit.
+    /// The same distributions bit by bit, as the mix reads them.
     views: Vec<BitView>,
-    /// Whether `frequencies` are those of `state`.
+    /// Whether `frequencies` are up to date with `state`.
     has_frequencies: bool,
     /// Whether `views` are.
     has_views: bool,
 }
 
 impl Network {
-    /// A network before any byte, after the priming byte.
+    /// A network after the priming byte, before any other.
     ///
     /// # Errors
     /// `Memory`.
@@ -160,18 +161,18 @@ impl Network {
         Ok(network)
     }
 
-    /// Computes at the CPU level that is allowed now.
+    /// Switches to the current CPU level.
     pub fn use_current_level(&mut self) {
         self.level = Level::current();
     }
 
-    /// What bytes have changed so far. Not in the middle of a lookahead batch.
+    /// The state. Not to be called within a lookahead batch.
     pub fn state(&self) -> &NetworkState {
         debug_assert!(!matches!(&self.worker, Worker::Rwkv7(_, scratch) if !scratch.is_drained()));
         &self.state
     }
 
-    /// Replaces the state by a copy of another one, and computes at the CPU level that is allowed now.
+    /// Copies another state of the same blueprint, and switches to the current CPU level.
     pub fn restore(&mut self, state: &NetworkState) {
         self.use_current_level();
         self.state.copy_from(state);
@@ -181,7 +182,8 @@ impl Network {
         (self.has_frequencies, self.has_views) = (false, false);
     }
 
-    /// The distribution of the next byte as the coders use it: the last head's, which learns where there are two.
+    /// The distribution of the next byte as the coders use it: that of the last head. Of two heads, the last one
+    /// learns.
     pub fn frequencies(&mut self) -> &Frequencies {
         if !std::mem::replace(&mut self.has_frequencies, true) {
             let (level, logits) = (self.level, &mut self.logits);
@@ -197,7 +199,7 @@ impl Network {
         self.frequencies.last().expect("one head at least")
     }
 
-    /// Makes [`Network::views`] those of the next byte.
+    /// Brings [`Network::views`] up to date.
     pub fn prepare_views(&mut self) {
         self.frequencies();
         if !std::mem::replace(&mut self.has_views, true) {
@@ -210,15 +212,15 @@ impl Network {
         &self.views
     }
 
-    /// Told which bytes come next, it may batch some of them. All bytes of a batch must be observed before anything else
-    /// is done. `needs_logits`: whether the distribution after each of them will be asked for.
+    /// Announces the bytes that come next, of which the network may batch some. All bytes of a batch must be observed
+    /// before any other call. `needs_logits`: whether the distributions after these bytes will be used.
     pub fn lookahead(&mut self, bytes: &[u8], needs_logits: bool) {
         if let (Worker::Rwkv7(b, scratch), NetworkState::Rwkv7(state)) = (&mut self.worker, &mut self.state) {
             b.lookahead(self.level, bytes, needs_logits, state, scratch);
         }
     }
 
-    /// Takes in a byte: trains on it where the rule says so, then steps.
+    /// Trains on the byte if the rule says so, then moves the state past it.
     pub fn observe(&mut self, byte: u8) {
         let learns = match &self.state {
             NetworkState::Rwkv7(state) => state.learns_next(),

@@ -1,21 +1,21 @@
-//! Where a predictor's bytes come from and go to.
+//! The source and destination of a predictor's bytes.
 
 use crate::coder::Distribution;
 
-/// The other side of a predictor: an encoder with the bytes to encode, a decoder, a measurement, or bytes that are only
-/// shown. The predictor does the same for all of them, so that the directions cannot drift apart.
+/// The other side of a predictor: an encoder and the bytes to encode, a decoder, a measurement, or bytes that are only
+/// observed. The predictor treats them all alike, so that compression and decompression cannot differ.
 pub trait Port {
-    /// Whether [`Port::code`] uses its distribution. Where it does not, a predictor may skip computing one.
+    /// Whether [`Port::code`] uses its distribution. If not, a predictor may skip computing it.
     const NEEDS_DISTRIBUTION: bool;
-    /// How many bytes are to go.
+    /// The number of bytes left.
     fn remaining(&self) -> usize;
-    /// The bytes to go where they are known in advance; empty where they come from a decoder.
+    /// The bytes left, if they are known in advance; empty if they come from a decoder.
     fn lookahead(&self) -> &[u8];
-    /// Takes the next byte where it is known; 0 where it comes from a decoder.
+    /// Removes and returns the next byte if it is known in advance; 0 if it comes from a decoder.
     fn next_known(&mut self) -> u8;
-    /// Codes one symbol, a byte or one of its bits (highest first), and returns it. `known` is the symbol where it is
+    /// Codes one symbol, a byte or one of its bits (highest first), and returns it. `known` is the symbol if it is
     /// known in advance.
     fn code(&mut self, distribution: &impl Distribution, known: u32) -> u32;
-    /// Takes the byte that the symbols made.
+    /// Receives the byte that the symbols encode.
     fn finish_byte(&mut self, byte: u8);
 }

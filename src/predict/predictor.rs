@@ -12,20 +12,21 @@ use crate::mix::{MAX_VIEWS, Mix, Options, Views};
 use crate::model::VOCAB;
 use crate::numeric::visit::Visitor;
 
-/// The total of which a bit's probability counts its share.
+/// The total of a bit's frequencies.
 const BIT_TOTAL: u32 = 1 << 16;
 
-/// What is at work: a mix, or one network.
+/// What a predictor consists of: one network, or a mix with any number of networks.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    /// Networks and how they learn; several only with a mix.
+    /// Networks and how they learn. Exactly one without a mix.
     pub networks: Vec<NetworkBlueprint>,
-    /// What is mixed, where anything is. Without a mix bytes are coded with the network's own distribution.
+    /// The mix. Without one, bytes are coded with the distribution of the network.
     pub mix: Option<Options>,
 }
 
 impl Blueprint {
-    /// How many bytes so many states and so many predictors' scratch memory take, without shared weights; saturates.
+    /// The bytes that so many states and the scratch memory of so many predictors take, without shared weights;
+    /// saturates.
     pub fn bytes(&self, states: u64, predictors: u64) -> u64 {
         let of = |n: &NetworkBlueprint| {
             n.bytes().saturating_mul(states).saturating_add(n.scratch_bytes().saturating_mul(predictors))
@@ -38,14 +39,15 @@ impl Blueprint {
 /// Everything that bytes have changed: equal states predict the same from here on.
 #[derive(Debug)]
 pub struct State {
-    /// Unique to this state and its present content: a predictor that remembers it need not compare contents.
+    /// Identifies the state and its content: equal versions mean equal contents, so that a predictor need not compare
+    /// these.
     version: u64,
     networks: Vec<NetworkState>,
-    /// `None` before any byte, and where nothing is mixed: a new mix is cheaper made than copied.
+    /// `None` without a mix, and in the initial state, since creating a mix is cheaper than copying one.
     mix: Option<Mix>,
 }
 
-/// The networks' distributions of the next byte, once prepared.
+/// The networks' distributions of the next byte, as of the last [`Network::prepare_views`].
 fn views(networks: &[Network]) -> Views<'_> {
     let mut all = [None; MAX_VIEWS];
     let views = networks.iter().flat_map(|network| network.views());
@@ -60,7 +62,7 @@ fn new_version() -> u64 {
 }
 
 impl State {
-    /// Shows all of it, in a fixed order.
+    /// Passes the whole state to a visitor, in a fixed order.
     pub fn visit(&self, visitor: &mut impl Visitor) {
         self.networks.iter().for_each(|network| network.visit(visitor));
         if let Some(mix) = &self.mix {
@@ -69,14 +71,14 @@ impl State {
     }
 }
 
-/// A predictor at work. It holds all the memory that it will need.
+/// A predictor with its state and scratch memory.
 #[derive(Debug)]
 pub struct Predictor {
     networks: Vec<Network>,
     mix: Option<Mix>,
-    /// Whether networks are bypassed: neither asked nor shown what comes.
+    /// Whether networks are bypassed: they neither predict nor observe.
     bypassed: bool,
-    /// The version of the state that the mix's journal goes back to.
+    /// The version of the state to which the mix's journal can roll back.
     origin: Option<u64>,
 }
 
@@ -104,7 +106,7 @@ impl Predictor {
         Ok(State { version, networks: self.copy_networks(blueprint)?, mix: None })
     }
 
-    /// Computes at the CPU level that is allowed now.
+    /// Switches to the current CPU level.
     pub fn use_current_level(&mut self) {
         self.networks.iter_mut().for_each(Network::use_current_level);
         if let Some(mix) = &mut self.mix {
@@ -112,8 +114,8 @@ impl Predictor {
         }
     }
 
-    /// Whether networks may be bypassed in a block. Not where one knows nothing before it learns: it has to see all there
-    /// is.
+    /// Whether a block may bypass the networks: only in a mix with a network whose weights come from elsewhere.
+    /// Networks that start at random have to observe everything before they are worth their time.
     pub fn may_bypass_networks(&self) -> bool {
         self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
     }
@@ -144,7 +146,7 @@ impl Predictor {
         self.networks.iter().zip(&blueprint.networks).map(|(n, blueprint)| n.state().try_clone(blueprint)).collect()
     }
 
-    /// Copies the state over one of the same blueprint, without taking memory.
+    /// Copies the state into another one of the same blueprint. Allocates nothing.
     pub fn save_to(&self, state: &mut State) {
         state.version = new_version();
         state.networks.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state()));
@@ -153,11 +155,11 @@ impl Predictor {
         }
     }
 
-    /// Replaces the state by a copy of another one, and computes at the CPU level that is allowed now. Where the mix has a
-    /// journal back to that state, going back costs what was touched since.
+    /// Copies another state of the same blueprint, and switches to the current CPU level. If the mix's journal goes
+    /// back to that state, the mix is rolled back, at the cost of what changed since.
     ///
     /// # Errors
-    /// `Memory`: then the predictor is of no use until this succeeds.
+    /// `Memory`. Then the state is undefined until a call succeeds.
     pub fn restore(&mut self, state: &State) -> Result<()> {
         self.use_current_level();
         self.bypassed = false;
@@ -175,20 +177,20 @@ impl Predictor {
         Ok(())
     }
 
-    /// Begins a record: the text before it belongs to others.
+    /// Begins a record: the mix treats it as the start of a line.
     pub fn begin_record(&mut self) {
         if let Some(mix) = &mut self.mix {
             mix.begin_line();
         }
     }
 
-    /// The mix, where there is one. Whoever changes it leaves no way back to an earlier state.
+    /// The mix, if there is one. The caller may change it, so that later calls cannot roll back to an earlier state.
     pub fn mix(&mut self) -> Option<&mut Mix> {
         self.origin = None;
         self.mix.as_mut()
     }
 
-    /// Codes the port's next byte, and learns from it.
+    /// Codes the port's next byte and learns from it.
     pub fn code_byte<P: Port>(&mut self, port: &mut P) {
         let networks = if self.bypassed { &mut [] } else { &mut self.networks[..] };
         let needs_logits = P::NEEDS_DISTRIBUTION || self.mix.is_some();
@@ -198,7 +200,7 @@ impl Predictor {
             (Some(mix), _) => {
                 networks.iter_mut().for_each(Network::prepare_views);
                 let views = &views(networks);
-                // The bits so far, with a leading 1.
+                // A leading 1, then the bits so far.
                 let mut partial = 1u32;
                 while partial < 1 << 8 {
                     let bit = Bit { ones: mix.predict(views), total: BIT_TOTAL };

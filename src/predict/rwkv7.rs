@@ -1,4 +1,4 @@
-//! An RWKV-7 network at work: shared weights, a state, and a head that may learn online.
+//! RWKV-7 in memory: shared weights, a state, and a head that may learn online.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use crate::numeric::level::Level;
 use crate::numeric::vector::{Vec16, WIDTH};
 use crate::numeric::visit::Visitor;
 
-/// A network and how its head learns: immutable, shared.
+/// The weights and how the head learns. Immutable and shared.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
     /// The network.
     pub weights: Arc<Weights>,
     /// How the head learns.
     pub rule: Rule,
-    /// Whether the head that learns stands beside the frozen one. If not, it replaces it.
+    /// Whether there is a head that learns beside the frozen one. If not, a head that learns replaces the frozen one.
     pub second_head: bool,
 }
 
-/// When the input is known in advance, so many bytes are batched through the network: its weights are read once for all
-/// of them.
+/// The size of a batch: when the input is known in advance, this many bytes share one pass over the weights.
 const LOOKAHEAD: usize = 32;
 
-/// Memory for one step, and the batch under way.
+/// Scratch memory of a step, and the current batch.
 #[derive(Debug)]
 pub struct Scratch {
     step: StepScratch,
-    /// The bytes of the batch, and the range of those that were not observed yet.
+    /// The bytes of the batch, and the range of those not yet observed.
     bytes: [u8; LOOKAHEAD],
     pending: Range<usize>,
-    /// The frozen head's logits after each byte of the batch, where `batch_has_logits`.
+    /// The frozen head's logits after each byte of the batch, if `batch_has_logits`.
     batch_logits: Rows,
     batch_has_logits: bool,
-    /// The same after the last byte that was observed, where `has_logits`: the batch may belong to later bytes already.
+    /// The frozen head's logits after the last observed byte, if `has_logits`. The batch may already be that of later
+    /// bytes.
     logits: Rows,
     has_logits: bool,
 }
@@ -55,23 +55,23 @@ impl Scratch {
         })
     }
 
-    /// How many bytes it takes; saturates.
+    /// The bytes that it takes; saturates.
     pub fn bytes(config: &Config) -> u64 {
         StepScratch::bytes(config).saturating_add(4 * VOCAB as u64).saturating_mul(LOOKAHEAD as u64)
     }
 
-    /// Drops the batch: the state was replaced.
+    /// Drops the batch, after the state was replaced.
     pub fn clear(&mut self) {
         (self.pending, self.has_logits) = (0..0, false);
     }
 
-    /// Whether every byte of the batch was observed, so that the state is that of the bytes so far.
+    /// Whether every byte of the batch was observed. Only then is the network's state that of the observed bytes.
     pub fn is_drained(&self) -> bool {
         self.pending.is_empty()
     }
 }
 
-/// Everything that bytes have changed.
+/// Everything that bytes have changed: equal states predict the same from here on.
 #[derive(Debug)]
 pub struct NetworkState {
     recurrent: State,
@@ -94,7 +94,7 @@ impl Blueprint {
         Ok(NetworkState { recurrent: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
     }
 
-    /// Memory for one step.
+    /// New scratch memory.
     ///
     /// # Errors
     /// `Memory`.
@@ -102,12 +102,12 @@ impl Blueprint {
         Scratch::new(self.weights.config())
     }
 
-    /// How many heads there are.
+    /// The number of heads.
     pub fn heads(&self) -> usize {
         1 + usize::from(self.second_head)
     }
 
-    /// A head's logits of the next byte, `[1][256]`. Of two heads the last one learns.
+    /// The logits of the next byte by one head, `[1][256]`. Of two heads, the last one learns.
     pub fn logits(&self, level: Level, head: usize, state: &NetworkState, logits: &mut Rows, scratch: &mut Scratch) {
         match &state.head {
             Some(trained) if head + 1 == self.heads() => trained.logits(level, &state.features, logits),
@@ -116,8 +116,8 @@ impl Blueprint {
         }
     }
 
-    /// Batches some of the bytes that come next through the network, unless a batch is under way. `needs_logits`: whether
-    /// the frozen head's logits after each of them will be asked for.
+    /// Steps through the first of the bytes that come next as one batch, unless the current batch has bytes left.
+    /// `needs_logits`: whether the frozen head's logits after these bytes will be used.
     pub fn lookahead(
         &self,
         level: Level,
@@ -140,7 +140,7 @@ impl Blueprint {
         }
     }
 
-    /// Trains the head on a byte; `error` is used only where [`NetworkState::learns_next`].
+    /// Trains the head on a byte. `error` is ignored unless [`NetworkState::learns_next`].
     pub fn learn(&self, level: Level, state: &mut NetworkState, error: &[Vec16; VOCAB / WIDTH]) {
         let NetworkState { features, head, .. } = state;
         if let Some(head) = head {
@@ -148,11 +148,11 @@ impl Blueprint {
         }
     }
 
-    /// Moves the state past a byte: through the network, or to its place in the batch.
+    /// Moves the state past a byte, which is the next one of the batch if there is a batch.
     pub fn step(&self, level: Level, byte: u8, state: &mut NetworkState, scratch: &mut Scratch) {
         self.lookahead(level, &[byte], false, state, scratch);
         let row = scratch.pending.next().expect("the batch has at least this byte");
-        debug_assert!(scratch.bytes[row] == byte, "the lookahead held another byte");
+        debug_assert!(scratch.bytes[row] == byte, "the lookahead had another byte");
         state.features.row_mut(0).copy_from_slice(scratch.step.features().row(row));
         scratch.has_logits = scratch.batch_has_logits;
         if scratch.has_logits {
@@ -162,12 +162,12 @@ impl Blueprint {
 }
 
 impl NetworkState {
-    /// Whether the head trains on the next byte: if not, its error is not needed.
+    /// Whether the head trains on the next byte.
     pub fn learns_next(&self) -> bool {
         self.head.as_ref().is_some_and(Head::learns_next)
     }
 
-    /// Copies another state of the same blueprint, without taking memory.
+    /// Copies another state of the same blueprint. Allocates nothing.
     pub fn copy_from(&mut self, other: &Self) {
         self.recurrent.copy_from(&other.recurrent);
         self.features.copy_from(&other.features);
@@ -176,19 +176,19 @@ impl NetworkState {
         }
     }
 
-    /// Shows all of its numbers, in a fixed order.
+    /// Passes the whole state to a visitor, in a fixed order.
     pub fn visit(&self, visitor: &mut impl Visitor) {
         self.recurrent.parts().into_iter().for_each(|part| visitor.floats(part));
         visitor.floats(self.features.row(0));
         if let Some(head) = &self.head {
-            let (parts, powers, wait) = head.parts();
+            let (parts, powers, countdown) = head.parts();
             parts.into_iter().for_each(|part| visitor.floats(part));
             visitor.bytes(powers.map(f32::to_le_bytes).as_flattened());
-            visitor.bytes(&wait.to_le_bytes());
+            visitor.bytes(&countdown.to_le_bytes());
         }
     }
 
-    /// How many bytes it takes; saturates.
+    /// The bytes that it takes; saturates.
     pub fn bytes(config: &Config, train: Train) -> u64 {
         let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
         config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)

@@ -1,4 +1,4 @@
-//! One block of a version 3 frame: with networks, by the mix alone, or stored.
+//! One block of a version 3 frame: coded with networks, coded by the mix alone, or stored.
 
 use super::driver::{Counted, Encode, Observe, drive};
 use super::progress::Progress;
@@ -7,14 +7,15 @@ use crate::container::BlockKind;
 use crate::error::Result;
 use crate::predict::{Predictor, State};
 
-/// Networks are tried on so many bytes before their saving is looked at.
+/// The unit in bytes in which coding with networks and by the mix alone are compared.
 const PIECE: usize = 1 << 14;
-/// Networks cost an order of magnitude more time than a mix alone: they must save more than this share of its bits.
+/// Networks take an order of magnitude more time than the mix alone, so they must save more than this share of its
+/// bits.
 const WORTH: f64 = 1.0 / 128.0;
-/// Where networks save more than this share of the first piece, the rest of the block is coded with them untested.
+/// If networks save more than this share of the first piece's bits, the rest of the block is coded with them untested.
 const OBVIOUS: f64 = 1.0 / 16.0;
 
-/// A block to be encoded. Afterwards the predictor is in the state in which a decoder's will be.
+/// A block to be encoded. Afterwards the predictor's state is that of a decoder after the block.
 pub(super) struct BlockEncoder<'a> {
     pub(super) predictor: &'a mut Predictor,
     pub(super) raw: &'a [u8],
@@ -29,7 +30,7 @@ impl BlockEncoder<'_> {
         if self.predictor.may_bypass_networks() { self.choose::<E>(progress) } else { self.code::<E>(progress) }
     }
 
-    /// Codes the block with all that the method has, or stores it.
+    /// Codes the block with the whole method, or stores it.
     fn code<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         let mut encoder = E::default();
         drive(self.predictor, &mut Encode::new(self.raw, &mut encoder), progress)?;
@@ -37,7 +38,7 @@ impl BlockEncoder<'_> {
         self.unless_stored(BlockKind::Coded)
     }
 
-    /// The kind of a block that was coded as `coded`. If it is stored and skipped instead, the predictor goes back.
+    /// The kind of a block that was coded as `coded`. If it is stored and skipped instead, restores the checkpoint.
     fn unless_stored(&mut self, coded: BlockKind) -> Result<BlockKind> {
         let kind = kind_of(self.raw.len(), self.payload.len(), coded);
         if kind == BlockKind::StoredSkipped {
@@ -46,8 +47,8 @@ impl BlockEncoder<'_> {
         Ok(kind)
     }
 
-    /// Codes the block with networks where they are worth their time, else by the mix alone. The mix alone is cheap: it goes
-    /// first and sets the bits to beat, for the first piece and, where that leaves doubt, for all pieces.
+    /// Codes the block with networks if they are worth their time, else by the mix alone. The mix alone is cheap. It
+    /// codes first: the first piece, and all pieces if the first does not decide.
     fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         if self.try_obvious::<E>(progress)? {
             return self.unless_larger(progress);
@@ -62,7 +63,7 @@ impl BlockEncoder<'_> {
             })
         })?;
         encoder.finish(self.payload)?;
-        // More than a few bytes that are noise to a mix are noise to a network.
+        // What is noise to the mix is noise to a network, unless it is only a few bytes.
         let hopeless = self.raw.len() > PIECE && self.payload.len() >= self.raw.len();
         let mut left = self.raw.len();
         if !hopeless && self.try_networks::<E>(&limits, &mut left, progress)? {
@@ -74,8 +75,8 @@ impl BlockEncoder<'_> {
         Ok(kind)
     }
 
-    /// Codes a block of several pieces with networks if they save much of the first one. If not, the predictor goes back to
-    /// the checkpoint, and no progress was counted.
+    /// Codes a block of several pieces with networks if they save much of the first one. If not, restores the
+    /// checkpoint and counts no progress.
     fn try_obvious<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<bool> {
         let Some((first, rest)) = self.raw.split_at_checked(PIECE).filter(|(_, rest)| !rest.is_empty()) else {
             return Ok(false);
@@ -105,8 +106,8 @@ impl BlockEncoder<'_> {
         Ok(port.bits)
     }
 
-    /// Codes the block with networks if they stay below the limit, in bits, after each piece. If not, the predictor has
-    /// observed the block with networks bypassed, and `left` is how many bytes progress was not told of.
+    /// Codes the block with networks if their bits stay below the limit after each piece. If not, the predictor has
+    /// observed the block with networks bypassed. `left` is then the number of bytes that progress has not counted.
     fn try_networks<E: Encoder + Default>(
         &mut self,
         limits: &[f64],
@@ -131,15 +132,15 @@ impl BlockEncoder<'_> {
         Ok(false)
     }
 
-    /// Goes back to the checkpoint, and shows the block to the mix alone.
+    /// Restores the checkpoint, then observes the block with networks bypassed.
     fn observe_alone(&mut self, progress: &mut Progress) -> Result<()> {
         self.predictor.restore(self.checkpoint)?;
         self.predictor.bypass_networks(true);
         progress.trial(|progress| drive(self.predictor, &mut Observe::new(self.raw), progress))
     }
 
-    /// The kind of a block that was coded with networks. If it is stored and learned instead, a decoder bypasses them, so
-    /// the predictor must be as if they had been bypassed.
+    /// The kind of a block that was coded with networks. If it is stored and learned instead, a decoder bypasses
+    /// networks, so the predictor observes the block again with networks bypassed.
     fn unless_larger(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         let kind = self.unless_stored(BlockKind::Coded)?;
         if kind == BlockKind::StoredLearned {
@@ -149,18 +150,19 @@ impl BlockEncoder<'_> {
         Ok(kind)
     }
 
-    /// Codes piece after piece until `suits`, given the bits so far, says no. Returns how many bytes are left.
+    /// Codes piece after piece while `accept`, which gets the bits so far, returns true. Returns the number of bytes
+    /// left.
     fn pieces<E: Encoder>(
         &mut self,
         encoder: &mut E,
         progress: &mut Progress,
-        mut suits: impl FnMut(f64) -> bool,
+        mut accept: impl FnMut(f64) -> bool,
     ) -> Result<usize> {
         let (mut bits, mut left) = (0.0, self.raw.len());
         for piece in self.raw.chunks(PIECE) {
             bits += self.cost(piece, encoder, progress)?;
             left -= piece.len();
-            if !suits(bits) {
+            if !accept(bits) {
                 return Ok(left);
             }
         }
@@ -168,8 +170,8 @@ impl BlockEncoder<'_> {
     }
 }
 
-/// A block is stored where coding saves nothing. If its payload is nearly as short as the block it is learned from, for
-/// what follows may be like it. If not it is skipped: the decoder saves the time, and noise is not learned.
+/// A block is stored if coding saves nothing. If the payload is not much longer than the block, the predictor learns
+/// the block, since later blocks may be like it. Otherwise the block is skipped, which saves time and learns no noise.
 fn kind_of(raw: usize, payload: usize, coded: BlockKind) -> BlockKind {
     if payload < raw {
         coded
@@ -189,7 +191,7 @@ mod tests {
 
     const TEXT: &[u8] = include_bytes!("../../tests/data/alice29.txt");
 
-    /// Hardly any real block does that, so that its payload is made longer here.
+    /// Hardly any real block grows after a good start, so the test lengthens the payload.
     #[test]
     fn networks_are_bypassed_in_a_block_that_grew_after_a_good_start() {
         let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();

@@ -1,4 +1,4 @@
-//! From bytes to a frame.
+//! Compression of a content into one frame.
 
 use super::Session;
 use super::block::BlockEncoder;
@@ -18,15 +18,15 @@ use crate::predict::Predictor;
 /// The most bytes that a version 3 frame of `len` bytes of content takes, whatever the method and parameters; `None` if
 /// that overflows a `usize`.
 ///
-/// It is an eighth more than stored blocks take. Version 2 has no stored blocks: there this is enough unless the method
-/// predicts the content worse than chance.
+/// It is an eighth more than stored blocks take. Version 2 has no stored blocks. Its frames may be longer than this if
+/// the method predicts the content worse than chance.
 pub fn compress_bound(len: usize) -> Option<usize> {
     let blocks = (len >> MIN_BLOCK_LOG).checked_add(1)?;
     let overhead = blocks.checked_mul(MAX_BLOCK_OVERHEAD)?.checked_add(MAX_HEADER_LEN + 1)?;
     len.checked_add(overhead)?.checked_add(len / 8)
 }
 
-/// A destination that counts on when it is full, so that an error can tell how much is needed.
+/// A destination that keeps counting when it is full, so that an error can state the length that is needed.
 pub(super) struct Sink<'a> {
     dst: &'a mut [u8],
     len: usize,
@@ -150,7 +150,7 @@ fn version_2_range(predictor: &mut Predictor, src: &[u8], sink: &mut Sink, progr
     Ok(())
 }
 
-/// The body of a version 2 frame with rANS: the number of blocks, then each with its length.
+/// The body of a version 2 frame with rANS: the number of blocks, then the length and payload of each.
 fn version_2_rans(predictor: &mut Predictor, src: &[u8], sink: &mut Sink, progress: &mut Progress) -> Result<()> {
     let mut encoder = RansEncoder::default();
     let mut payload = Vec::new();

@@ -1,4 +1,4 @@
-//! How a session is made: from a method string, from the method that a frame names, or from an open model.
+//! Creation of a session: from a method string, from the method that a frame names, or from an open model.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use crate::model::rwkv7::{Init, Weights};
 use crate::predict::{Blueprint, NetworkBlueprint, Predictor, Rwkv7Blueprint, Rwkv7Scratch, Rwkv7State};
 use crate::snapshot::{Identity, hex};
 
-/// The memory that a method named by a frame may take: 256 MiB. This bounds its parameters too, and so the work a byte,
-/// except where weights are trained many times a byte.
+/// The memory that a method named by a frame may take: 256 MiB.
 const STORED_METHOD_LIMIT: u64 = 256 << 20;
 
 /// The most multiplications a byte of a network that trains: some ten milliseconds.
 const MOST_WORK: u64 = 1 << 28;
 
-/// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed goes
-/// back to.
+/// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed
+/// restores.
 pub(super) const STATES: u64 = 6;
-/// The most predictors, each with scratch memory: live, scratch, and one from which a snapshot is taken.
+/// The most predictors that a handle holds, each with scratch memory: live, scratch, and a temporary one for snapshots.
 pub(super) const PREDICTORS: u64 = 3;
 
-/// The memory that a network takes in a handle, known before it is made. 0 for a file, whose shape is not known yet.
+/// The memory that a network takes in a handle, computed before it is allocated. 0 for a file, whose shape is not known
+/// yet.
 fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     let of_shape = |config| {
         let states = Rwkv7State::bytes(config, network.rule().train).saturating_mul(STATES);
@@ -83,7 +83,8 @@ impl Session {
         if let Some(id) = base {
             fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", hex(id));
         }
-        // The prefix first: what else a base may be is looked for among files, and an input must not cause that.
+        // Only these prefixes: any other base may be the path of a file, and an input must not cause a file to be
+        // opened.
         let method =
             ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
         let method = match method {
@@ -105,9 +106,9 @@ impl Session {
         Self::of(method, limit, None)
     }
 
-    /// With the `given` model where the method has one.
+    /// A session of this method. `given` is the model of a method whose base is an open model.
     fn of(method: &Method, limit: u64, given: Option<&Model>) -> Result<Self> {
-        // At most one: a second network is a GRU.
+        // Only the first network can be built in: a second one is a GRU.
         let builtin = method.networks.first().and_then(|network| match &network.base {
             Base::Builtin(name) => Some(builtin::open(name)),
             _ => None,

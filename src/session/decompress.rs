@@ -1,4 +1,4 @@
-//! From frames to bytes.
+//! Decompression of frames.
 
 use super::Session;
 use super::driver::{Decode, Observe, drive};
@@ -39,8 +39,8 @@ impl Session {
     /// Decompresses all frames of `src`, one after the other, to the start of `dst`; returns their length together.
     ///
     /// # Errors
-    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` (told before anything is decoded), `BufferTooSmall` with
-    /// the length that is needed, `Memory`, `Cancelled`.
+    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` (before anything is decoded), `BufferTooSmall` with the
+    /// length that is needed, `Memory`, `Cancelled`.
     pub fn decompress<'p>(
         &mut self,
         src: &[u8],
@@ -60,7 +60,7 @@ impl Session {
             for frame in frames(src) {
                 let frame = frame?;
                 let (content, after) = rest.split_at_mut(frame.length as usize);
-                // An empty frame asks the callback and copies no state, however many of them there are.
+                // An input may consist of a great many empty frames: they copy no state and can be cancelled.
                 progress.advance(0)?;
                 if !content.is_empty() {
                     scratch.restore(session.base_state())?;
@@ -102,12 +102,12 @@ impl Session {
     }
 }
 
-/// Decodes a frame, whose structure was checked, into a buffer of its length.
+/// Decodes a frame into a buffer of its length. Its structure was checked.
 fn decode(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
     let decoded = decode_body(predictor, frame, content, progress);
     let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
     checked.map_err(|e| match (&frame.header.version, e.status()) {
-        // A version 2 frame names no method: a wrong one looks like damage.
+        // A version 2 frame names no method, so that a wrong method looks like damage.
         (Version::V2, Status::Corrupt) => Error::new(
             Status::Corrupt,
             format!("{e} (version 2 names no method: the frame is damaged, or another method or base made it)"),

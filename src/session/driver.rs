@@ -1,5 +1,5 @@
-//! The one loop that compresses, decompresses, measures and observes: only the port differs, so that the directions
-//! cannot drift apart.
+//! The loop that compresses, decompresses, measures and observes. Only the port differs, so that compression and
+//! decompression cannot differ.
 
 use super::progress::Progress;
 use crate::coder::{Decoder, Distribution, Encoder};
@@ -108,13 +108,13 @@ impl<D: Decoder> Port for Decode<'_, D> {
     }
 }
 
-/// A symbol's cost in bits: log2(total / frequency) in f32, the same on every CPU.
+/// The cost of a symbol in bits: log2(total / frequency) in f32, the same on every CPU.
 fn cost(distribution: &impl Distribution, symbol: u32) -> f64 {
     let ratio = distribution.total() as f32 / distribution.interval(symbol).frequency as f32;
     f64::from(scalar(Function::Log2, ratio))
 }
 
-/// A port whose symbols are known, with their cost so far.
+/// A port whose bytes are known in advance, with the sum of their costs.
 pub struct Counted<P> {
     port: P,
     /// Bits.
@@ -122,7 +122,7 @@ pub struct Counted<P> {
 }
 
 impl<P> Counted<P> {
-    /// Counts from none.
+    /// Starts at 0 bits.
     pub fn new(port: P) -> Self {
         Self { port, bits: 0.0 }
     }
@@ -153,7 +153,7 @@ impl<P: Port> Port for Counted<P> {
     }
 }
 
-/// Measures what the bytes of `src` would cost.
+/// Measures the cost of the bytes of `src`.
 pub struct Measure<'a> {
     src: std::slice::Iter<'a, u8>,
     costs: std::slice::IterMut<'a, f32>,
@@ -164,7 +164,7 @@ pub struct Measure<'a> {
 }
 
 impl<'a> Measure<'a> {
-    /// Measures `src`; each byte's bits go to `costs`, as far as there is room.
+    /// Measures `src`. The bits of each byte are written to `costs`, which may be shorter.
     pub fn new(src: &'a [u8], costs: &'a mut [f32]) -> Self {
         Self { src: src.iter(), costs: costs.iter_mut(), bits: 0.0, before: 0.0 }
     }
@@ -198,11 +198,11 @@ impl Port for Measure<'_> {
     }
 }
 
-/// Shows the predictor the bytes of `src`. Nothing is coded.
+/// Lets the predictor observe the bytes of `src`. Nothing is coded.
 pub struct Observe<'a>(std::slice::Iter<'a, u8>);
 
 impl<'a> Observe<'a> {
-    /// Shows `src`.
+    /// Observes `src`.
     pub fn new(src: &'a [u8]) -> Self {
         Self(src.iter())
     }

@@ -1,4 +1,4 @@
-//! What data costs from the base, without coding it.
+//! The cost of data from the base, without coding it.
 
 use super::Session;
 use super::driver::{Measure, drive};
@@ -15,13 +15,13 @@ impl Session {
         Ok(if data.is_empty() { 0.0 } else { bits / data.len() as f64 })
     }
 
-    /// What each byte of `data` costs from the base, in bits.
+    /// The cost of each byte of `data` from the base, in bits.
     ///
     /// # Errors
     /// `Memory`, `Cancelled`.
     ///
     /// # Panics
-    /// If there are not as many costs as bytes.
+    /// If `costs` has not the length of `data`.
     pub fn byte_costs<'p>(
         &mut self,
         data: &[u8],
@@ -32,7 +32,8 @@ impl Session {
         self.measure(data, costs, progress).map(|_| ())
     }
 
-    /// The cost of all of `data` from the base, in bits. The costs of single bytes go to `costs`, which may be shorter.
+    /// The cost of all of `data` from the base, in bits. The costs of single bytes are written to `costs`, which may be
+    /// shorter.
     fn measure<'p>(&mut self, data: &[u8], costs: &mut [f32], progress: Option<&'p mut ProgressFn<'p>>) -> Result<f64> {
         self.with_scratch(|_, scratch| {
             let mut port = Measure::new(data, costs);

@@ -1,10 +1,10 @@
-//! One compressor: a predictor, a coder and a container at work, and the two states of a handle.
+//! One compressor: a predictor, a coder, a container, and the two states of a handle.
 //!
-//! The *base* (as created, or a snapshot) is where every compress, decompress and cross-entropy call starts, on a
-//! scratch copy. The *live* state is what feed, predict, reset and snapshots act on.
+//! The *base* is the initial state or a snapshot: every compress, decompress and cross-entropy call starts from it, on
+//! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
-//! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block is
-//! coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop below all of them.
+//! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
+//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop below all of them.
 
 mod block;
 mod compress;
@@ -31,7 +31,7 @@ use crate::model::file::Model;
 use crate::predict::{Blueprint, Predictor, State};
 use crate::snapshot::Identity;
 
-/// A compressor. It may move between threads and serves one call at a time.
+/// A compressor. It may move between threads. It serves one call at a time.
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
@@ -42,13 +42,13 @@ pub struct Session {
     /// The state before any byte.
     initial: State,
     base: Option<Arc<Snapshot>>,
-    /// Where the live state starts: the base at the last reset.
+    /// The state at which the live state started: the base at the last reset.
     start: Option<Arc<Snapshot>>,
-    /// Holds the live state. Made when first needed.
+    /// Holds the live state. Created on first use.
     live: Option<Predictor>,
-    /// Works for every call that starts at the base.
+    /// The predictor of all calls that start from the base.
     scratch: Option<Predictor>,
-    /// The scratch predictor's state before the block under way.
+    /// The scratch predictor's state before the current block.
     checkpoint: Option<State>,
 }
 
@@ -63,13 +63,13 @@ impl Session {
         &self.params
     }
 
-    /// The options, to set them.
+    /// The options, mutable.
     pub fn params_mut(&mut self) -> &mut Params {
         &mut self.params
     }
 }
 
-// What the C ABI lets threads do with them.
+// The C ABI promises this to threads.
 const _: () = {
     const fn moves<T: Send>() {}
     const fn is_shared<T: Send + Sync>() {}

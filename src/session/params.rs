@@ -1,30 +1,30 @@
-//! What a handle's options are and what they may be.
+//! The options of a handle and their ranges.
 
 use crate::container::{Coder, MAX_BLOCK_LOG, MIN_BLOCK_LOG};
 use crate::error::{Result, fail};
 
-/// A model and its states may take this much unless the caller says otherwise: 1 GiB.
+/// The default of [`Param::MemoryLimit`]: 1 GiB.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 1 << 30;
 
-/// Options by the numbers of the C ABI. Never renumbered.
+/// Options by their numbers in the C ABI, which never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Param {
-    /// How symbols are coded: 0 range coder, 1 rANS.
+    /// The entropy coder: 0 range coder, 1 rANS.
     Coder = 1,
     /// Frame version: 2 or 3.
     Format = 2,
     /// Whether version 3 frames carry CRC-32s: 0 or 1.
     Checksum = 3,
-    /// The most threads a call may use; 0 for as many as there are cores.
+    /// The most threads that a call may use; 0 for one per core.
     Threads = 4,
-    /// How many lanes share a pass over the weights.
+    /// The number of lanes, which share a pass over the weights.
     Lanes = 5,
     /// Binary logarithm of the block size.
     BlockLog = 6,
     /// Binary logarithm of the segment size; 0 for one segment.
     SegmentLog = 7,
-    /// How many bytes the model and its states may take.
+    /// The bytes that the model and its states may take.
     MemoryLimit = 8,
 }
 
@@ -51,7 +51,7 @@ impl Param {
         }
     }
 
-    /// What it may be set to, both ends included.
+    /// The allowed values, both ends included.
     fn range(self) -> (i64, i64) {
         match self {
             Self::Coder => (0, 1),
@@ -66,7 +66,7 @@ impl Param {
     }
 }
 
-/// The options of a handle; they stay until they are set again.
+/// The options of a handle. Each keeps its value until it is set again.
 #[derive(Clone, Debug)]
 pub struct Params([i64; Param::ALL.len()]);
 
@@ -80,7 +80,7 @@ impl Params {
     /// Sets an option.
     ///
     /// # Errors
-    /// `Argument` where the value is not allowed.
+    /// `Argument` if the value is not allowed.
     pub fn set(&mut self, param: Param, value: i64) -> Result<()> {
         let (low, high) = param.range();
         if !(low..=high).contains(&value) {
@@ -90,7 +90,7 @@ impl Params {
         Ok(())
     }
 
-    /// What an option is.
+    /// The value of an option.
     pub fn get(&self, param: Param) -> i64 {
         self.0[param as usize - 1]
     }

@@ -1,21 +1,21 @@
-//! The progress callback of a call, which may cancel it.
+//! The progress callback of a call, which may cancel the call.
 
 use crate::error::{Result, fail};
 
-/// Gets the bytes done and the total. False cancels the call.
+/// Receives the bytes done and the total. Returns false to cancel the call.
 pub type ProgressFn<'a> = dyn FnMut(u64, u64) -> bool + 'a;
 
-/// Counts the bytes of a call and asks its callback.
+/// Counts the bytes of a call and invokes its callback.
 pub struct Progress<'a> {
     callback: Option<&'a mut ProgressFn<'a>>,
     done: u64,
     total: u64,
-    /// Off in a trial.
+    /// False in a trial.
     counts: bool,
 }
 
 impl<'a> Progress<'a> {
-    /// For a call over `total` bytes; asks at once.
+    /// Starts a call over `total` bytes and invokes the callback.
     ///
     /// # Errors
     /// `Cancelled`.
@@ -25,7 +25,7 @@ impl<'a> Progress<'a> {
         Ok(progress)
     }
 
-    /// Runs `f`, whose work may be thrown away: the callback is asked, the bytes are not counted.
+    /// Runs `f`, whose result may be discarded: the callback is invoked, but the bytes are not counted.
     pub fn trial<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
         self.counts = false;
         let result = f(self);
@@ -33,7 +33,7 @@ impl<'a> Progress<'a> {
         result
     }
 
-    /// Counts `bytes` more and asks the callback.
+    /// Counts `bytes` more and invokes the callback.
     ///
     /// # Errors
     /// `Cancelled`.

@@ -1,6 +1,6 @@
-//! Many short contents, each coded on its own from the base: none depends on the others.
+//! Records: many short contents in one call, each coded independently from the base.
 //!
-//! A record has no frame around it, which would outweigh it.
+//! A record has no frame, which would be longer than the record itself.
 
 use super::Session;
 use super::compress::Sink;
@@ -12,11 +12,11 @@ use crate::error::{Error, Result, fail};
 use crate::predict::Predictor;
 
 impl Session {
-    /// Compresses each record from the base, end to end into `dst`; `lens[i]` is how many bytes record i took. Returns their
-    /// sum. A record's bytes do not depend on the others.
+    /// Compresses each content from the base and writes the records to `dst`, end to end. `lens[i]` is set to the
+    /// length of record i. Returns their sum. A record does not depend on the others.
     ///
     /// # Errors
-    /// `BufferTooSmall` with the room that is needed, and all `lens`; `Memory`, `Cancelled`.
+    /// `BufferTooSmall` with the length that is needed, and all `lens` set; `Argument`, `Memory`, `Cancelled`.
     pub fn records_compress<'p>(
         &mut self,
         src: &[&[u8]],
@@ -52,12 +52,12 @@ impl Session {
         sink.finish()
     }
 
-    /// Decompresses records that were made from the same base, end to end into `dst`; `lens[i]` is the length of what
-    /// record i holds. Returns their sum.
+    /// Decompresses records of the same base and writes the contents to `dst`, end to end. `lens[i]` is set to the
+    /// length of content i. Returns their sum.
     ///
     /// # Errors
-    /// `BufferTooSmall` with the room that is needed, and all `lens`; `Truncated`, `Corrupt` (naming the record), `Memory`,
-    /// `Cancelled`.
+    /// `BufferTooSmall` with the length that is needed, and all `lens` set; `Truncated`, `Corrupt` (naming the record),
+    /// `Memory`, `Cancelled`.
     pub fn records_decompress<'p>(
         &mut self,
         src: &[&[u8]],

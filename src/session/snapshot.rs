@@ -1,4 +1,4 @@
-//! A copy of a handle's state.
+//! Snapshots: copies of a handle's state.
 
 use crate::error::{Result, fail};
 use crate::predict::State;
@@ -19,7 +19,8 @@ impl Snapshot {
         Self { identity: identity.clone(), state, id: digest.finish() }
     }
 
-    /// What frames call their base: the first bytes of SHA-256 over the method, the weights' fingerprint and the state.
+    /// The identifier by which frames name their base: the first 8 bytes of SHA-256 over the method, the weights'
+    /// fingerprint and the state.
     pub fn id(&self) -> [u8; 8] {
         self.id
     }

@@ -1,4 +1,4 @@
-//! The base, the scratch copy on which calls work, and the live state.
+//! The base, the scratch copy that calls use, and the live state.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::numeric::reserve;
 use crate::predict::{NetworkBlueprint, Predictor, State};
 
 impl Session {
-    /// A snapshot's state; the initial one where there is none. Snapshots are checked when they are set.
+    /// A snapshot's state; the initial state for `None`. Snapshots are checked when they are set.
     pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a State {
         match snapshot {
             Some(snapshot) => snapshot.state_for(&self.identity).unwrap_or(&self.initial),
@@ -26,7 +26,8 @@ impl Session {
         self.state_of(&self.base)
     }
 
-    /// Where every later compress, decompress and cross-entropy call starts; `None`: as created.
+    /// Sets the state from which every later compress, decompress and cross-entropy call starts. `None` is the initial
+    /// state.
     ///
     /// # Errors
     /// `Mismatch` for a snapshot of another method or other weights.
@@ -38,10 +39,10 @@ impl Session {
         Ok(())
     }
 
-    /// Checks the memory that this handle's states and predictors take against the limit.
+    /// Checks the memory that this handle takes against the limit.
     fn check_memory(&self) -> Result<()> {
         let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
-        // Weights that the caller opened belong to the caller.
+        // Weights that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
             needed = shared.fold(needed, u64::saturating_add);
@@ -53,7 +54,7 @@ impl Session {
         Ok(())
     }
 
-    /// The scratch predictor, at the base; taken out, so that a call can borrow the rest.
+    /// Removes and returns the scratch predictor, at the base, so that a call can borrow the rest of the session.
     pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
         self.check_memory()?;
         let mut scratch = match self.scratch.take() {
@@ -64,7 +65,7 @@ impl Session {
         Ok(scratch)
     }
 
-    /// Runs `f` on the scratch predictor, which starts at the base.
+    /// Runs `f` on the scratch predictor, at the base.
     pub(super) fn with_scratch<T>(&mut self, f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>) -> Result<T> {
         let mut scratch = self.take_scratch()?;
         let result = f(self, &mut scratch);
@@ -90,7 +91,7 @@ impl Session {
         Ok(live)
     }
 
-    /// The live distribution of the next byte.
+    /// The distribution of the next byte after the live state.
     ///
     /// # Errors
     /// `Memory`.
@@ -99,7 +100,7 @@ impl Session {
         Ok(())
     }
 
-    /// Shows the live state some bytes. After a cancel it is as it was before the call.
+    /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
     ///
     /// # Errors
     /// `Memory`, `Cancelled`.
@@ -115,8 +116,8 @@ impl Session {
         fed
     }
 
-    /// The mix of the live state, where the method has one. For tools that learn the initial weights of mixes: they may put
-    /// another mix of the same options in its place.
+    /// The mix of the live state, if the method has one. For tools that learn the initial weights of mixes: they may
+    /// replace it by another mix of the same options.
     ///
     /// # Errors
     /// `Memory`.
@@ -124,7 +125,7 @@ impl Session {
         Ok(self.live()?.mix())
     }
 
-    /// Puts the live state back to the base.
+    /// Sets the live state to the base.
     pub fn reset(&mut self) {
         self.start = self.base.clone();
         self.live = None;
@@ -146,7 +147,7 @@ impl Session {
         Ok(Snapshot::new(&self.identity, state))
     }
 
-    /// Replaces the live state by the snapshot's.
+    /// Sets the live state to that of a snapshot.
     ///
     /// # Errors
     /// `Mismatch`, `Memory`.

@@ -1,4 +1,4 @@
-//! The hash by which frames name a base.
+//! The hash that identifies a base.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,10 +6,10 @@ use super::Identity;
 use crate::numeric::vector::Vec16;
 use crate::numeric::visit::Visitor;
 
-/// How many bytes are gathered before they are hashed: each call of the hash has a fixed cost.
+/// Small parts are collected in a buffer of this size, since each update of the hash has a fixed cost.
 const GATHERED: usize = 1 << 12;
 
-/// SHA-256 over an identity and the parts of a state, in the order in which they are added.
+/// SHA-256 over an identity and the parts of a state, in the order of the calls.
 pub struct Digest {
     hash: Sha256,
     gathered: [u8; GATHERED],
@@ -17,7 +17,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Begins with the method and weights.
+    /// Starts with the method and the weights' fingerprint.
     pub fn new(identity: &Identity) -> Self {
         let mut hash = Sha256::new();
         hash.update(identity.canonical.as_bytes());
@@ -30,7 +30,7 @@ impl Digest {
         self.len = 0;
     }
 
-    /// The first bytes of the hash.
+    /// The first 8 bytes of the hash.
     pub fn finish(mut self) -> [u8; 8] {
         self.flush();
         let mut id = [0; 8];
@@ -53,7 +53,7 @@ impl Visitor for Digest {
         }
     }
 
-    /// Little-endian. Every NaN counts as the same one: its payload is the CPU's choice.
+    /// Little-endian. All NaNs are hashed as the same one, since the payload of a NaN depends on the CPU.
     fn floats(&mut self, vectors: &[Vec16]) {
         for v in vectors {
             self.bytes(v.0.map(|x| if x.is_nan() { f32::NAN } else { x }.to_le_bytes()).as_flattened());

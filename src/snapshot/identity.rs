@@ -1,18 +1,18 @@
-//! What both sides of a frame must share besides the base.
+//! What the two sides of a frame must have in common, besides the base.
 
 use crate::weights::Fingerprint;
 
-/// A method and the weights of its file.
+/// A method and the fingerprint of its weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The method's canonical string.
     pub canonical: String,
-    /// The fingerprint of the weights, where the method has a file.
+    /// The fingerprint of the weights, if the method has a weights file.
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl Identity {
-    /// As messages show it.
+    /// As text, for messages.
     pub fn describe(&self) -> String {
         match &self.fingerprint {
             Some(f) => format!("\"{}\" with weights {}", self.canonical, hex(&f[..8])),

@@ -1,6 +1,6 @@
-//! What identifies a state: the method and weights it belongs to, and a hash of all that bytes have changed.
+//! The identity of a state: its method and weights, and a hash of everything that bytes have changed.
 //!
-//! The owners of a state (networks, mixes, heads) show their parts to a [`Digest`]; the handle's snapshot is
+//! The owners of a state (networks, mixes, heads) pass their parts to a [`Digest`]. The handle's snapshot is
 //! [`crate::session::Snapshot`].
 
 mod digest;

@@ -1,4 +1,4 @@
-//! The C ABI as a test sees it: raw calls, with enough around them to free what they hand out.
+//! Thin wrappers of the C ABI for tests, which free what the calls return.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::ffi::{CStr, CString, c_void};
@@ -6,16 +6,16 @@ use std::ptr;
 
 pub use ::gptz::ffi::*;
 
-/// Small and quick, and it learns.
+/// Small and fast; its head learns.
 pub const LEARNING: &str = "cfg:hidden=32,layers=2,intermediate=40,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,\
                             seed=1,train=adam,lr=0.004,stride=1";
 /// Small and frozen.
 pub const FROZEN: &str = "cfg:hidden=64,layers=2,intermediate=48,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,\
                           seed=2,train=none,lr=0.001,stride=1";
 
-/// Small; all of it learns.
+/// Small; all its weights learn.
 pub const GRU: &str = "gru:embed=16,hidden=16,bptt=4,lr=0.02,clip=5,seed=3";
-/// As that, by everything that there is: layers, Adam, earlier text.
+/// A GRU with every option: layers, Adam, replay.
 pub const REPLAYING: &str =
     "gru:embed=16,hidden=16,layers=2,bptt=8,stride=4,replay=2,train=adam,lr=0.005,clip=1,seed=3";
 
@@ -27,7 +27,7 @@ pub fn mixed_with(network: &str) -> String {
     format!("mix:neural=({network}),mem=1M")
 }
 
-/// Bytes that no method predicts.
+/// Random bytes.
 pub fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut random = ::gptz::numeric::random::Random::new(seed, "noise");
     (0..n).map(|_| (random.next_u64() >> 56) as u8).collect()
@@ -97,7 +97,7 @@ impl Model {
     }
 }
 
-/// Either call over records, with as much room as it is given.
+/// gptz_records_compress or gptz_records_decompress.
 type RecordsCall = unsafe extern "C" fn(
     *mut gptz,
     *const *const c_void,
@@ -108,7 +108,7 @@ type RecordsCall = unsafe extern "C" fn(
     *mut usize,
 ) -> gptz_status;
 
-/// What a call over records answers: the status, the lengths, the room.
+/// Calls it with a destination of `room` bytes. Returns the status, the lengths and the destination.
 pub fn records(h: &Handle, call: RecordsCall, src: &[&[u8]], room: usize) -> (gptz_status, Vec<usize>, Vec<u8>) {
     let (pointers, lens): (Vec<_>, Vec<_>) = src.iter().map(|r| (r.as_ptr().cast::<c_void>(), r.len())).unzip();
     let (mut dst, mut dst_len) = (vec![0x55; room], vec![77; src.len()]);
@@ -120,7 +120,7 @@ pub fn records(h: &Handle, call: RecordsCall, src: &[&[u8]], room: usize) -> (gp
     (status, dst_len, dst)
 }
 
-/// Cuts what lies end to end.
+/// Splits `all` into pieces of these lengths.
 pub fn pieces<'a>(all: &'a [u8], lens: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = all;
     lens.iter().map(|len| rest.split_off(..*len).expect("as long as told")).collect()

@@ -1,4 +1,4 @@
-//! f32 weights: each output is `acc = acc + w * x`, k ascending from +0, two roundings a step.
+//! f32 weights. Each output is `acc = acc + w * x` for k ascending, from +0, with two roundings a step.
 
 use super::super::buffer::{Rows, filled};
 use super::super::level::{Kernel, Level};
@@ -7,7 +7,7 @@ use super::super::vector::{Vec16, WIDTH, flat};
 use super::{Tiles, walk};
 use crate::error::Result;
 
-/// Panels of sixteen rows, column by column: `columns[panel * cols + k]` holds column k of a panel.
+/// Panels of sixteen rows, column by column: `columns[panel * cols + k]` is column k of a panel.
 #[derive(Debug)]
 pub(super) struct Panels {
     columns: Vec<Vec16>,
@@ -36,7 +36,7 @@ impl Panels {
     }
 }
 
-/// Multiplies by panels that lie as [`Panels`] describes; `adapt` keeps its trained head in that form.
+/// Multiplies by panels in the layout of [`Panels`], which the matrices that train have too.
 pub(crate) fn mul_panels(level: Level, columns: &[Vec16], cols: usize, x: &Rows, y: &mut Rows) {
     level.run(Mul { columns, cols, x, y });
 }

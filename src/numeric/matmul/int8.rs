@@ -1,5 +1,5 @@
-//! int8 weights and activations: exact i32 sums, so that any instruction and any order gives the same number, then
-//! `float(sum) * (row_scale * vector_scale)`.
+//! int8 weights and activations. The i32 sums are exact, so that every instruction and every order gives the same
+//! result. An output is `float(sum) * (row_scale * vector_scale)`.
 
 use super::super::buffer::{Rows, filled};
 use super::super::level::{Kernel, Level};
@@ -8,20 +8,20 @@ use super::super::vector::{Bytes64, Vec16, WIDTH};
 use super::{STRIP, Tiles, walk};
 use crate::error::Result;
 
-/// Weights and activations lie in -LIMIT..=LIMIT: symmetric, so that a sign costs no value.
+/// Weights and activations are in -LIMIT..=LIMIT, which is symmetric.
 const LIMIT: f32 = 127.0;
 
-/// A row or a vector with no value of at least this magnitude counts as zeros: its scale would lose its precision.
+/// A row or vector whose magnitudes are all below this is quantised to zeros, since its scale would lose precision.
 const SMALLEST: f32 = 1e-30;
 
 /// Adding this rounds a float of magnitude below 2^22 to an integer, half to even, in the sum's low bits.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// How many k a group holds: what one step of [`Simd::dot`] takes.
+/// The columns in a group: one [`Simd::dot`] consumes a group.
 const GROUP: usize = 4;
 
-/// Panels of sixteen rows, four columns at a time, row by row within; the panels of a [`STRIP`] side by side: see
-/// [`Strip::at`].
+/// Panels of sixteen rows. An element of `groups` is four columns of a panel, row by row. The panels of a strip are
+/// interleaved: see [`Strip::at`].
 #[derive(Debug)]
 pub(super) struct Panels {
     groups: Vec<Bytes64>,
@@ -30,7 +30,7 @@ pub(super) struct Panels {
     sums: Vec<[i32; WIDTH]>,
 }
 
-/// The panels that are walked together.
+/// The layout of one strip of at most [`STRIP`] panels.
 #[derive(Clone, Copy)]
 struct Strip {
     first: usize,
@@ -39,7 +39,7 @@ struct Strip {
 }
 
 impl Strip {
-    /// Where the groups of column k / 4 of a panel, and of those behind it, lie.
+    /// The index of a panel's group. The same group of the strip's next panels follows it.
     #[inline(always)]
     fn at(self, panel: usize, group: usize) -> usize {
         self.first * self.per_panel + group * self.panels + (panel - self.first)
@@ -81,17 +81,17 @@ impl Panels {
         level.run(Mul { weights: self, x, y, only: None });
     }
 
-    /// The same, for one lane: weights that meet four zeros are not read, for they add nothing.
+    /// Like [`Panels::mul`], for one lane. Weights whose group of activations is all zero are not read.
     pub(super) fn mul_sparse(&self, level: Level, x: &mut Activations, y: &mut Rows) {
         assert!(x.groups_per_lane == self.per_panel && x.lanes == 1 && y.lanes() == 1);
-        let mut only = std::mem::take(&mut x.only);
-        let only_these = level.run(Gather { x, only: &mut only }).map(|n| &only[..n]);
-        level.run(Mul { weights: self, x, y, only: only_these });
-        x.only = only;
+        let mut nonzero = std::mem::take(&mut x.nonzero);
+        let groups = level.run(ListNonzero { x, nonzero: &mut nonzero }).map(|n| &nonzero[..n]);
+        level.run(Mul { weights: self, x, y, only: groups });
+        x.nonzero = nonzero;
     }
 }
 
-/// A row's scale: its largest magnitude over 127, or 0 where that is too small.
+/// A row's scale: its largest magnitude / 127, or 0 if that magnitude is below [`SMALLEST`].
 fn row_scale(values: &[f32]) -> f32 {
     let largest = values.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
     if largest < SMALLEST { 0.0 } else { largest / LIMIT }
@@ -107,28 +107,28 @@ fn quantise(value: f32, scale: f32) -> i8 {
     (q + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i8
 }
 
-/// Quantised activations of every lane, kept between calls so that a step takes no memory.
+/// Quantised activations of every lane. Reused between calls, so that a step allocates nothing.
 #[derive(Debug)]
 pub struct Activations {
-    /// Each lane's groups, in the form of the level that quantised them.
+    /// Each lane's groups, in the format of the level that quantised them.
     groups: Vec<u64>,
     scales: Vec<f32>,
-    /// Numbers of those of one lane's groups that are not zeros: room for them.
-    only: Vec<u32>,
+    /// Scratch: the indices of the groups of one lane that are not all zero.
+    nonzero: Vec<u32>,
     level: Level,
     lanes: usize,
     groups_per_lane: usize,
 }
 
 impl Activations {
-    /// Room for `lanes` vectors of up to `cols` values.
+    /// For `lanes` vectors of up to `cols` values.
     pub fn new(lanes: usize, cols: usize) -> Result<Self> {
         let stride = cols.div_ceil(WIDTH) * (WIDTH / GROUP);
         let n = lanes.checked_mul(stride).ok_or_else(|| crate::error::out_of_memory(usize::MAX, "activations"))?;
         Ok(Self {
             groups: filled(n, 0, "activations")?,
             scales: filled(lanes, 0.0, "activations")?,
-            only: filled(stride, 0, "activations")?,
+            nonzero: filled(stride, 0, "activations")?,
             level: Level::PORTABLE,
             lanes: 0,
             groups_per_lane: 0,
@@ -148,7 +148,7 @@ impl Activations {
         }
     }
 
-    /// Groups from one lane to the next: whole vectors.
+    /// The groups from one lane to the next, a multiple of those in a vector.
     fn stride(&self) -> usize {
         self.groups_per_lane.next_multiple_of(WIDTH / GROUP)
     }
@@ -179,22 +179,23 @@ impl Kernel for Quantise<'_> {
     }
 }
 
-/// Lists the first lane's groups that are not zeros.
-struct Gather<'a> {
+/// Lists the groups of the first lane that are not all zero.
+struct ListNonzero<'a> {
     x: &'a Activations,
-    only: &'a mut [u32],
+    nonzero: &'a mut [u32],
 }
 
-impl Kernel for Gather<'_> {
-    /// How many there are; `None` where they cannot stand without their bias.
+impl Kernel for ListNonzero<'_> {
+    /// The number of groups; `None` if an activation is negative at a level that biases activations, as then the bias
+    /// cannot be removed.
     type Output = Option<usize>;
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Option<usize> {
         let (mut n, mut negative) = (0, 0);
-        let only = &mut self.only[..self.x.groups_per_lane];
-        for (k, group) in self.x.groups[..only.len()].iter().enumerate() {
+        let nonzero = &mut self.nonzero[..self.x.groups_per_lane];
+        for (k, group) in self.x.groups[..nonzero.len()].iter().enumerate() {
             let plain = group ^ S::BIAS;
-            only[n] = k as u32;
+            nonzero[n] = k as u32;
             n += usize::from(plain != 0);
             negative |= plain & S::BIAS;
         }
@@ -206,7 +207,7 @@ struct Mul<'a> {
     weights: &'a Panels,
     x: &'a Activations,
     y: &'a mut Rows,
-    /// These groups alone, of the only lane; none of their activations is negative where the level biases them.
+    /// Only these groups, of a single lane. At a level that biases activations, none of theirs is negative.
     only: Option<&'a [u32]>,
 }
 

@@ -1,7 +1,7 @@
-//! Matrix times the activations of every lane: `y[lane][row] = sum over k of W[row][k] * x[lane][k]`.
+//! Matrix times activations: `y[lane][row] = sum over k of W[row][k] * x[lane][k]`.
 //!
-//! Weights are packed once, as panels of sixteen rows, so that a vector holds one column of a panel: the work is
-//! spread over outputs and lanes and never over k, and every output has one accumulator.
+//! Weights are packed once, as panels of sixteen rows, so that a vector holds one column of a panel. The work is
+//! vectorised over outputs and lanes, never over k, and every output has one accumulator.
 
 mod float;
 mod int8;
@@ -15,7 +15,7 @@ use crate::error::Result;
 pub(crate) use float::mul_panels;
 pub use int8::Activations;
 
-/// How a matrix is held.
+/// The number format of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// int8 weights with one scale a row; activations are quantised to int8 with one scale a vector.
@@ -52,17 +52,17 @@ impl Matrix {
         Ok(Self { rows, cols, packed })
     }
 
-    /// How many outputs a lane has.
+    /// Outputs per lane.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many inputs a lane has.
+    /// Inputs per lane.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// How many bytes a packed matrix of this shape takes; saturates.
+    /// The bytes that a packed matrix of this shape takes; saturates.
     pub fn bytes(rows: u64, cols: u64, precision: Precision) -> u64 {
         let rows = rows.next_multiple_of(WIDTH as u64);
         match precision {
@@ -71,7 +71,7 @@ impl Matrix {
         }
     }
 
-    /// The panels of a matrix held as f32: `[panel of sixteen rows][column]`.
+    /// The panels of an f32 matrix: `[panel of sixteen rows][column]`.
     pub(crate) fn f32_panels(&self) -> Option<&[Vec16]> {
         match &self.packed {
             Packed::F32(panels) => Some(panels.columns()),
@@ -79,8 +79,8 @@ impl Matrix {
         }
     }
 
-    /// Multiplies: `y` row by row from the first `cols` values of each row of `x`. Rows of `y` past the matrix's
-    /// last, up to a whole vector, become zero. `scratch` holds the quantised activations.
+    /// Multiplies each lane of `x` (its first `cols` values) and writes `rows` values to the lane of `y`; the padding
+    /// of its last vector becomes zero. `scratch` holds the quantised activations.
     pub fn mul(&self, level: Level, x: &Rows, y: &mut Rows, scratch: &mut Activations) {
         match &self.packed {
             Packed::F32(panels) => panels.mul(level, x, y),
@@ -91,7 +91,8 @@ impl Matrix {
         }
     }
 
-    /// As [`Matrix::mul`], and faster for one lane most of whose activations are zeros, none negative, as rectified ones are.
+    /// Like [`Matrix::mul`], with the same result. Faster for one lane whose activations are mostly zero and never
+    /// negative, such as the output of a rectifier.
     pub fn mul_sparse(&self, level: Level, x: &Rows, y: &mut Rows, scratch: &mut Activations) {
         match &self.packed {
             Packed::I8(panels) if x.lanes() == 1 => {
@@ -103,18 +104,18 @@ impl Matrix {
     }
 }
 
-/// Work that falls into tiles of P panels by B lanes.
+/// A computation in tiles of P panels by B lanes.
 trait Tiles {
-    /// How many registers an accumulator takes.
+    /// The registers that an accumulator takes.
     fn registers<S: Simd>() -> usize;
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize);
 }
 
-/// How many panels are walked together.
+/// The panels in a strip.
 const STRIP: usize = 8;
 
-/// Visits every (panel, lane) once, in tiles of as many accumulators as half of the registers hold. A strip of panels
-/// stays in the cache while all lanes pass over it. The order cannot be seen in the results: tiles share nothing.
+/// Computes every (panel, lane) once, in tiles whose accumulators take half of the registers. A strip of panels stays
+/// in the cache while all lanes use it. The order does not affect the results, since tiles are independent.
 #[inline(always)]
 fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
     for first in (0..panels).step_by(STRIP) {
@@ -141,7 +142,7 @@ fn walk<S: Simd, T: Tiles>(s: S, tiles: &mut T, panels: usize, lanes: usize) {
     }
 }
 
-/// Walks a strip for as many whole groups of B lanes as there are; returns the first lane left over.
+/// Computes a strip for all whole groups of B lanes from `lane` on. Returns the first lane that is left.
 #[inline(always)]
 fn across<S: Simd, T: Tiles, const P: usize, const B: usize>(
     s: S,
@@ -183,7 +184,7 @@ mod tests {
         acc
     }
 
-    /// The definition, written on its own: quantise, sum exactly in i64, scale.
+    /// The definition: quantise, sum exactly in i64, scale.
     fn naive_i8(w: &[f32], x: &[f32]) -> f32 {
         let largest = |v: &[f32]| v.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
         let round = |v: f32| {
@@ -203,7 +204,7 @@ mod tests {
         for (i, &(r, c)) in SHAPES.iter().enumerate() {
             for kind in KINDS {
                 let mut random = Random::new(i as u64, "matmul");
-                // Weights with infinities or NaN are refused when they are loaded.
+                // Loading refuses weights with infinities or NaN.
                 let finite = if kind == Kind::Wild { Kind::Wide } else { kind };
                 let w = values(&mut random, r * c, finite);
                 for precision in [Precision::F32, Precision::I8] {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_out_zeros_changes_nothing() {
+    fn skipping_zeros_changes_nothing() {
         for (i, &(r, c)) in SHAPES.iter().enumerate() {
             for kind in KINDS {
                 let mut random = Random::new(i as u64, "sparse");
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn sums_of_extreme_int8_products_are_exact() {
-        // 127 * 127 over many columns, all of one sign: where 16-bit sums or saturating products would show.
+        // 127 * 127 over many columns, all of one sign: 16-bit sums or saturating products would give another result.
         let (r, c) = (16, 4096);
         for sign in [1.0, -1.0] {
             let matrix = Matrix::pack(&vec![sign * 3.0; r * c], r, c, Precision::I8).unwrap();

@@ -1,9 +1,9 @@
-//! Sixteen-wide vectors at every level: one vocabulary in which the kernels are written once.
+//! Sixteen-wide vectors at every level: the operations of which the kernels are written.
 //!
-//! Each implementation is a zero-sized token that proves the CPU has what it needs. The operations are IEEE
+//! Each implementation is a zero-sized token that proves that the CPU supports the level. The operations are IEEE
 //! binary32 add, subtract, multiply, divide and square root (each rounded once, to nearest even), comparisons,
-//! selects and integer operations: nothing whose result depends on how wide the hardware's registers are. There is
-//! deliberately no multiply-add, no horizontal sum and no approximate reciprocal (docs/NUMERICS.md).
+//! selects and integer operations. No result depends on the width of the hardware's registers. There is deliberately no
+//! fused multiply-add, no sum in an unspecified order and no approximate reciprocal (docs/NUMERICS.md).
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,7 +21,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 use super::vector::{Bytes64, Vec16, WIDTH};
 
-/// One level's vectors. See the module's text for what may stand here.
+/// One level's vectors. The module's text says which operations are allowed here.
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type F: Copy + Add<Output = Self::F> + Sub<Output = Self::F> + Mul<Output = Self::F> + Div<Output = Self::F>;
@@ -29,32 +29,32 @@ pub(crate) trait Simd: Copy {
     type I: Copy + Add<Output = Self::I> + Sub<Output = Self::I> + BitAnd<Output = Self::I> + BitOr<Output = Self::I>;
     /// Sixteen booleans.
     type M: Copy;
-    /// Sixteen rows of four int8 weights, ready to be multiplied.
+    /// Sixteen rows of four int8 weights, loaded for [`Simd::dot`].
     type W: Copy;
-    /// Sixteen integer dot products under way.
+    /// The accumulators of sixteen integer dot products.
     type Acc: Copy;
 
-    /// How many vector registers there are: kernels choose their tiles by it.
+    /// The number of vector registers, which determines the size of tiles.
     const REGISTERS: usize;
-    /// How many registers a [`Simd::F`] takes.
+    /// The registers that a [`Simd::F`] takes.
     const F_REGISTERS: usize;
-    /// How many registers a [`Simd::Acc`] takes.
+    /// The registers that a [`Simd::Acc`] takes.
     const ACC_REGISTERS: usize;
 
-    /// What [`Simd::dot`] takes is, xor this, the four numbers as they are: those who bias activations do it by their signs.
+    /// The format of a group is its four numbers xor this. Levels that bias activations by 128 flip the four sign bits.
     const BIAS: u64 = 0;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &Vec16) -> Self::F;
     fn store(self, v: Self::F, to: &mut Vec16);
     fn sqrt(self, v: Self::F) -> Self::F;
-    /// Lane by lane `a > b`; false where either is NaN.
+    /// `a > b` for each lane; false if either is NaN.
     fn gt(self, a: Self::F, b: Self::F) -> Self::M;
-    /// Lane by lane `if m { a } else { b }`.
+    /// `if m { a } else { b }` for each lane.
     fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
-    /// `if a > b { a } else { b }`: `b` where either is NaN, and where both are zeros.
+    /// `if a > b { a } else { b }`: `b` if either is NaN or both are zeros.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
-    /// `if a < b { a } else { b }`: `b` where either is NaN, and where both are zeros.
+    /// `if a < b { a } else { b }`: `b` if either is NaN or both are zeros.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
 
     fn splat_i(self, x: i32) -> Self::I;
@@ -63,20 +63,20 @@ pub(crate) trait Simd: Copy {
     /// The low 32 bits of the products.
     fn mul_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl23(self, v: Self::I) -> Self::I;
-    /// Arithmetic, by N bits: the sign is kept.
+    /// Arithmetic shift right by N bits.
     fn shr<const N: u32>(self, v: Self::I) -> Self::I;
     /// IEEE conversion, to nearest even.
     fn to_float(self, v: Self::I) -> Self::F;
     fn as_int(self, v: Self::F) -> Self::I;
     fn as_float(self, v: Self::I) -> Self::F;
 
-    /// Packs sixteen integers in -127..=127 as four groups of four, in the form that [`Simd::dot`] takes.
+    /// Packs sixteen integers in -127..=127 as four groups of four, in the format of [`Simd::dot`].
     fn pack_groups(self, q: Self::I) -> [u64; 4];
     fn load_weights(self, w: &Bytes64) -> Self::W;
     fn acc(self) -> Self::Acc;
-    /// Adds to each row's sum the products of its four weights with a group of four activations.
+    /// Adds to each row's sum the products of its four weights and a group of four activations.
     fn dot(self, acc: Self::Acc, w: Self::W, group: u64) -> Self::Acc;
-    /// The sixteen sums. `row_sums` are the sums of each row's weights, for levels that bias the activations.
+    /// The sixteen sums. `row_sums` are the sums of each row's weights, by which levels that bias activations correct.
     fn finish(self, acc: Self::Acc, row_sums: &[i32; WIDTH]) -> Self::I;
 
     #[inline(always)]
@@ -100,13 +100,14 @@ pub(crate) trait Simd: Copy {
         lanes.iter().fold(0i32, |a, b| a.wrapping_add(*b))
     }
 
-    /// The sum of sixteen lanes by the contract's fixed tree: halves are added until one is left.
+    /// The sum of the sixteen lanes by the contract's fixed tree: the upper half is added to the lower until one is
+    /// left.
     #[inline(always)]
     fn tree_sum(self, v: Self::F) -> f32 {
         tree(self.lanes(v), |a, b| a + b)
     }
 
-    /// The maximum of sixteen lanes by the same tree, each step being [`Simd::max`] of the lower and upper half.
+    /// The maximum of the sixteen lanes by the same tree. Each step is [`Simd::max`] of the lower and the upper half.
     #[inline(always)]
     fn tree_max(self, v: Self::F) -> f32 {
         tree(self.lanes(v), |a, b| if a > b { a } else { b })

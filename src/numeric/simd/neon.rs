@@ -1,13 +1,12 @@
 //! The AArch64 level: NEON, with the dot product instructions (FEAT_DotProd) where the CPU has them.
 //!
-//! Every AArch64 that Rust builds for here has NEON; the token with `DOT` is made only where the CPU was asked
-//! (`detect`), and every vector comes from a token's method, so an instruction is only ever reached on a CPU that has it.
-//! That is the safety argument of every block below.
+//! Only `detect` creates a token, after it checked the CPU, and every vector comes from a method of a token. So an
+//! instruction only runs on a CPU that has it. This is the safety argument of every block below.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "one argument holds for all blocks of the file, given in its text: the token proves the CPU has the \
-              features; loads and stores take references to as many bytes as they touch"
+              features; loads and stores take references to as many bytes as they access"
 )]
 
 use std::arch::aarch64::*;
@@ -18,19 +17,19 @@ use std::ops::{Add, BitAnd, BitOr, Div, Mul, Sub};
 use super::super::vector::{Bytes64, Vec16};
 use super::{Simd, WIDTH};
 
-/// Token: this CPU has NEON and, where `DOT`, its dot product instructions.
+/// Token: this CPU has NEON and, if `DOT`, the dot product instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Neon<const DOT: bool>(());
 
 impl Neon<false> {
-    /// Asks the CPU.
+    /// The token, if the CPU supports the level.
     pub(crate) fn detect() -> Option<Self> {
         is_aarch64_feature_detected!("neon").then_some(Self(()))
     }
 }
 
 impl Neon<true> {
-    /// Asks the CPU.
+    /// The token, if the CPU supports the level.
     pub(crate) fn detect() -> Option<Self> {
         (is_aarch64_feature_detected!("neon") && is_aarch64_feature_detected!("dotprod")).then_some(Self(()))
     }
@@ -64,7 +63,8 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     type M = [uint32x4_t; 4];
     // Rows 4i..4i+4.
     type W = [int8x16_t; 4];
-    // With `DOT` rows 4i..4i+4 in the first four; without it rows 2i and 2i+1, two partial sums each, which `finish` adds.
+    // With `DOT`: rows 4i..4i+4 in the first four. Without: rows 2i and 2i+1, two partial sums each, which `finish`
+    // adds.
     type Acc = [int32x4_t; 8];
 
     const REGISTERS: usize = 32;
@@ -99,7 +99,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     fn select(self, m: Self::M, a: F128, b: F128) -> F128 {
         unsafe { F128(from_fn(|i| vbslq_f32(m[i], a.0[i], b.0[i]))) }
     }
-    // Not fmax and fmin: those give NaN where either is NaN, and order the zeros.
+    // Not fmax and fmin, which give NaN if either operand is NaN and order the zeros.
     #[inline(always)]
     fn max(self, a: F128, b: F128) -> F128 {
         self.select(self.gt(a, b), a, b)
@@ -150,7 +150,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         unsafe { F128(v.0.map(|v| vreinterpretq_f32_s32(v))) }
     }
 
-    /// A group is four bytes, twice: half a register, for the products without `DOT`.
+    /// A group is its four bytes, twice: half a register, as the products without `DOT` need it.
     #[inline(always)]
     fn pack_groups(self, q: I128) -> [u64; 4] {
         unsafe {
@@ -205,7 +205,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     }
 }
 
-/// [`super::tree`] without leaving the registers: the lower half is the first operand.
+/// [`super::tree`] in registers. The lower half is the first operand.
 #[inline(always)]
 unsafe fn rest_of_the_tree(v: [float32x4_t; 4], f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> f32 {
     unsafe {

@@ -1,4 +1,4 @@
-//! The level that every target has, carried by `wide`: whatever the compiler may assume at build time.
+//! The level that every target has: the crate `wide`, with the instructions that the compiler may assume at build time.
 
 use wide::{f32x16, i8x16, i16x16, i32x8, i32x16};
 
@@ -36,7 +36,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn sqrt(self, v: f32x16) -> f32x16 {
-        // Not `wide`'s: where it knows no instruction it computes the root in software.
+        // Not `wide`'s, which computes the root in software on targets for which it has no instruction.
         f32x16::new(v.to_array().map(f32::sqrt))
     }
     #[inline(always)]

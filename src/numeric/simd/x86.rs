@@ -1,15 +1,15 @@
 //! The x86-64 levels: AVX2, and AVX-512 with VNNI.
 //!
-//! A token is made only where the CPU was asked (`detect`), and every vector comes from a token's method, so an
-//! instruction is only ever reached on a CPU that has it. That is the safety argument of every block below.
+//! Only `detect` creates a token, after it checked the CPU, and every vector comes from a method of a token. So an
+//! instruction only runs on a CPU that has it. This is the safety argument of every block below.
 //!
 //! Methods are `inline(always)` and run inside a function with the level's `target_feature`
-//! ([`super::super::level`]); elsewhere they would be correct but slow.
+//! ([`super::super::level`]); elsewhere they are correct but slow.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
     reason = "one argument holds for all blocks of the file, given in its text: the token proves the CPU has the \
-              features; loads and stores take references to as many bytes as they touch"
+              features; loads and stores take references to as many bytes as they access"
 )]
 
 use std::arch::x86_64::*;
@@ -27,14 +27,14 @@ pub(crate) struct Avx2(());
 pub(crate) struct Avx512(());
 
 impl Avx2 {
-    /// Asks the CPU.
+    /// The token, if the CPU supports the level.
     pub(crate) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 }
 
 impl Avx512 {
-    /// Asks the CPU.
+    /// The token, if the CPU supports the level.
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -81,7 +81,7 @@ operators!(I512 { 0 } Add add _mm512_add_epi32, Sub sub _mm512_sub_epi32, BitAnd
 
 macro_rules! rest_of_the_tree {
     ($name:ident, $op:ident) => {
-        /// [`super::tree`]'s last three steps, without leaving the registers: the lower half is the first operand.
+        /// The last three steps of [`super::tree`] in registers. The lower half is the first operand.
         #[inline]
         #[target_feature(enable = "avx")]
         fn $name(v: __m256) -> f32 {
@@ -108,7 +108,7 @@ impl Simd for Avx2 {
     type F = F256;
     type I = I256;
     type M = F256;
-    // Rows 4i..4i+4, widened: pmaddwd leaves two partial sums a row, which `finish` adds.
+    // Rows 4i..4i+4, widened to 16 bits. pmaddwd gives two partial sums a row, which `finish` adds.
     type W = [__m256i; 4];
     type Acc = [__m256i; 4];
 
@@ -343,7 +343,7 @@ impl Simd for Avx512 {
         unsafe { F512(_mm512_castsi512_ps(v.0)) }
     }
 
-    // vpdpbusd multiplies unsigned by signed bytes: activations carry an offset of 128, which `finish` takes back.
+    // vpdpbusd multiplies unsigned by signed bytes. Activations have an offset of 128, for which `finish` corrects.
     #[inline(always)]
     fn pack_groups(self, q: I512) -> [u64; 4] {
         unsafe {

@@ -1,0 +1,257 @@
+//! A GRU that trains all its weights online, by truncated backpropagation through time.
+//!
+//! The state is here; `replay` trains on earlier text as well, `update` is the optimiser's part.
+
+mod replay;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use self::replay::{HISTORY, Replay};
+use self::update::{EmbeddingGradients, Factors, Update, UpdateEmbeddings, UpdateMatrix};
+use super::optimiser::{Moments, Powers, Train};
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::model::gru::{Config, Gradients, Matrix, Moment, Scratch, Weights};
+use crate::numeric::buffer::{Rows, filled, made};
+use crate::numeric::level::Level;
+use crate::numeric::random::Random;
+use crate::numeric::vector::{Vec16, WIDTH};
+use crate::numeric::visit::Visitor;
+
+/// How a GRU trains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The optimiser.
+    pub train: Train,
+    /// Learning rate.
+    pub lr: f32,
+    /// Each weight's gradient is clipped to -clip..=clip.
+    pub clip: f32,
+    /// The time steps over which errors are propagated back.
+    pub bptt: u32,
+    /// Bytes between training steps, at most `bptt`. A training step uses the losses since the one before.
+    pub stride: u32,
+    /// The earlier segments of text that a training step uses as well; each has `bptt` bytes.
+    pub replay: u32,
+}
+
+/// Everything that bytes have changed: weights, the optimiser's moments, the activations of the last time steps.
+#[derive(Debug)]
+pub struct Gru {
+    weights: Weights,
+    /// In the order of [`Weights::matrices`], panels before biases; then the embeddings'.
+    moments: Vec<Moments>,
+    powers: Powers,
+    /// The activations of the last time steps: a ring of one more than are held.
+    tape: Vec<Moment>,
+    /// The index of the latest time step.
+    latest: usize,
+    /// The number of time steps held.
+    held: usize,
+    /// Bytes until the next training step.
+    countdown: u32,
+    /// The last bytes of the text, in a ring; empty without replay.
+    history: Vec<u8>,
+    /// The bytes that were ever written to `history`.
+    count: u64,
+    /// Chooses the segments to replay.
+    random: Random,
+}
+
+/// Scratch memory of a GRU.
+#[derive(Debug)]
+pub struct Workspace {
+    scratch: Scratch,
+    gradients: Gradients,
+    factors: Factors,
+    embeddings: EmbeddingGradients,
+    replay: Option<Replay>,
+}
+
+/// The lanes of the live text. (The replayed segments have lanes of their own.)
+const LANES: usize = 1;
+
+impl Workspace {
+    /// For one lane.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(config: &Config, rule: &Rule) -> Result<Self> {
+        let steps = rule.bptt as usize;
+        Ok(Self {
+            scratch: Scratch::new(config, LANES)?,
+            gradients: Gradients::new(config, steps, LANES)?,
+            factors: Factors::new(config, steps * (LANES + rule.replay as usize))?,
+            embeddings: EmbeddingGradients::new(config)?,
+            replay: if rule.replay == 0 { None } else { Some(Replay::new(config, rule)?) },
+        })
+    }
+}
+
+impl Gru {
+    /// The state before any byte.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn new(config: &Config, seed: u64, rule: &Rule) -> Result<Self> {
+        let weights = Weights::new(config, seed)?;
+        let mut moments = made(2 * config.layers + 2, "the optimiser's moments", |_| Moments::new(0, rule.train))?;
+        let vectors = weights.matrices().map(|m| m.panels.len() + m.bias.len());
+        for (moments, n) in moments.iter_mut().zip(vectors.chain([weights.embeddings.all().len()])) {
+            *moments = Moments::new(n, rule.train)?;
+        }
+        Ok(Self {
+            moments,
+            powers: Powers::FIRST,
+            tape: made(rule.bptt as usize + 1, "activations", |_| Moment::new(config, LANES))?,
+            weights,
+            latest: 0,
+            held: 0,
+            countdown: rule.stride,
+            history: if rule.replay > 0 { filled(HISTORY, 0, "the replay history")? } else { Vec::new() },
+            count: 0,
+            random: Random::new(seed, "gru.replay"),
+        })
+    }
+
+    /// The bytes that a GRU and its workspace take; saturates.
+    pub fn bytes(config: &Config, rule: &Rule) -> u64 {
+        let copies = if rule.train == Train::Adam { 3 } else { 1 };
+        let (layers, hidden, steps) = (config.layers as u64, config.hidden as u64, u64::from(rule.bptt));
+        // One time step: its activations, its gradients, and its part of the factors.
+        let step = layers * (4 * config.embed as u64 + 18 * hidden) + 3 * VOCAB as u64;
+        let lanes = 1 + u64::from(rule.replay);
+        let all_steps = lanes.saturating_mul(steps).saturating_add(1);
+        let rest = VOCAB as u64 * (config.embed as u64 + lanes) + lanes * hidden * (6 + layers);
+        let floats = config.parameters().saturating_mul(copies).saturating_add(step.saturating_mul(all_steps));
+        let history = if rule.replay > 0 { HISTORY as u64 } else { 0 };
+        floats.saturating_add(rest).saturating_mul(4).saturating_add(history)
+    }
+
+    /// The approximate number of multiplications a byte; saturates.
+    pub fn work(config: &Config, rule: &Rule) -> u64 {
+        // A backward pass costs twice a forward pass; the live segment's forward passes are done byte by byte.
+        let passes = 2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay);
+        config.parameters().saturating_mul(2 + passes / u64::from(rule.stride))
+    }
+
+    /// Copies another state of the same shape and rule. Allocates nothing.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.weights.copy_from(&other.weights);
+        for (to, from) in self.moments.iter_mut().zip(&other.moments) {
+            to.copy_from(from);
+        }
+        for (to, from) in self.tape.iter_mut().zip(&other.tape) {
+            to.copy_from(from);
+        }
+        (self.powers, self.latest, self.held) = (other.powers, other.latest, other.held);
+        self.countdown = other.countdown;
+        self.history.copy_from_slice(&other.history);
+        (self.count, self.random) = (other.count, other.random.clone());
+    }
+
+    /// Passes the whole state to a visitor, in a fixed order.
+    pub fn visit(&self, visitor: &mut impl Visitor) {
+        visitor.floats(self.weights.embeddings.all());
+        for matrix in self.weights.matrices() {
+            visitor.floats(&matrix.panels);
+            visitor.floats(&matrix.bias);
+        }
+        for moments in &self.moments {
+            visitor.floats(&moments.first);
+            visitor.floats(&moments.second);
+        }
+        for moment in self.steps() {
+            visitor.bytes(moment.tokens());
+            visitor.bytes(&[moment.trains.into()]);
+            moment.parts().for_each(|part| visitor.floats(part));
+        }
+        visitor.bytes(self.powers.0.map(f32::to_le_bytes).as_flattened());
+        visitor.bytes(&self.countdown.to_le_bytes());
+        if !self.history.is_empty() {
+            visitor.bytes(&self.count.to_le_bytes());
+            visitor.bytes(&self.random.state().to_le_bytes());
+            // In the order of the text.
+            let (newest, oldest) = self.history.split_at(self.count as usize % HISTORY);
+            if self.count > HISTORY as u64 {
+                visitor.bytes(oldest);
+            }
+            visitor.bytes(newest);
+        }
+    }
+
+    /// The time steps held, earliest first.
+    fn steps(&self) -> impl DoubleEndedIterator<Item = &Moment> {
+        let n = self.tape.len();
+        (0..self.held).rev().map(move |back| &self.tape[(self.latest + n - back) % n])
+    }
+
+    /// Moves the recurrent state past a byte.
+    pub fn step(&mut self, level: Level, byte: u8, work: &mut Workspace) {
+        if !self.history.is_empty() {
+            self.history[self.count as usize % HISTORY] = byte;
+            self.count += 1;
+        }
+        let n = self.tape.len();
+        let next = (self.latest + 1) % n;
+        let [now, before] = self.tape.get_disjoint_mut([next, self.latest]).expect("a ring of two at least");
+        let before = (self.held > 0).then_some(&*before);
+        self.weights.step(level, &[byte], before, &mut work.scratch, now);
+        (self.latest, self.held) = (next, (self.held + 1).min(n - 1));
+    }
+
+    /// The logits of the next byte.
+    pub fn logits(&self, level: Level, logits: &mut Rows) {
+        self.weights.logits(level, &self.tape[self.latest].features, logits);
+    }
+
+    /// Records the loss of a byte, and trains after every stride-th one. `error` is target minus probability for each
+    /// of the 256 outputs.
+    pub fn learn(&mut self, level: Level, rule: &Rule, error: &[Vec16; VOCAB / WIDTH], work: &mut Workspace) {
+        let latest = &mut self.tape[self.latest];
+        latest.error.row_mut(0).copy_from_slice(error);
+        latest.trains = true;
+        self.countdown -= 1;
+        if self.countdown == 0 {
+            self.countdown = rule.stride;
+            self.train(level, rule, work);
+        }
+    }
+
+    fn train(&mut self, level: Level, rule: &Rule, work: &mut Workspace) {
+        let (tape, latest, held) = (&self.tape, self.latest, self.held);
+        let live = |step: usize| &tape[(latest + tape.len() + 1 + step - held) % tape.len()];
+        let Workspace { gradients, factors, embeddings, replay, .. } = work;
+        gradients.run(level, &self.weights, (0..held).map(live));
+        let replay = replay.as_mut().filter(|replay| self.count > 2 * replay.tape.len() as u64);
+        let replay = replay.map(|replay| {
+            replay.run(level, &self.weights, &self.history, self.count, &mut self.random);
+            &*replay
+        });
+        // (activations, gradients, index of the time step in them): the replayed segments first, then the live one.
+        let replayed = || replay.into_iter().flat_map(|r| r.tape.iter().enumerate().map(|(i, m)| (m, &r.gradients, i)));
+        let steps = || replayed().chain((0..held).map(|i| (live(i), &*gradients, i)));
+        let adam = (rule.train == Train::Adam).then(|| self.powers.next(rule.lr));
+        let update = Update { lr: rule.lr, clip: rule.clip, adam };
+        let mut all_moments = self.moments.iter_mut();
+        let mut learn = |matrix: &mut Matrix, factors: &Factors| {
+            let moments = all_moments.next().expect("as many as there are matrices");
+            level.run(UpdateMatrix { matrix, moments, factors, update });
+        };
+        for (l, layer) in self.weights.layers.iter_mut().enumerate() {
+            factors.gather(steps().map(|(m, g, i)| (g.input(i, l), m.input(l))), layer.input.cols);
+            learn(&mut layer.input, factors);
+            factors.gather(steps().map(|(m, g, i)| (g.recurrent(i, l), m.before(l))), layer.recurrent.cols);
+            learn(&mut layer.recurrent, factors);
+        }
+        let trained = steps().filter(|(m, ..)| m.trains).map(|(m, ..)| (&m.error, &m.features));
+        factors.gather(trained, self.weights.head.cols);
+        learn(&mut self.weights.head, factors);
+        embeddings.gather(steps().map(|(m, g, i)| (m.tokens(), g.embedding(i))));
+        let moments = all_moments.next().expect("the embeddings' come last");
+        level.run(UpdateEmbeddings { rows: &mut self.weights.embeddings, moments, gradients: embeddings, update });
+        self.tape.iter_mut().for_each(|moment| moment.trains = false);
+    }
+}

@@ -1,0 +1,131 @@
+use super::*;
+use crate::coder::Frequencies;
+use crate::numeric::testing::assert_same;
+use crate::numeric::vector::flat;
+
+/// A whole state as numbers.
+#[derive(Default)]
+struct Collected(Vec<u32>);
+
+impl Visitor for Collected {
+    fn floats(&mut self, vectors: &[Vec16]) {
+        self.0.extend(flat(vectors).iter().map(|x| x.to_bits()));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes.iter().map(|b| u32::from(*b)));
+    }
+}
+
+const CONFIG: Config = Config { embed: 16, hidden: 32, layers: 2 };
+const RULE: Rule = Rule { train: Train::Adam, lr: 0.01, clip: 0.02, bptt: 6, stride: 2, replay: 3 };
+
+fn probability(gru: &Gru, byte: u8) -> f32 {
+    let mut logits = Rows::new(1, VOCAB).unwrap();
+    gru.logits(Level::current(), &mut logits);
+    let mut frequencies = Frequencies::default();
+    frequencies.set(Level::current(), logits.row(0));
+    flat(&frequencies.probabilities())[usize::from(byte)]
+}
+
+fn observe(level: Level, gru: &mut Gru, rule: &Rule, work: &mut Workspace, byte: u8) {
+    let mut logits = Rows::new(1, VOCAB).unwrap();
+    gru.logits(level, &mut logits);
+    let mut frequencies = Frequencies::default();
+    frequencies.set(level, logits.row(0));
+    gru.learn(level, rule, &frequencies.error(byte), work);
+    gru.step(level, byte, work);
+}
+
+fn all(gru: &Gru) -> Vec<u32> {
+    let mut all = Collected::default();
+    gru.visit(&mut all);
+    all.0
+}
+
+#[test]
+fn a_stream_of_ab_is_learned() {
+    let plain = Rule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
+    for (config, rule) in [(Config::default(), plain), (CONFIG, RULE)] {
+        let level = Level::current();
+        let (mut gru, mut work) = (Gru::new(&config, 0, &rule).unwrap(), Workspace::new(&config, &rule).unwrap());
+        gru.step(level, 0, &mut work);
+        for i in 0..1001 {
+            observe(level, &mut gru, &rule, &mut work, b"ab"[i % 2]);
+        }
+        assert!(probability(&gru, b'b') > 0.9, "{rule:?}: {}", probability(&gru, b'b'));
+    }
+}
+
+#[test]
+fn every_level_learns_the_same_bits_and_a_copy_continues_alike() {
+    let text: Vec<u8> = (0..60u32).map(|i| b"the cat sat on "[(i * i % 15) as usize]).collect();
+    let run = |level| {
+        let mut gru = Gru::new(&CONFIG, 1, &RULE).unwrap();
+        let mut work = Workspace::new(&CONFIG, &RULE).unwrap();
+        gru.step(level, 0, &mut work);
+        text[..40].iter().for_each(|byte| observe(level, &mut gru, &RULE, &mut work, *byte));
+        let mut copy = Gru::new(&CONFIG, 1, &RULE).unwrap();
+        copy.copy_from(&gru);
+        for one in [&mut gru, &mut copy] {
+            text[40..].iter().for_each(|byte| observe(level, one, &RULE, &mut work, *byte));
+        }
+        assert_eq!(all(&gru), all(&copy));
+        all(&gru)
+    };
+    let want = run(Level::PORTABLE);
+    assert!(Level::available().into_iter().all(|level| run(level) == want));
+    assert_ne!(want, all(&Gru::new(&CONFIG, 1, &RULE).unwrap()));
+}
+
+#[test]
+fn an_update_gives_the_bits_of_the_naive_loop() {
+    // Two time steps of two lanes: gradients are summed over (time, lane) and clipped, then applied.
+    let (rows, cols) = (48, 16);
+    for (train, level) in
+        [Train::Sgd, Train::Adam].into_iter().flat_map(|t| Level::available().into_iter().map(move |l| (t, l)))
+    {
+        let mut random = Random::new(7, "descend");
+        let mut fill = |rows: &mut Rows| {
+            for lane in 0..rows.lanes() {
+                rows.row_mut(lane).iter_mut().flat_map(|v| &mut v.0).for_each(|x| *x = random.symmetric());
+            }
+        };
+        let mut factors = Factors::new(&CONFIG, 4).unwrap();
+        let mut steps: Vec<(Rows, Rows)> =
+            (0..2).map(|_| (Rows::new(2, rows).unwrap(), Rows::new(2, cols).unwrap())).collect();
+        steps.iter_mut().for_each(|(d, x)| (fill(d), fill(x)).0);
+        factors.gather(steps.iter().map(|(d, x)| (d, x)), cols);
+        let mut matrix = Matrix::new(rows, cols).unwrap();
+        let mut moments = Moments::new(matrix.panels.len() + matrix.bias.len(), train).unwrap();
+        let adam = (train == Train::Adam).then(|| Powers::FIRST.clone().next(0.1));
+        let update = Update { lr: 0.1, clip: 0.6, adam };
+        level.run(UpdateMatrix { matrix: &mut matrix, moments: &mut moments, factors: &factors, update });
+        for row in 0..rows {
+            for k in 0..=cols {
+                let mut g = 0f32;
+                for (d, x) in &steps {
+                    for lane in 0..2 {
+                        let x = if k < cols { x.values(lane)[k] } else { 1.0 };
+                        g += d.values(lane)[row] * x;
+                    }
+                }
+                let g = g.clamp(-0.6, 0.6);
+                let want = match train {
+                    Train::Adam => {
+                        let (m, v) = ((1.0 - 0.9f32) * g, (1.0 - 0.999f32) * (g * g));
+                        let (step, correction) = (0.1 * (1.0 / (1.0 - 0.9f32)), 1.0 / (1.0 - 0.999f32));
+                        (step * m) / ((v * correction).sqrt() + 1e-8)
+                    }
+                    _ => 0.1 * g,
+                };
+                let found = if k < cols {
+                    matrix.panels[row / 16 * cols + k].0[row % 16]
+                } else {
+                    matrix.bias[row / 16].0[row % 16]
+                };
+                assert_same(&[found], &[want], &format!("{train:?} {level:?} {row} {k}"));
+            }
+        }
+    }
+}
