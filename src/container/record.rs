@@ -22,7 +22,7 @@ impl<'a> Record<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut r = Reader::new(bytes, 0);
         let len = r.varint("a record's length")?;
-        let body = r.rest();
+        let body = r.take_all();
         if body.len() > len as usize {
             fail!(Corrupt, "a record of {len} bytes has a payload of {}, longer than what it holds", body.len());
         }
