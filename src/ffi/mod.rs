@@ -1,6 +1,6 @@
 //! The C ABI: the only place with `extern "C"`. One file for each noun; `guard` holds what every call does first.
 //!
-//! `include/gptz.h` is made from these files by build.rs.
+//! `include/gptz.h` is made from these files by tests/header.rs.
 //! The comments here are the manual that C programmers read.
 #![allow(non_camel_case_types, reason = "these are C's names")]
 #![allow(
@@ -17,6 +17,8 @@ mod predict;
 mod records;
 mod snapshot;
 mod status;
+#[cfg(gptz_test_panic)]
+mod testing;
 
 pub use compress::*;
 pub use handle::*;
