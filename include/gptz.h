@@ -53,8 +53,11 @@
 #define GPTZ_VERSION_MINOR 1
 #define GPTZ_VERSION_PATCH 0
 #define GPTZ_VERSION_STRING "0.1.0"
-/** Compare with gptz_version_number(), which tells of the library that is running. */
-#define GPTZ_VERSION_NUMBER (GPTZ_VERSION_MAJOR * 10000 + GPTZ_VERSION_MINOR * 100 + GPTZ_VERSION_PATCH)
+/**
+ * major * 10000 + minor * 100 + patch. Compare with gptz_version_number(), which tells of the library that is
+ * running.
+ */
+#define GPTZ_VERSION_NUMBER 100
 
 
 /**
@@ -278,7 +281,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /**
  * Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any other
@@ -687,7 +690,7 @@ gptz_status gptz_set_base(gptz *handle,
 void gptz_snapshot_free(gptz_snapshot *snapshot);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+}  /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* GPTZ_H */

@@ -26,6 +26,10 @@
 #ifndef GPTZ_HPP
 #define GPTZ_HPP
 
+#if !(__cplusplus >= 201703L || (defined(_MSVC_LANG) && _MSVC_LANG >= 201703L))
+#error "gptz.hpp needs C++17 or later; gptz.h serves every C++"
+#else
+
 #include <gptz.h>
 
 #include <array>
@@ -560,4 +564,5 @@ private:
 
 } // namespace gptz_cpp
 
+#endif // C++17
 #endif // GPTZ_HPP

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// What Rust's standard library needs of the system, as in the Makefile.
-const SYSTEM: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+const SYSTEM: [&str; 5] = ["-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
 /// Where cargo has put the libraries that this test was built with.
 fn libraries() -> PathBuf {
@@ -14,7 +14,15 @@ fn libraries() -> PathBuf {
 }
 
 fn compiler() -> Command {
-    Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
+    compiler_named(&std::env::var("CC").unwrap_or_default())
+}
+
+/// A compiler may be given with options, as make takes it: "gcc -m64".
+fn compiler_named(cc: &str) -> Command {
+    let mut words = cc.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or("cc"));
+    command.args(words);
+    command
 }
 
 #[track_caller]
@@ -60,6 +68,27 @@ fn build(source: &str, link: Link, folder: &Path) -> PathBuf {
 #[test]
 fn the_header_is_clean_c99() {
     run(compiler().args(WARNINGS).args(["-x", "c", "-fsyntax-only"]).arg(Path::new(ROOT).join("include/gptz.h")));
+}
+
+#[test]
+fn the_header_is_clean_c89_but_for_its_integers() {
+    // stdint.h, which C89 has not, is the system's.
+    for standard in ["-std=c89", "-std=c99", "-std=c11"] {
+        let mut cc = compiler();
+        cc.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", "c", "-fsyntax-only"]);
+        run(cc.arg(Path::new(ROOT).join("include/gptz.h")));
+    }
+}
+
+#[test]
+fn a_compiler_may_be_several_words() {
+    for (cc, program, arguments) in
+        [("gcc -m64", "gcc", &["-m64"][..]), (" ccache  gcc", "ccache", &["gcc"]), ("", "cc", &[])]
+    {
+        let command = compiler_named(cc);
+        assert_eq!((command.get_program(), command.get_args().len()), (program.as_ref(), arguments.len()));
+        assert!(command.get_args().eq(arguments.iter().map(std::ffi::OsStr::new)));
+    }
 }
 
 #[test]

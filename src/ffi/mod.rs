@@ -1,7 +1,7 @@
 //! The C ABI: the only place with `extern "C"`. One file for each noun. Below them, `guard` stands around every call,
 //! `message` keeps the last error, `object` and `buffers` check pointers.
 //!
-//! `include/gptz.h` is made from these files by build.rs.
+//! `include/gptz.h` is made from these files by tests/header.rs.
 //! The comments here are the manual that C programmers read.
 #![allow(non_camel_case_types, reason = "these are C's names")]
 #![allow(
@@ -22,6 +22,8 @@ mod predict;
 mod records;
 mod snapshot;
 mod status;
+#[cfg(gptz_test_panic)]
+mod testing;
 
 pub use compress::*;
 pub use handle::*;
