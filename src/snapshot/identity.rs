@@ -1,5 +1,6 @@
 //! What both sides of a frame must share besides the base.
 
+use crate::error::shortened;
 use crate::weights::Fingerprint;
 
 /// A method and the weights of its file.
@@ -15,8 +16,8 @@ impl Identity {
     /// As messages show it.
     pub fn describe(&self) -> String {
         match &self.fingerprint {
-            Some(f) => format!("\"{}\" with weights {}", self.canonical, hex(&f[..8])),
-            None => format!("\"{}\"", self.canonical),
+            Some(f) => format!("\"{}\" with weights {}", shortened(&self.canonical), hex(&f[..8])),
+            None => format!("\"{}\"", shortened(&self.canonical)),
         }
     }
 }
