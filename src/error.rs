@@ -1,6 +1,7 @@
 //! The library's error type: a status for programs and a message for people. Each layer may add context to the message.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::path::Path;
 
 /// The kind of a failure. The numbers are part of the C ABI and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +94,60 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The longest quote of a text in a message, in bytes. Messages of the C ABI hold 511 bytes, and a message has at most three
+/// quotes.
+const MAX_QUOTE: usize = 120;
+
+/// Text of a caller or an input, for a message: at most [`MAX_QUOTE`] bytes, so that the rest of the message is never cut off.
+///
+/// A longer text loses its middle, which becomes `...`. Characters that are not printable are escaped, so that an input
+/// cannot control a terminal.
+pub(crate) fn shortened(text: &str) -> Shortened<'_> {
+    Shortened(text)
+}
+
+/// As [`shortened`].
+pub(crate) fn shortened_path(path: &Path) -> String {
+    shortened(&path.to_string_lossy()).to_string()
+}
+
+/// What [`shortened`] returns. Its size does not depend on the text's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shortened<'a>(&'a str);
+
+/// A character as messages show it.
+fn printable(c: char) -> impl Iterator<Item = char> + Clone {
+    let escaped = (!matches!(c, '"' | '\'' | '\\')).then(|| c.escape_debug());
+    escaped.clone().into_iter().flatten().chain(escaped.is_none().then_some(c))
+}
+
+/// How many bytes of `text` the characters of `chars` cover whose printable forms take at most `most` bytes together.
+fn bytes_that_fit(chars: impl Iterator<Item = char>, most: usize) -> usize {
+    let mut left = most;
+    let fits = |c: &char| {
+        let width: usize = printable(*c).map(char::len_utf8).sum();
+        let fits = width <= left;
+        left -= if fits { width } else { 0 };
+        fits
+    };
+    chars.take_while(fits).map(char::len_utf8).sum()
+}
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const GAP: &str = "...";
+        const END: usize = (MAX_QUOTE - GAP.len()) / 2;
+        let text = self.0;
+        let mut write = |part: &str| part.chars().flat_map(printable).try_for_each(|c| f.write_char(c));
+        if bytes_that_fit(text.chars(), MAX_QUOTE) == text.len() {
+            return write(text);
+        }
+        write(&text[..bytes_that_fit(text.chars(), END)])?;
+        write(GAP)?;
+        write(&text[text.len() - bytes_that_fit(text.chars().rev(), END)..])
+    }
+}
+
 /// The error of a failed allocation for `what`.
 pub(crate) fn out_of_memory(bytes: usize, what: &str) -> Error {
     Error::new(Status::Memory, format!("no memory for {what} ({bytes} bytes)"))
@@ -104,3 +159,28 @@ macro_rules! fail {
     };
 }
 pub(crate) use fail;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_keeps_both_ends_and_at_most_its_length() {
+        let show = |text: &str| shortened(text).to_string();
+        for text in ["", "a", "\"it's\" \\ ü 漢字", &"x".repeat(MAX_QUOTE)] {
+            assert_eq!(show(text), text);
+        }
+        let long = format!("head{}tail", "x".repeat(1 << 20));
+        let shown = show(&long);
+        assert!(shown.starts_with("headxx") && shown.contains("xx...xx") && shown.ends_with("xxtail"), "{shown}");
+        assert_eq!(shown.len(), MAX_QUOTE - 1);
+        // Cut between characters, of any width.
+        for c in ["ü", "漢", "🦀", "\u{1b}"] {
+            for n in 0..80 {
+                let shown = show(&("a".repeat(n % 4) + &c.repeat(n)));
+                assert!(shown.len() <= MAX_QUOTE && !shown.contains('\u{1b}'), "{shown}");
+            }
+        }
+        assert_eq!(show("a\u{1b}[2J\n\u{202e}"), "a\\u{1b}[2J\\n\\u{202e}");
+    }
+}

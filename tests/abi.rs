@@ -439,7 +439,7 @@ fn models_and_handles_are_freed_in_any_order() {
     let other = folder.path().join("other.safetensors");
     let config = gptz_config();
     let mut init = ::gptz::model::rwkv7::Init::new(config, 1);
-    ::gptz::weights::safetensors::save(&other, &config.tensors(), &mut init).unwrap();
+    ::gptz::weights::safetensors::save(&other, &config.tensors().collect::<Vec<_>>(), &mut init).unwrap();
     let h = Handle::new(&format!("file:{}", other.display()));
     assert_eq!(h.decompress_into(&from_a, 500).0, GPTZ_ERROR_MISMATCH);
     assert!(message().contains(&hex), "{}", message());

@@ -1,7 +1,7 @@
 //! Method strings: if a string parses, its canonical form is short enough for a frame and parses to the same method.
 #![no_main]
 
-use gptz::container::MAX_METHOD_LEN;
+use gptz::container::MAX_CANONICAL_LEN;
 use gptz::method::{Base, Method};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(method) = Method::parse(text) {
         let canonical = method.canonical();
-        assert!(canonical.len() <= MAX_METHOD_LEN);
+        assert!(canonical.len() <= MAX_CANONICAL_LEN);
         for network in &method.networks {
             match &network.base {
                 Base::Config { config, .. } => config.check().expect("a config that was parsed"),

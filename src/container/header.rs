@@ -5,10 +5,13 @@ use crate::error::{Result, fail};
 
 /// The size of the part that all frame versions share: magic, version, coder, length, CRC-32.
 pub const COMMON_LEN: usize = 18;
-/// The longest canonical method string that a frame may carry.
-pub const MAX_METHOD_LEN: usize = 1024;
-/// The largest size of a header.
-pub const MAX_HEADER_LEN: usize = COMMON_LEN + 2 + 2 + 3 + MAX_METHOD_LEN + 8 + 8 + 3 + 4;
+/// The longest method string, in a call and in a frame, in bytes.
+pub const MAX_METHOD_LEN: usize = 4096;
+/// The longest canonical method string of this version. It bounds the headers that are written, and so the overhead that
+/// `compress_bound` allows for.
+pub const MAX_CANONICAL_LEN: usize = 1024;
+/// The largest size of a header that is written.
+pub const MAX_HEADER_LEN: usize = COMMON_LEN + 2 + 2 + 3 + MAX_CANONICAL_LEN + 8 + 8 + 3 + 4;
 /// Binary logarithm of the smallest block size: 4 KiB.
 pub const MIN_BLOCK_LOG: u8 = 12;
 /// Binary logarithm of the largest block size: 16 MiB.
@@ -198,11 +201,12 @@ impl Header {
         if lanes_log != 0 || segment_log != 0 {
             fail!(Format, "the frame at byte {start} has lanes or segments; this library reads one of each");
         }
-        if !(MIN_BLOCK_LOG..=MAX_BLOCK_LOG).contains(&block_log) || text.len() > MAX_METHOD_LEN {
-            fail!(
-                Corrupt,
-                "the header of the frame at byte {start} has a block size of 2^{block_log} or too long a method"
-            );
+        if !(MIN_BLOCK_LOG..=MAX_BLOCK_LOG).contains(&block_log) {
+            fail!(Corrupt, "the header of the frame at byte {start} has a block size of 2^{block_log}");
+        }
+        if text.len() > MAX_METHOD_LEN {
+            let n = text.len();
+            fail!(Corrupt, "the frame at byte {start} has a method of {n} bytes; {MAX_METHOD_LEN} are allowed");
         }
         let method = match std::str::from_utf8(text) {
             _ if id != 0 => MethodRef::Registered(id),

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::grammar::is_number;
+use super::grammar::is_digits;
 use super::{cfg, gru};
 use crate::adapt::{GruRule, Rule, Train};
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::model::builtin;
 use crate::model::gru::Config as GruConfig;
 use crate::model::rwkv7::Config;
@@ -40,7 +40,20 @@ pub enum Base {
 impl Base {
     /// Parses a base: a known prefix, else numbers, else the path of a file that exists. `model_is_open`: the weights come
     /// from a model that the caller has opened, and `file:` has no path.
+    ///
+    /// Blanks are removed except those of a path, which may be part of a file's name.
     pub(super) fn parse(text: &str, model_is_open: bool) -> Result<Self> {
+        let path_of = |text: &str| text.trim_start().strip_prefix("file:").map(PathBuf::from);
+        if let Some(path) = path_of(text) {
+            return match (path.as_os_str().is_empty(), model_is_open) {
+                (true, false) => fail!(Method, "\"file:\": a path is missing"),
+                (false, true) => {
+                    fail!(Method, "\"{}\": no path is allowed, the model is open already", shortened(text))
+                }
+                _ => Ok(Self::File(path)),
+            };
+        }
+        let (given, text) = (text, text.trim());
         if let Some(keys) = text.strip_prefix("cfg:") {
             return Self::config(keys);
         }
@@ -52,22 +65,13 @@ impl Base {
             builtin::check(name)?;
             return Ok(Self::Builtin(name.to_owned()));
         }
-        if let Some(path) = text.strip_prefix("file:") {
-            if path.is_empty() != model_is_open {
-                fail!(
-                    Method,
-                    "\"{text}\": {}",
-                    if model_is_open { "the model is open already" } else { "a path is missing" }
-                );
-            }
-            return Ok(Self::File(path.into()));
-        }
-        if text.split_once(',').is_some_and(|(first, _)| is_number(first.trim())) {
+        if text.split_once(',').is_some_and(|(first, _)| is_digits(first.trim())) {
             return Self::config(text);
         }
-        if !text.is_empty() && Path::new(text).exists() {
-            return Ok(Self::File(text.into()));
+        if !text.is_empty() && Path::new(given).exists() {
+            return Ok(Self::File(given.into()));
         }
+        let text = shortened(text);
         fail!(Method, "\"{text}\": neither cfg:..., gru:..., builtin:..., file:PATH, numbers nor a file that exists")
     }
 

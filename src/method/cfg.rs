@@ -1,10 +1,29 @@
 //! `cfg:` bases: an RWKV-7 network with random weights, given by keys or by position.
 
-use super::grammar::{is_number, number, pairs};
+use super::grammar::{is_digits, number, pairs};
 use super::rule::{self, FROZEN, train_name};
 use crate::adapt::{Rule, Train};
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::model::rwkv7::Config;
+
+/// The keys of a `cfg:` base.
+const KEYS: [&str; 12] = [
+    "hidden",
+    "layers",
+    "intermediate",
+    "head_size",
+    "decay_rank",
+    "a_rank",
+    "v_rank",
+    "g_rank",
+    "seed",
+    "train",
+    "lr",
+    "stride",
+];
+
+/// The keys of the positional form, in its order. The last one may be left out.
+const POSITIONS: [&str; 7] = ["hidden", "intermediate", "layers", "train", "seed", "lr", "stride"];
 
 /// The values of a `cfg:` base.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,12 +49,7 @@ impl Cfg {
                 self.seed = number(key, value, u64::MAX)?;
                 return Ok(());
             }
-            _ if rule::set(&mut self.rule, key, value)? => return Ok(()),
-            _ => fail!(
-                Method,
-                "\"{key}={value}\": an unknown key; hidden, layers, intermediate, head_size, decay_rank, a_rank, \
-                 v_rank, g_rank, seed, train, lr and stride are known"
-            ),
+            _ => return rule::set(&mut self.rule, key, value),
         };
         *field = number(key, value, usize::MAX as u64)? as usize;
         Ok(())
@@ -45,31 +59,41 @@ impl Cfg {
 /// Parses `hidden=256,...` with keys in any order, or `hidden,intermediate,layers,train,seed,lr[,stride]`.
 pub(super) fn parse(text: &str) -> Result<Cfg> {
     let mut cfg = Cfg { config: Config::default(), seed: 0, rule: FROZEN };
-    if text.split(',').next().is_some_and(|first| is_number(first.trim())) {
-        for (key, value) in positional(text)? {
-            cfg.set(key, value)?;
-        }
+    if text.split(',').next().is_some_and(|first| is_digits(first.trim())) {
+        positional(text, |key, value| cfg.set(key, value))?;
     } else {
-        for (key, value) in pairs(text)? {
-            cfg.set(key, value)?;
-        }
+        pairs(text, &KEYS, |key, value| cfg.set(key, value))?;
     }
     cfg.config.check()?;
+    rule::check(&cfg.rule)?;
     if cfg.rule.train == Train::None {
         cfg.rule = FROZEN;
     }
     Ok(cfg)
 }
 
-/// The keys and values of the positional form.
-fn positional(text: &str) -> Result<impl Iterator<Item = (&'static str, &str)>> {
-    const KEYS: [&str; 7] = ["hidden", "intermediate", "layers", "train", "seed", "lr", "stride"];
+/// Calls `set` with the keys and values of the positional form.
+fn positional<'a>(text: &'a str, mut set: impl FnMut(&'static str, &'a str) -> Result<()>) -> Result<()> {
     let fields = text.split(',').map(str::trim);
     let count = fields.clone().count();
-    if !(KEYS.len() - 1..=KEYS.len()).contains(&count) {
-        fail!(Method, "\"{text}\": {count} values; {} are needed: {}", KEYS.len() - 1, KEYS.join(","));
+    if !(POSITIONS.len() - 1..=POSITIONS.len()).contains(&count) {
+        fail!(
+            Method,
+            "\"{}\": {count} values; {} are needed: {}",
+            shortened(text),
+            POSITIONS.len() - 1,
+            POSITIONS.join(",")
+        );
     }
-    Ok(KEYS.into_iter().zip(fields))
+    // A rate of "0" and a stride is what a rate with a decimal comma looks like.
+    if let (Some("0"), Some(stride)) = (fields.clone().nth(5), fields.clone().nth(6)) {
+        let stride = shortened(stride);
+        fail!(
+            Method,
+            "\"0,{stride}\": lr=0 and stride={stride}? a fraction has a decimal point, as in 0.001, not a comma"
+        );
+    }
+    POSITIONS.into_iter().zip(fields).try_for_each(|(key, value)| set(key, value))
 }
 
 /// The canonical form: every key in a fixed order, `head_size` only if it is not the default.

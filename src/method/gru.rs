@@ -3,13 +3,16 @@
 use super::grammar::{number, pairs, real};
 use super::rule::train_name;
 use crate::adapt::{GruRule, Train};
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::model::gru::Config;
 
 /// The largest number of time steps of backpropagation.
 const MAX_BPTT: u32 = 64;
 /// The largest number of earlier stretches of text in an update.
 const MAX_REPLAY: u32 = 64;
+
+/// The keys of a `gru:` base.
+const KEYS: [&str; 10] = ["embed", "hidden", "layers", "bptt", "stride", "replay", "train", "lr", "clip", "seed"];
 
 /// The values of a `gru:` base.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,12 +22,21 @@ pub(super) struct Gru {
     pub(super) rule: GruRule,
 }
 
+/// Parses a number above 0: a GRU always trains, and with a rate or a clip of 0 it would never learn.
+fn positive(key: &str, value: &str, most: f32) -> Result<f32> {
+    let x = real(key, value, most)?;
+    if x == 0.0 {
+        fail!(Method, "{key}={}: a number above 0 is needed, because the network trains", shortened(value));
+    }
+    Ok(x)
+}
+
 /// Parses `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any subset of the keys, in
 /// any order. These are the defaults.
 pub(super) fn parse(text: &str) -> Result<Gru> {
     let (mut config, mut seed) = (Config::default(), 0);
     let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
-    for (key, value) in pairs(text)? {
+    pairs(text, &KEYS, |key, value| {
         let size = || number(key, value, 1 << 16).map(|n| n as usize);
         match key {
             "embed" => config.embed = size()?,
@@ -33,23 +45,19 @@ pub(super) fn parse(text: &str) -> Result<Gru> {
             "bptt" => rule.bptt = size()? as u32,
             "stride" => rule.stride = size()? as u32,
             "replay" => rule.replay = size()? as u32,
-            "lr" => rule.lr = real(key, value, 1.0)?,
-            "clip" => rule.clip = real(key, value, 1e6)?,
+            "lr" => rule.lr = positive(key, value, 1.0)?,
+            "clip" => rule.clip = positive(key, value, 1e6)?,
             "seed" => seed = number(key, value, u64::MAX)?,
-            "train" => {
+            _ => {
                 rule.train = match value {
                     "sgd" => Train::Sgd,
                     "adam" => Train::Adam,
-                    _ => fail!(Method, "train={value}: sgd and adam are allowed"),
+                    _ => fail!(Method, "train={}: sgd and adam are allowed", shortened(value)),
                 }
             }
-            _ => fail!(
-                Method,
-                "\"{key}={value}\": an unknown key; embed, hidden, layers, bptt, stride, replay, train, lr, clip and seed are \
-                 known"
-            ),
         }
-    }
+        Ok(())
+    })?;
     config.check()?;
     if !(1..=MAX_BPTT).contains(&rule.bptt) {
         fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);

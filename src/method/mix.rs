@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::base::Base;
-use super::grammar::{is_number, pairs, split_outside, switch};
+use super::grammar::{is_whole, pairs, split_outside, switch};
 use super::network::Network;
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::mix::Options;
 
 /// Parses `neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any subset of the keys, in any order. These are the
@@ -14,20 +14,17 @@ pub(super) fn parse(text: &str, model_is_open: bool) -> Result<(Vec<Network>, Op
     let mut options =
         Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
     let mut networks = if model_is_open { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
-    for (key, value) in pairs(text)? {
+    pairs(text, &["neural", "orders", "word", "match", "sparse", "mem"], |key, value| {
         match key {
             "neural" => networks = parse_neural(value, model_is_open)?,
             "orders" => options.highest_order = orders(value)?,
             "word" => options.words = switch(key, value)?,
             "match" => options.matches = switch(key, value)?,
             "sparse" => options.sparse = switch(key, value)?,
-            "mem" => options.log = memory(value)?,
-            _ => fail!(
-                Method,
-                "\"{key}={value}\": an unknown key; neural, orders, word, match, sparse and mem are known"
-            ),
+            _ => options.log = memory(value)?,
         }
-    }
+        Ok(())
+    })?;
     let views = |n: &Network| 1 + u8::from(n.head.is_some());
     options.neural = networks.iter().map(views).sum();
     options.knowing = networks.iter().filter(|n| n.is_pretrained()).map(views).sum();
@@ -57,15 +54,15 @@ fn memory_text(log: u8) -> String {
 fn memory(value: &str) -> Result<u8> {
     match (16..=27).find(|log| memory_text(*log) == value) {
         Some(log) => Ok(log),
-        None => fail!(Method, "mem={value}: a power of two from 64K to 128M is needed"),
+        None => fail!(Method, "mem={}: a power of two from 64K to 128M is needed", shortened(value)),
     }
 }
 
 /// Parses a range of orders such as `0-6`. Returns the highest order.
 fn orders(value: &str) -> Result<u8> {
-    match value.strip_prefix("0-").filter(|n| is_number(n)).and_then(|n| n.parse::<u8>().ok()) {
+    match value.strip_prefix("0-").filter(|n| is_whole(n)).and_then(|n| n.parse::<u8>().ok()) {
         Some(n) if (2..=8).contains(&n) => Ok(n),
-        _ => fail!(Method, "orders={value}: 0-2 to 0-8 are allowed"),
+        _ => fail!(Method, "orders={}: 0-2 to 0-8 are allowed", shortened(value)),
     }
 }
 
@@ -76,20 +73,20 @@ fn parse_neural(value: &str, model_is_open: bool) -> Result<Vec<Network>> {
         return Ok(Vec::new());
     }
     let mut networks = Vec::new();
-    for part in split_outside(value, '+')? {
-        let inner = part.trim().strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim);
+    for part in split_outside(value, '+') {
+        let inner = part?.trim().strip_prefix('(').and_then(|v| v.strip_suffix(')')).map(str::trim_start);
         let known = |inner: &&str| ["cfg:", "gru:", "builtin:", "file:"].iter().any(|known| inner.starts_with(known));
         let Some(inner) = inner.filter(known) else {
             fail!(
                 Method,
-                "neural={value}: none, (cfg:...), (gru:...), (builtin:...) and (file:PATH) are allowed, and +(gru:...) \
-                 behind them"
+                "neural={}: none, (cfg:...), (gru:...), (builtin:...) and (file:PATH) are allowed, and +(gru:...) after them",
+                shortened(value)
             );
         };
         networks.push(Network::parse(inner, model_is_open, true)?);
-    }
-    if networks.len() > 2 || networks.get(1).is_some_and(|n| !matches!(n.base, Base::Gru { .. })) {
-        fail!(Method, "neural={value}: one network, and a GRU behind a plus, are allowed");
+        if networks.len() > 2 || networks.get(1).is_some_and(|n| !matches!(n.base, Base::Gru { .. })) {
+            fail!(Method, "neural={}: one network, and a GRU after a plus, are allowed", shortened(value));
+        }
     }
     Ok(networks)
 }

@@ -3,7 +3,7 @@
 //! [`Method::parse`] accepts every spelling. [`Method::canonical`] gives the canonical form, which frames store and which
 //! is compared. The files: `string` has whole methods, `registry` the registered numbers and the levels, `mix` and
 //! `network` the parts of a method, `base`, `cfg` and `gru` where a network's weights come from, `rule` how an output head
-//! learns, and `grammar` the keys and numbers that all of them share.
+//! learns, `work` the multiplications that a method costs, and `grammar` the keys and numbers that all of them share.
 
 mod base;
 mod cfg;
@@ -14,10 +14,11 @@ mod network;
 mod registry;
 mod rule;
 mod string;
+mod work;
 
 pub use base::Base;
 pub use network::Network;
-pub use registry::{DEFAULT, reference, resolve};
+pub use registry::{DEFAULT, level_method, level_method_c_str, reference, resolve};
 pub use string::Method;
 
 #[cfg(test)]

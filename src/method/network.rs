@@ -4,7 +4,7 @@ use super::base::Base;
 use super::grammar::pairs;
 use super::rule::{self, FROZEN, train_name};
 use crate::adapt::{Rule, Train};
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::model::rwkv7::Packing;
 use crate::numeric::matmul::Precision;
 
@@ -33,26 +33,27 @@ impl Network {
     /// mix.
     pub(super) fn parse(text: &str, model_is_open: bool, mixed: bool) -> Result<Self> {
         let mut parts = text.split(';');
-        let mut network = Self::new(Base::parse(parts.next().unwrap_or_default().trim(), model_is_open)?);
+        let mut network = Self::new(Base::parse(parts.next().unwrap_or_default(), model_is_open)?);
         let mut seen = false;
         for segment in parts.map(str::trim) {
             if let Some(value) = segment.strip_prefix("weights=") {
                 if matches!(network.base, Base::Gru { .. }) {
-                    fail!(Method, "\"{segment}\": a GRU has no frozen weights");
+                    fail!(Method, "\"{}\": a GRU has no frozen weights", shortened(segment));
                 }
                 if std::mem::replace(&mut seen, true) {
-                    fail!(Method, "\"{segment}\": weights= may stand once");
+                    fail!(Method, "\"{}\": weights= may appear once", shortened(segment));
                 }
                 network.weights = match value {
                     "i8" => Precision::I8,
                     "f32" => Precision::F32,
-                    other => fail!(Method, "weights={other}: i8 and f32 are allowed"),
+                    other => fail!(Method, "weights={}: i8 and f32 are allowed", shortened(other)),
                 };
             } else if let Some(keys) = segment.strip_prefix("head:") {
                 network.set_head(keys, mixed)?;
             } else if segment.starts_with("policy:") {
-                fail!(Method, "\"{segment}\": policies are not in this version of gptz");
+                fail!(Method, "\"{}\": this version of gptz has no policies", shortened(segment));
             } else {
+                let segment = shortened(segment);
                 fail!(Method, "\"{segment}\": an unknown segment; weights=i8|f32 and head: may follow the base");
             }
         }
@@ -62,16 +63,14 @@ impl Network {
     /// Parses `train=sgd,lr=0.01,stride=1`: any subset of the keys. These are the defaults.
     fn set_head(&mut self, keys: &str, mixed: bool) -> Result<()> {
         if !mixed || !self.base.is_frozen() || self.head.is_some() {
-            fail!(Method, "\"head:{keys}\": may stand once, in a mix, behind a network that learns nothing else");
+            let keys = shortened(keys);
+            fail!(Method, "\"head:{keys}\": allowed once, in a mix, after a network whose weights do not learn");
         }
         let mut head = Rule { train: Train::Sgd, lr: 0.01, stride: 1, least: LEAST_ERROR };
-        for (key, value) in pairs(keys)? {
-            if !rule::set(&mut head, key, value)? {
-                fail!(Method, "\"{key}={value}\": an unknown key of head:; train, lr and stride are known");
-            }
-        }
+        pairs(keys, &rule::KEYS, |key, value| rule::set(&mut head, key, value))?;
+        rule::check(&head)?;
         if head.train == Train::None {
-            fail!(Method, "\"head:{keys}\": a second head that does not learn is the first one again");
+            fail!(Method, "\"head:{}\": a second head must learn, train=sgd and adam are allowed", shortened(keys));
         }
         self.head = Some(head);
         Ok(())

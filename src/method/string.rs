@@ -1,12 +1,12 @@
 //! Whole method strings: a level, a network, or a mix.
 
 use super::base::Base;
-use super::grammar::is_number;
+use super::grammar::is_whole;
 use super::mix;
 use super::network::Network;
-use super::registry::{LEVELS, resolve};
-use crate::container::{MAX_METHOD_LEN, MethodRef};
-use crate::error::{Result, fail};
+use super::registry::{LEVELS, level_method};
+use crate::container::{MAX_CANONICAL_LEN, MAX_METHOD_LEN};
+use crate::error::{Result, fail, shortened};
 use crate::mix::Options;
 
 /// A parsed method string.
@@ -24,15 +24,11 @@ impl Method {
     /// # Errors
     /// `Method`, with a message that quotes the part that is wrong.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
-        if let Some(level) = text.strip_prefix("level:") {
-            let level = level.parse::<usize>().ok().filter(|_| is_number(level)).and_then(|n| n.checked_sub(1));
-            return match level.and_then(|n| LEVELS.get(n)) {
-                Some(id) => Self::parse(resolve(&MethodRef::Registered(*id))?),
-                None => fail!(Method, "\"{text}\": level:1 to level:{} are known", LEVELS.len()),
-            };
+        check_length(text)?;
+        match text.trim().strip_prefix("level:") {
+            Some(level) => Self::parse_with(parse_level(level)?, false),
+            None => Self::parse_with(text, false),
         }
-        Self::parse_with(text, false)
     }
 
     /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base, such as
@@ -41,6 +37,7 @@ impl Method {
     /// # Errors
     /// As [`Method::parse`]. `Method` also for a mix without the model.
     pub fn of_model(text: &str) -> Result<Self> {
+        check_length(text)?;
         let text = text.trim();
         if !text.starts_with("mix:") {
             let segments = if text.is_empty() { String::new() } else { format!(";{text}") };
@@ -49,13 +46,13 @@ impl Method {
         let method = Self::parse_with(text, true)?;
         match &method.networks[..] {
             [Network { base: Base::File(path), .. }, ..] if path.as_os_str().is_empty() => Ok(method),
-            _ => fail!(Method, "\"{text}\": of a model that is open, a mix has neural=(file:)"),
+            _ => fail!(Method, "\"{}\": the mix of a model that is open needs neural=(file:)", shortened(text)),
         }
     }
 
     /// Parses a method that is not a level. `model_is_open`: see [`Base::parse`].
     fn parse_with(text: &str, model_is_open: bool) -> Result<Self> {
-        match text.strip_prefix("mix:") {
+        match text.trim().strip_prefix("mix:") {
             Some(keys) => {
                 let (networks, options) = mix::parse(keys, model_is_open)?;
                 Ok(Self { networks, mix: Some(options) })
@@ -71,7 +68,33 @@ impl Method {
             Some(options) => mix::canonical(&self.networks, options),
             None => self.networks.iter().map(Network::canonical).collect(),
         };
-        debug_assert!(text.len() <= MAX_METHOD_LEN);
+        debug_assert!(text.len() <= MAX_CANONICAL_LEN);
         text
+    }
+}
+
+fn check_length(text: &str) -> Result<()> {
+    if text.len() > MAX_METHOD_LEN {
+        let (n, text) = (text.len(), shortened(text));
+        fail!(Method, "\"{text}\": the method string has {n} bytes, {MAX_METHOD_LEN} are allowed");
+    }
+    Ok(())
+}
+
+/// The canonical method of a level.
+fn parse_level(level: &str) -> Result<&'static str> {
+    let known = LEVELS.len();
+    if let Some((number, segment)) = level.split_once(';') {
+        let (number, segment) = (shortened(number), shortened(segment));
+        fail!(
+            Method,
+            "\"level:{number};{segment}\": nothing may follow a level; level:1 to level:{known} are allowed alone, and segments \
+             follow a base, as in mix:neural=(builtin:1;weights=f32)"
+        );
+    }
+    let number = Some(level).filter(|text| is_whole(text)).and_then(|text| text.parse().ok());
+    match number.and_then(level_method) {
+        Some(method) => Ok(method),
+        None => fail!(Method, "\"level:{}\": level:1 to level:{known} are known", shortened(level)),
     }
 }

@@ -1,6 +1,8 @@
-use super::registry::{REGISTERED, reference, resolve};
-use super::{DEFAULT, Method};
-use crate::container::MethodRef;
+use std::path::{Path, PathBuf};
+
+use super::registry::{REGISTERED, level_method, level_method_c_str, reference, resolve};
+use super::{Base, DEFAULT, Method};
+use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::Status;
 use crate::model::builtin;
 
@@ -77,6 +79,7 @@ fn a_model_that_is_open_takes_the_place_of_a_path() {
 #[test]
 fn registered_methods_are_canonical_and_resolve() {
     for (id, text) in REGISTERED {
+        let text = text.to_str().unwrap();
         assert_eq!(canonical(text), text);
         assert_eq!(reference(text), MethodRef::Registered(id));
         assert_eq!(resolve(&MethodRef::Registered(id)).unwrap(), text);
@@ -84,6 +87,89 @@ fn registered_methods_are_canonical_and_resolve() {
     assert_eq!(canonical(DEFAULT), resolve(&MethodRef::Registered(if builtin::CARRIED { 6 } else { 2 })).unwrap());
     assert!((1..=9).all(|level| matches!(reference(&canonical(&format!("level:{level}"))), MethodRef::Registered(_))));
     assert_eq!(resolve(&MethodRef::Registered(255)).unwrap_err().status(), Status::Format);
+}
+
+#[test]
+fn levels_have_canonical_methods_from_1_to_the_last() {
+    for level in 1..=9 {
+        let method = level_method(level).unwrap();
+        assert_eq!(method, canonical(&format!("level:{level}")));
+        assert_eq!(level_method_c_str(level).unwrap().to_str().unwrap(), method);
+    }
+    assert!([i64::MIN, -1, 0, 10, 256, i64::MAX].into_iter().all(|level| level_method(level).is_none()));
+}
+
+#[test]
+fn a_path_keeps_its_blanks() {
+    let path_of = |text: &str| match Method::parse(text).unwrap().networks.remove(0).base {
+        Base::File(path) => path,
+        other => panic!("{text}: {other:?}"),
+    };
+    for (text, path) in [
+        ("file:/a b", "/a b"),
+        (" file: a ", " a "),
+        ("file:a\n", "a\n"),
+        ("file:a ;weights=f32", "a "),
+        ("mix:neural=(file: a )", " a "),
+        ("mix: neural = ( file:a\t) , mem=1M", "a\t"),
+        ("mix:neural=(file:a, b (1) ;weights=f32)", "a, b (1) "),
+    ] {
+        assert_eq!(path_of(text), PathBuf::from(path), "{text:?}");
+    }
+    // A path without a prefix, of a file that exists.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(" a ");
+    std::fs::write(&path, b"").unwrap();
+    let text = path.to_str().unwrap();
+    assert_eq!(Path::new(&path_of(text)), path);
+    assert!(Method::parse(text.trim_end()).is_err());
+}
+
+#[test]
+fn a_method_string_has_at_most_4096_bytes() {
+    let long = |n: usize| format!("file:{}", "x".repeat(n - 5));
+    assert!(Method::parse(&long(MAX_METHOD_LEN)).is_ok());
+    let blanks = format!("{}mix:", " ".repeat(MAX_METHOD_LEN));
+    let keys = "a=1,".repeat(1 << 20);
+    for text in [&long(MAX_METHOD_LEN + 1), &blanks, &format!("cfg:{keys}"), &format!("level:{keys}")] {
+        for parse in [Method::parse, Method::of_model] {
+            let e = parse(text).unwrap_err();
+            assert!(e.status() == Status::Method && e.message().contains("4096"), "{e}");
+            assert!(e.message().len() < 250);
+        }
+    }
+}
+
+#[test]
+fn a_message_has_its_reason_however_long_the_text_is() {
+    let x = "x".repeat(3000);
+    for (text, reason) in [
+        (x.clone(), "nor a file that exists"),
+        (format!("cfg:hidden={x}"), "a whole number is needed"),
+        (format!("cfg:lr={x}"), "a number such as"),
+        (format!("cfg:train={x}"), "none, sgd and adam are allowed"),
+        (format!("cfg:{x}=1"), "an unknown key"),
+        (format!("cfg:{x}"), "key=value is needed"),
+        (format!("cfg:;{x}"), "an unknown segment"),
+        (format!("cfg:;weights={x}"), "i8 and f32 are allowed"),
+        (format!("cfg:;policy:{x}"), "has no policies"),
+        (format!("gru:train={x}"), "sgd and adam are allowed"),
+        (format!("gru:;weights={x}"), "no frozen weights"),
+        (format!("mix:mem={x}"), "a power of two"),
+        (format!("mix:orders={x}"), "0-2 to 0-8"),
+        (format!("mix:word={x}"), "0 and 1 are allowed"),
+        (format!("mix:neural={x}"), "(file:PATH) are allowed"),
+        (format!("mix:neural=({x}"), "not closed"),
+        (format!("mix:neural={x})"), "not open"),
+        (format!("mix:neural=(builtin:{x})"), "no such model"),
+        (format!("level:{x}"), "level:9 are known"),
+        (format!("level:5;{x}"), "nothing may follow a level"),
+        (format!("1,{x}"), "values; 6 are needed"),
+    ] {
+        let e = Method::parse(&text).unwrap_err();
+        assert!(e.message().contains(reason), "{reason}: {e}");
+        assert!(e.message().len() <= 500, "{reason}: {} bytes", e.message().len());
+    }
 }
 
 #[test]
@@ -99,6 +185,9 @@ fn the_message_of_a_mistake_quotes_it() {
         ("cfg:hidden=-64", "-64"),
         ("cfg:hidden=+64", "+64"),
         ("cfg:hidden=6 4", "6 4"),
+        ("cfg:hidden=064", "leading zeros"),
+        ("cfg:hidden=0x40", "0x40"),
+        ("cfg:seed=00", "seed=00"),
         ("cfg:hidden=64,hidden=64", "hidden"),
         ("cfg:hidden=64,,layers=1", "\"\""),
         ("cfg:hidden=65", "hidden=65"),
@@ -110,6 +199,20 @@ fn the_message_of_a_mistake_quotes_it() {
         ("cfg:lr=-0.0", "-0.0"),
         ("cfg:lr=inf", "inf"),
         ("cfg:lr=1.5", "1.5"),
+        ("cfg:lr=.5", "decimal point"),
+        ("cfg:lr=00.5", "lr=00.5"),
+        ("cfg:lr=+1", "lr=+1"),
+        ("cfg:lr=1e", "lr=1e"),
+        ("cfg:lr=0 5", "lr=0 5"),
+        ("cfg:lr=1e-39", "too small"),
+        ("cfg:lr=1e-50", "too small"),
+        ("cfg:train=sgd,lr=0", "a rate above 0"),
+        ("cfg:lr=0.0,train=adam", "a rate above 0"),
+        ("cfg:train=sgd,lr=0,001", "a decimal point"),
+        ("64,64,1,adam,0,0,001", "a decimal point"),
+        ("64,64,1,adam,0,0,1", "a decimal point"),
+        ("64,64,1,adam,0,0", "a rate above 0"),
+        ("64,64,1,adam,0,0.001,01", "stride=01"),
         ("cfg:stride=0", "stride=0"),
         ("cfg:seed=18446744073709551616", "18446744073709551616"),
         ("256,1024", "256,1024"),
@@ -147,6 +250,8 @@ fn the_message_of_a_mistake_quotes_it() {
         ("gru:train=none", "train=none"),
         ("gru:lr=-1", "lr=-1"),
         ("gru:clip=inf", "clip=inf"),
+        ("gru:lr=0", "lr=0"),
+        ("gru:clip=0.0", "clip=0.0"),
         ("gru:bptt=1,replay=1", "replay=1"),
         ("gru:;weights=f32", "weights=f32"),
         ("mix:neural=(gru:;weights=i8)", "weights=i8"),
@@ -166,6 +271,10 @@ fn the_message_of_a_mistake_quotes_it() {
         ("mix:neural=(file:)", "a path is missing"),
         ("level:", "level:"),
         ("level:+3", "level:+3"),
+        ("level:03", "level:03"),
+        ("level:5;weights=f32", "segments follow a base, as in mix:neural=(builtin:1;weights=f32)"),
+        ("mix:orders=0-06", "orders=0-06"),
+        ("mix:neural=(builtin:1;head:lr=0)", "a rate above 0"),
     ];
     for (text, quoted) in cases {
         let e = Method::parse(text).expect_err(text);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::file::Model;
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 
 /// The weights by name. A released name always stands for the same weights: new weights get a new name.
 const MODELS: &[(&str, &[u8])] = &[
@@ -29,6 +29,7 @@ static OPEN: [Mutex<Weak<Model>>; KNOWN.len()] = [const { Mutex::new(Weak::new()
 /// `Method` if it does not.
 pub fn check(name: &str) -> Result<()> {
     if !KNOWN.contains(&name) {
+        let name = shortened(name);
         fail!(Method, "\"builtin:{name}\": no such model; builtin:{} is known", KNOWN.join(", builtin:"));
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::decompress::check_numerics;
 use super::params::{DEFAULT_MEMORY_LIMIT, Params};
 use crate::adapt::Gru;
 use crate::container::{Frame, Version};
-use crate::error::{Result, fail};
+use crate::error::{Result, fail, shortened};
 use crate::method::{Base, Method, Network, resolve};
 use crate::model::builtin;
 use crate::model::file::{self, Model};
@@ -78,10 +78,15 @@ impl Session {
             } else {
                 "open them and create the handle from them"
             };
-            fail!(Model, "the frame is of \"{}\" and needs the weights {hex}; {how}", text.escape_debug());
+            fail!(Model, "the frame is of \"{}\" and needs the weights {hex}; {how}", shortened(text));
         }
         if let Some(id) = base {
-            fail!(Mismatch, "the frame needs the base {}; create a handle of \"{text}\" and set it", hex(id));
+            fail!(
+                Mismatch,
+                "the frame needs the base {}; create a handle of \"{}\" and set it",
+                hex(id),
+                shortened(text)
+            );
         }
         // Only these prefixes: any other base may be the path of a file, and an input must not cause a file to be
         // opened.
@@ -89,7 +94,7 @@ impl Session {
             ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
         let method = match method {
             Some(Ok(method)) if method.canonical() == text => method,
-            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", text.escape_debug()),
+            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", shortened(text)),
         };
         Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
     }
@@ -116,11 +121,11 @@ impl Session {
         let builtin = builtin.transpose()?;
         let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(STATES));
         for network in &method.networks {
-            let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(method.canonical()))?;
+            let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(shortened(&method.canonical())))?;
             needed = needed.saturating_add(bytes);
         }
         if needed > limit {
-            fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", method.canonical());
+            fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", shortened(&method.canonical()));
         }
         let (mut networks, mut fingerprint) = (Vec::new(), None);
         for network in &method.networks {

@@ -5,7 +5,7 @@ use super::driver::{Decode, Observe, drive};
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
 use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, block_crc, frames};
-use crate::error::{Error, Result, Status, fail};
+use crate::error::{Error, Result, Status, fail, shortened};
 use crate::method::resolve;
 use crate::numeric::NUMERICS_VERSION;
 use crate::predict::Predictor;
@@ -80,7 +80,7 @@ impl Session {
         check_numerics(*numerics)?;
         let (text, at) = (resolve(method)?, frame.at);
         if text != self.identity.canonical {
-            let text = text.escape_debug();
+            let text = shortened(text);
             fail!(
                 Mismatch,
                 "the frame at byte {at} is of method \"{text}\", the handle has {}",

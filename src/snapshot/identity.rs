@@ -1,5 +1,6 @@
 //! What the two sides of a frame must have in common, besides the base.
 
+use crate::error::shortened;
 use crate::weights::Fingerprint;
 
 /// A method and the fingerprint of its weights.
@@ -15,8 +16,8 @@ impl Identity {
     /// As text, for messages.
     pub fn describe(&self) -> String {
         match &self.fingerprint {
-            Some(f) => format!("\"{}\" with weights {}", self.canonical, hex(&f[..8])),
-            None => format!("\"{}\"", self.canonical),
+            Some(f) => format!("\"{}\" with weights {}", shortened(&self.canonical), hex(&f[..8])),
+            None => format!("\"{}\"", shortened(&self.canonical)),
         }
     }
 }

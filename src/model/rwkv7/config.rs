@@ -150,6 +150,15 @@ impl Config {
         (self.hidden as u64).saturating_mul(widest.max(VOCAB as u64)).saturating_mul(4)
     }
 
+    /// The multiplications of a forward step without the head, per byte. Saturates.
+    pub fn multiplications(&self) -> u64 {
+        let [hidden, inter, w, a, v, g] = self.widths().map(|(_, n)| n as u64);
+        // The four projections, the two matrices of each low-rank pair and of the feed-forward network; five products for
+        // each value of the state matrices; and the elementwise operations, some forty for each channel.
+        let columns = 4 * hidden + 2 * (w + a + v + g) + 2 * inter + 5 * self.head_size as u64 + 40;
+        columns.saturating_mul(hidden).saturating_mul(self.layers as u64)
+    }
+
     /// The size of one lane's state in bytes. Saturates.
     pub fn state_bytes(&self) -> u64 {
         let per_layer = (self.hidden as u64).saturating_mul(self.head_size as u64 + 2).saturating_mul(4);
