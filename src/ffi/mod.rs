@@ -10,6 +10,8 @@
 )]
 
 mod buffers;
+mod callback;
+mod cancel;
 mod compress;
 mod guard;
 mod handle;

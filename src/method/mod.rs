@@ -16,7 +16,7 @@ mod string;
 
 pub use base::Base;
 pub use network::Network;
-pub use registry::{DEFAULT, reference, resolve};
+pub use registry::{DEFAULT, level_method, reference, resolve};
 pub use string::Method;
 
 #[cfg(test)]

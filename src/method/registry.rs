@@ -1,5 +1,7 @@
 //! Methods that frames name by a number, and the levels.
 
+use std::ffi::CStr;
+
 use crate::container::MethodRef;
 use crate::error::{Result, fail};
 use crate::model::builtin;
@@ -48,6 +50,34 @@ pub(super) const LEVELS: [u8; 9] = [3, 4, 2, 5, 6, 7, 8, 9, 10];
 
 /// What `NULL` stands for: the smallest at some ten thousand bytes a second that this build has all of.
 pub const DEFAULT: &str = if builtin::CARRIED { "level:5" } else { "level:3" };
+
+/// Room for a level's method and its NUL.
+const LEVEL_TEXT: usize = 256;
+
+/// The methods of the levels as C has them: each string is followed by zeros.
+static LEVEL_TEXTS: [[u8; LEVEL_TEXT]; LEVELS.len()] = {
+    let mut texts = [[0; LEVEL_TEXT]; LEVELS.len()];
+    let mut level = 0;
+    while level < LEVELS.len() {
+        let mut i = 0;
+        while REGISTERED[i].0 != LEVELS[level] {
+            i += 1;
+        }
+        let text = REGISTERED[i].1.as_bytes();
+        assert!(text.len() < LEVEL_TEXT);
+        texts[level].split_at_mut(text.len()).0.copy_from_slice(text);
+        level += 1;
+    }
+    texts
+};
+
+/// The canonical method of a level that this build can create; the first one is 1.
+pub fn level_method(level: i32) -> Option<&'static CStr> {
+    let text = LEVEL_TEXTS.get(usize::try_from(level).ok()?.checked_sub(1)?)?;
+    let text = CStr::from_bytes_until_nul(text).ok()?;
+    let needs_model = text.to_bytes().windows(8).any(|w| w == b"builtin:");
+    (builtin::CARRIED || !needs_model).then_some(text)
+}
 
 /// How a frame names a canonical method.
 pub fn reference(canonical: &str) -> MethodRef {
