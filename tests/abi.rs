@@ -675,3 +675,51 @@ fn a_long_path_leaves_the_reason_in_the_message() {
     assert_eq!(unsafe { gptz_model_open(path.as_ptr(), &mut model) }, GPTZ_ERROR_IO);
     assert!(message().starts_with("opening /nonexistent") && message().contains("(os error "), "{}", message());
 }
+
+/// The x87 unit, which C's `long double` uses; `fesetround` sets it together with SSE.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_callers_x87_environment_comes_back_and_callbacks_have_the_default_one() {
+    use std::arch::asm;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    const DEFAULT: u16 = 0x037f;
+    fn control() -> u16 {
+        let mut word = 0u16;
+        // SAFETY: stores two bytes.
+        unsafe { asm!("fnstcw [{}]", in(reg) &raw mut word) };
+        word
+    }
+    fn set_control(word: u16) {
+        // SAFETY: a legal control word.
+        unsafe { asm!("fldcw [{}]", in(reg) &raw const word) };
+    }
+    fn flags() -> u16 {
+        let mut word = 0u16;
+        // SAFETY: stores two bytes.
+        unsafe { asm!("fnstsw [{}]", in(reg) &raw mut word) };
+        word & 0x3f
+    }
+    fn divide_by_zero() {
+        // SAFETY: balances the register stack; the exception is masked.
+        unsafe { asm!("fld1", "fldz", "fdivp st(1), st", "fstp st(0)") };
+    }
+    unsafe extern "C" fn careless(_: *mut c_void, _: u64, _: u64) -> i32 {
+        SEEN.fetch_max(1 + u32::from(control() != DEFAULT), Ordering::Relaxed);
+        // Raises a flag, then has it trap: the next instruction that waits for the unit would.
+        divide_by_zero();
+        set_control(0x0b7b);
+        0
+    }
+    let h = Handle::new(FROZEN);
+    h.set_progress(Some(careless), ptr::null_mut());
+    // Rounding up; towards zero with 24 bits.
+    for odd in [0x0b7f, 0x0c7f] {
+        set_control(odd);
+        SEEN.store(0, Ordering::Relaxed);
+        h.compress(&ALICE[..1000]);
+        let (after, raised) = (control(), flags());
+        set_control(DEFAULT);
+        assert_eq!((after, raised, SEEN.load(Ordering::Relaxed)), (odd, 0, 1), "{odd:#x}");
+    }
+}
