@@ -32,10 +32,13 @@
  *   or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
  * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may use
  *   the library and its parent's handles, unless another thread of the parent was in a call at that moment.
- * - Floating point. On x86, AArch64 and 64-bit PowerPC every call saves the caller's floating-point environment, works in
- *   the default one and restores the caller's. On other architectures the caller must use rounding to nearest and must
- *   not flush subnormal numbers to zero. Otherwise frames can differ from those of other machines, and may not
- *   decompress elsewhere.
+ * - Thread cancellation. On Linux no call acts on pthread_cancel: every call disables cancellation and restores the
+ *   caller's state. A request that is pending acts at the thread's next cancellation point after the call. To end a long
+ *   call early, cancel it by its progress callback.
+ * - Floating point. On x86, AArch64 and 64-bit PowerPC every call saves the caller's floating-point environment (on x86
+ *   that of SSE and of x87), works in the default one and restores the caller's. On other architectures the caller must
+ *   use rounding to nearest and must not flush subnormal numbers to zero. Otherwise frames can differ from those of other
+ *   machines, and may not decompress elsewhere.
  *
  * This file is generated from the library's sources. Do not edit it.
  *
@@ -186,9 +189,17 @@ typedef int gptz_status;
  * calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
  * before it chooses one.
  *
- * The callback may do anything except the following. It must not use the same handle: GPTZ_ERROR_BUSY (gptz_method is
- * allowed). It must not throw a C++ exception through the library, nor leave by longjmp. It runs in C's default
- * floating-point environment, and what it changes there is undone when it returns.
+ * The callback may do anything except the following:
+ *
+ * - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are allowed.
+ * - It must not leave by longjmp.
+ * - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and AArch64.
+ *   There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or the exception
+ *   continues in the caller of the call. On every other system the callback must do neither: the process may be aborted,
+ *   or the handle may stay in the call forever.
+ *
+ * The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes of
+ * either is undone when it returns.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
@@ -405,6 +416,28 @@ void gptz_free(gptz *handle);
 const char *gptz_method(const gptz *handle);
 
 /**
+ * Returns the message of the last call on this handle that failed, whichever thread made that call. It is UTF-8, at most 511
+ * bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never fails.
+ *
+ * gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker threads
+ * and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their own thread.
+ *
+ * The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call on the
+ * handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and calls that
+ * return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
+ */
+const char *gptz_handle_error(const gptz *handle);
+
+/**
+ * Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N". Level 1 is
+ * the fastest, and higher levels give smaller output. Returns NULL for a level that this library does not have. Those are all
+ * levels below 1, above the last one, and the levels whose network the library was built without. A program can therefore
+ * count from 1 until NULL to find all levels, and a library without models returns NULL for every level whose method has
+ * "builtin:". The string is static. The call opens no model, allocates nothing and never fails.
+ */
+const char *gptz_level_method(int level);
+
+/**
  * Sets the option `param`, one of GPTZ_PARAM_... , for all later calls on this handle.
  *
  * Errors: GPTZ_ERROR_ARGUMENT if the option does not exist or does not allow the value; the option keeps its value.
@@ -417,6 +450,15 @@ gptz_status gptz_set(gptz *handle, int param, int64_t value);
  * Errors: GPTZ_ERROR_ARGUMENT if the option does not exist.
  */
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
+
+/**
+ * Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its network
+ * and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower limit, calls return
+ * GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the memory is allocated when a
+ * call first needs it. On failure `*bytes` is 0.
+ */
+gptz_status gptz_memory_estimate(const gptz *handle,
+                                 uint64_t *bytes);
 
 /**
  * Sets the progress callback of later calls on this handle; see gptz_progress_fn. `userdata` is passed to the callback
@@ -630,9 +672,10 @@ gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **ou
  * name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
  * method with "builtin:" names the model itself, and its reader needs nothing else.
  *
- * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or memory is
- * short. gptz_create with "builtin:1" fails for the same reasons and returns the status, GPTZ_ERROR_METHOD or
- * GPTZ_ERROR_MEMORY.
+ * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an allocation
+ * failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or GPTZ_ERROR_MEMORY. To
+ * find out without opening a model whether the library carries models, look for "builtin:" in the last level's method; see
+ * gptz_level_method.
  */
 gptz_model *gptz_model_builtin(void);
 

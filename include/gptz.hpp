@@ -10,7 +10,7 @@
  * name of the C handle's type.
  *
  * Conventions:
- * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message. The object is then
+ * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The object is then
  *   as it was before the call. Allocating a result or a callback can throw std::bad_alloc.
  * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may be
  *   destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned to,
@@ -35,6 +35,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -109,6 +110,13 @@ inline void check(gptz_status status)
 {
     if (status != GPTZ_OK)
         raise(status);
+}
+
+/** Throws an error with the message of the last call on the handle that failed. A handle does not keep GPTZ_ERROR_BUSY. */
+[[noreturn]] inline void raise_for(const gptz *handle, gptz_status status, std::size_t needed = 0)
+{
+    const char *text = status == GPTZ_ERROR_BUSY ? "" : gptz_handle_error(handle);
+    throw error(status, *text != '\0' ? text : gptz_last_error(), needed);
 }
 
 /** The text as a C string. A zero byte would cut it short, so it is an error. */
@@ -204,9 +212,24 @@ public:
     [[nodiscard]] static model builtin()
     {
         gptz_model *p = gptz_model_builtin();
-        if (p == nullptr)
-            detail::raise(GPTZ_ERROR_METHOD);
+        if (p == nullptr) {
+            // The call returns no status. Creating a handle fails for the same reasons; if it does not, memory was short.
+            const std::string text = gptz_last_error();
+            gptz *handle = nullptr;
+            const gptz_status status = gptz_create("builtin:1", &handle);
+            gptz_free(handle);
+            throw error(status != GPTZ_OK ? status : GPTZ_ERROR_MEMORY, text);
+        }
         return model(p);
+    }
+
+    /** Whether the library carries models. If not, builtin() throws GPTZ_ERROR_METHOD. Costs nothing. */
+    [[nodiscard]] static bool carried() noexcept
+    {
+        for (int level = 1; const char *method = gptz_level_method(level); level++)
+            if (std::strstr(method, "builtin:") != nullptr)
+                return true;
+        return false;
     }
 
     /** Opens a weights file that is in memory; the bytes are copied. gptz_model_from_memory. */
@@ -285,14 +308,17 @@ public:
         return compressor(adopted(p));
     }
 
+    /** Returns the canonical method string of a level, or nullptr if there is no such level. gptz_level_method. */
+    [[nodiscard]] static const char *level_method(int level) noexcept { return gptz_level_method(level); }
+
     /** Sets an option, one of GPTZ_PARAM_... , for all later calls. gptz_set. */
-    void set(int param, std::int64_t value) { detail::check(gptz_set(handle(), param, value)); }
+    void set(int param, std::int64_t value) { check(gptz_set(handle(), param, value)); }
 
     /** Returns the value of an option. gptz_get. */
     [[nodiscard]] std::int64_t get(int param) const
     {
         std::int64_t value = 0;
-        detail::check(gptz_get(handle(), param, &value));
+        check(gptz_get(handle(), param, &value));
         return value;
     }
 
@@ -304,6 +330,17 @@ public:
             detail::raise(GPTZ_ERROR_ARGUMENT);
         return text;
     }
+
+    /** Returns the most bytes of memory that the compressor can take with its present options. gptz_memory_estimate. */
+    [[nodiscard]] std::uint64_t memory_estimate() const
+    {
+        std::uint64_t bytes = 0;
+        check(gptz_memory_estimate(handle(), &bytes));
+        return bytes;
+    }
+
+    /** Returns the message of the last call on this compressor that failed, on whatever thread. gptz_handle_error. */
+    [[nodiscard]] std::string last_error() const { return gptz_handle_error(handle()); }
 
     /**
      * Sets the progress callback of later calls: `callback(done, total)`, in bytes of content. It returns true to continue
@@ -323,7 +360,7 @@ public:
         std::unique_ptr<detail::progress> next;
         if (callback)
             next.reset(new detail::progress{std::move(callback), nullptr});
-        detail::check(gptz_set_progress(handle(), next ? detail::progress::call : nullptr, next.get()));
+        check(gptz_set_progress(handle(), next ? detail::progress::call : nullptr, next.get()));
         progress_ = std::move(next);
     }
 
@@ -458,7 +495,7 @@ public:
     [[nodiscard]] std::array<float, 256> predict()
     {
         std::array<float, 256> probs{};
-        detail::check(gptz_predict(handle(), probs.data(), probs.size()));
+        check(gptz_predict(handle(), probs.data(), probs.size()));
         return probs;
     }
 
@@ -466,7 +503,7 @@ public:
     void feed(bytes_view data) { finish(gptz_feed(handle(), data.data(), data.size())); }
 
     /** Sets the live state to the base. gptz_reset. */
-    void reset() { detail::check(gptz_reset(handle())); }
+    void reset() { check(gptz_reset(handle())); }
 
     /** Returns the mean cost of the data from the base, in bits per byte. gptz_cross_entropy. */
     [[nodiscard]] double cross_entropy(bytes_view data)
@@ -488,12 +525,12 @@ public:
     [[nodiscard]] gptz_cpp::snapshot snapshot() const
     {
         gptz_snapshot *p = nullptr;
-        detail::check(gptz_snapshot_take(handle(), &p));
+        check(gptz_snapshot_take(handle(), &p));
         return gptz_cpp::snapshot(p);
     }
 
     /** Replaces the live state by the state of a snapshot. gptz_snapshot_restore. */
-    void restore(const gptz_cpp::snapshot &state) { detail::check(gptz_snapshot_restore(handle(), state.handle())); }
+    void restore(const gptz_cpp::snapshot &state) { check(gptz_snapshot_restore(handle(), state.handle())); }
 
     /** Makes a snapshot the base, from which all later calls that compress or measure start. gptz_set_base. */
     void set_base(const gptz_cpp::snapshot &state)
@@ -501,11 +538,11 @@ public:
         // To the library, NULL means the state of a new handle.
         if (state.handle() == nullptr)
             throw error(GPTZ_ERROR_ARGUMENT, "the snapshot was moved from");
-        detail::check(gptz_set_base(handle(), state.handle()));
+        check(gptz_set_base(handle(), state.handle()));
     }
 
     /** Makes the state of a new compressor the base. gptz_set_base with NULL. */
-    void clear_base() { detail::check(gptz_set_base(handle(), nullptr)); }
+    void clear_base() { check(gptz_set_base(handle(), nullptr)); }
 
     /** The C handle, for calls of gptz.h. Do not free it, and do not call gptz_set_progress with it. */
     gptz *handle() const noexcept { return handle_.get(); }
@@ -540,6 +577,12 @@ private:
 
     explicit compressor(adopted p) noexcept : handle_(std::move(p)) {}
 
+    void check(gptz_status status) const
+    {
+        if (status != GPTZ_OK)
+            detail::raise_for(handle(), status);
+    }
+
     static adopted create(const char *method)
     {
         gptz *p = nullptr;
@@ -554,7 +597,7 @@ private:
             return;
         if (status == GPTZ_ERROR_CANCELLED && progress_ && progress_->thrown)
             std::rethrow_exception(std::exchange(progress_->thrown, nullptr));
-        detail::raise(status, needed);
+        detail::raise_for(handle(), status, needed);
     }
 
     // Members are destroyed in reverse order: the handle first, then the callback that it points at.

@@ -63,11 +63,14 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
             ("restore handle", gptz_snapshot_restore(none, ptr::null())),
             ("restore snapshot", gptz_snapshot_restore(h.0, ptr::null())),
             ("base handle", gptz_set_base(none, ptr::null())),
+            ("estimate handle", gptz_memory_estimate(none, &mut size)),
+            ("estimate out", gptz_memory_estimate(h.0, ptr::null_mut())),
         ];
         for (name, status) in answers {
             assert_eq!(status, GPTZ_ERROR_ARGUMENT, "{name}");
         }
         assert!(gptz_method(ptr::null()).is_null());
+        assert!(CStr::from_ptr(gptz_handle_error(ptr::null())).is_empty());
         gptz_free(ptr::null_mut());
         gptz_model_free(ptr::null_mut());
         gptz_snapshot_free(ptr::null_mut());
@@ -555,5 +558,168 @@ fn the_costs_of_bytes_add_up_to_the_payload() {
         assert!(sum < payload && payload < sum * 1.001 + 16.0 * 8.0, "{method}: {sum} bits, {payload} in the frame");
         // A surprise costs more than what was expected.
         assert!(costs[1..text.len()].iter().all(|c| *c > 0.0) && costs[0] > 3.0);
+    }
+}
+
+#[test]
+fn a_handle_keeps_the_message_of_its_last_failure() {
+    let (a, b) = (Handle::new(FROZEN), Handle::new(FROZEN));
+    assert_eq!((handle_message(&a), handle_message(&b)), (String::new(), String::new()));
+    // Every kind of call, each with a failure of its own; the thread's message is another call's by then.
+    let (mut n, mut m, mut out, mut bits, text) = (0, 0, ptr::null_mut(), 0.0, ALICE.as_ptr().cast::<c_void>());
+    let null = ptr::null::<c_void>();
+    type Call<'a> = (&'a str, &'a mut dyn FnMut(*mut gptz) -> gptz_status);
+    // SAFETY: a handle, and arguments that are refused before anything is done with them.
+    let calls: [Call; 12] = unsafe {
+        [
+            ("parameter 88", &mut |h| gptz_set(h, 88, 0)),
+            ("value is NULL", &mut |h| gptz_get(h, 1, ptr::null_mut())),
+            ("the destination holds 3", &mut |h| gptz_compress(h, text, 1000, [0u8; 9].as_mut_ptr().cast(), 3, &mut n)),
+            ("frame", &mut |h| gptz_decompress(h, text, 1000, ptr::null_mut(), 0, &mut m)),
+            ("the data is NULL", &mut |h| gptz_feed(h, null, 5)),
+            ("n = 255", &mut |h| gptz_predict(h, ptr::null_mut(), 255)),
+            ("bits_per_byte is NULL", &mut |h| gptz_cross_entropy(h, text, 5, ptr::null_mut())),
+            ("the data is NULL with a length of 6", &mut |h| gptz_cross_entropy(h, null, 6, &mut bits)),
+            ("bits is NULL", &mut |h| gptz_byte_costs(h, text, 5, ptr::null_mut())),
+            ("out is NULL", &mut |h| gptz_snapshot_take(h, ptr::null_mut())),
+            ("the snapshot is NULL", &mut |h| gptz_snapshot_restore(h, ptr::null())),
+            ("dst_len is NULL", &mut |h| {
+                gptz_records_compress(h, ptr::null(), ptr::null(), 4, ptr::null_mut(), 0, ptr::null_mut())
+            }),
+        ]
+    };
+    for (expected, call) in calls {
+        assert_ne!(call(a.0), GPTZ_OK);
+        assert_eq!(handle_message(&a), message());
+        assert_eq!(b.set(77, 0), GPTZ_ERROR_ARGUMENT);
+        // SAFETY: a place to write to.
+        assert_eq!(unsafe { gptz_create(c"nonsense".as_ptr(), &mut out) }, GPTZ_ERROR_METHOD);
+        a.predict();
+        assert!(handle_message(&a).contains(expected), "{expected}: {}", handle_message(&a));
+        assert!(handle_message(&b).contains("parameter 77"));
+        assert!(message().contains("nonsense"));
+    }
+
+    // The failure of another thread, which ends.
+    let a = std::thread::spawn(move || {
+        assert_eq!(a.set(99, 0), GPTZ_ERROR_ARGUMENT);
+        a
+    });
+    let a = a.join().unwrap();
+    assert!(handle_message(&a).contains("parameter 99"));
+
+    // A call that finds the handle busy leaves the message to the call that is under way; it may be read meanwhile.
+    struct Inside(*mut gptz, gptz_status, String);
+    unsafe extern "C" fn intrude(userdata: *mut c_void, _: u64, _: u64) -> i32 {
+        // SAFETY: the test passes an Inside that outlives the call, with a handle.
+        unsafe {
+            let inside = &mut *userdata.cast::<Inside>();
+            inside.1 = gptz_reset(inside.0);
+            inside.2 = CStr::from_ptr(gptz_handle_error(inside.0)).to_str().unwrap().to_owned();
+        }
+        0
+    }
+    let mut inside = Inside(a.0, GPTZ_OK, String::new());
+    a.set_progress(Some(intrude), (&raw mut inside).cast());
+    a.compress(b"text");
+    assert!(inside.1 == GPTZ_ERROR_BUSY && inside.2.contains("parameter 99"), "{}", inside.2);
+    assert!(message().contains("in a call already") && handle_message(&a).contains("parameter 99"));
+    // SAFETY: what is no handle, as a caller that mixes objects up would pass it.
+    assert!(unsafe { CStr::from_ptr(gptz_handle_error(a.snapshot().0.cast())) }.is_empty());
+}
+
+#[test]
+fn the_memory_estimate_is_what_the_limit_is_compared_with() {
+    for method in [FROZEN, LEARNING, "level:1", "mix:mem=1M,neural=(gru:hidden=16)"] {
+        let h = Handle::new(method);
+        let mut bytes = 0;
+        // SAFETY: a handle and a place to write to.
+        assert_eq!(unsafe { gptz_memory_estimate(h.0, &mut bytes) }, GPTZ_OK);
+        h.set(GPTZ_PARAM_MEMORY_LIMIT, bytes as i64 - 1);
+        assert_eq!(h.compress_into(b"abc", 4096).0, GPTZ_ERROR_MEMORY, "{method}");
+        assert!(handle_message(&h).contains(&bytes.to_string()), "{}", message());
+        h.set(GPTZ_PARAM_MEMORY_LIMIT, bytes as i64);
+        assert_eq!(h.compress_into(b"abc", 4096).0, GPTZ_OK, "{method}");
+        h.feed(b"abc");
+    }
+}
+
+#[test]
+fn levels_are_listed_with_their_methods() {
+    let method = |level| {
+        let text = gptz_level_method(level);
+        // SAFETY: NULL or a static string.
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap())
+    };
+    let last = (1..).take_while(|level| method(*level).is_some()).last().unwrap();
+    assert_eq!(last, if cfg!(feature = "builtin-model") { 9 } else { 3 });
+    for level in 1..=last {
+        assert_eq!(method(level).unwrap(), Handle::new(&format!("level:{level}")).method());
+    }
+    for level in [0, -1, i32::MIN, i32::MAX, last + 1] {
+        assert_eq!(method(level), None, "{level}");
+        assert!(Handle::create(&format!("level:{level}")).is_err());
+    }
+    let carried = (1..=last).any(|level| method(level).unwrap().contains("builtin:"));
+    let model = gptz_model_builtin();
+    assert_eq!(carried, !model.is_null());
+    // SAFETY: a model or NULL.
+    unsafe { gptz_model_free(model) };
+}
+
+#[test]
+fn a_long_path_leaves_the_reason_in_the_message() {
+    let path = std::ffi::CString::new(format!("/nonexistent/{}", "folder/".repeat(500))).unwrap();
+    let mut model = ptr::null_mut();
+    // SAFETY: a string and a place to write to.
+    assert_eq!(unsafe { gptz_model_open(path.as_ptr(), &mut model) }, GPTZ_ERROR_IO);
+    assert!(message().starts_with("opening /nonexistent") && message().contains("(os error "), "{}", message());
+}
+
+/// The x87 unit, which C's `long double` uses; `fesetround` sets it together with SSE.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_callers_x87_environment_comes_back_and_callbacks_have_the_default_one() {
+    use std::arch::asm;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    const DEFAULT: u16 = 0x037f;
+    fn control() -> u16 {
+        let mut word = 0u16;
+        // SAFETY: stores two bytes.
+        unsafe { asm!("fnstcw [{}]", in(reg) &raw mut word) };
+        word
+    }
+    fn set_control(word: u16) {
+        // SAFETY: a legal control word.
+        unsafe { asm!("fldcw [{}]", in(reg) &raw const word) };
+    }
+    fn flags() -> u16 {
+        let mut word = 0u16;
+        // SAFETY: stores two bytes.
+        unsafe { asm!("fnstsw [{}]", in(reg) &raw mut word) };
+        word & 0x3f
+    }
+    fn divide_by_zero() {
+        // SAFETY: balances the register stack; the exception is masked.
+        unsafe { asm!("fld1", "fldz", "fdivp st(1), st", "fstp st(0)") };
+    }
+    unsafe extern "C" fn careless(_: *mut c_void, _: u64, _: u64) -> i32 {
+        SEEN.fetch_max(1 + u32::from(control() != DEFAULT), Ordering::Relaxed);
+        // Raises a flag, then has it trap: the next instruction that waits for the unit would.
+        divide_by_zero();
+        set_control(0x0b7b);
+        0
+    }
+    let h = Handle::new(FROZEN);
+    h.set_progress(Some(careless), ptr::null_mut());
+    // Rounding up; towards zero with 24 bits.
+    for odd in [0x0b7f, 0x0c7f] {
+        set_control(odd);
+        SEEN.store(0, Ordering::Relaxed);
+        h.compress(&ALICE[..1000]);
+        let (after, raised) = (control(), flags());
+        set_control(DEFAULT);
+        assert_eq!((after, raised, SEEN.load(Ordering::Relaxed)), (odd, 0, 1), "{odd:#x}");
     }
 }

@@ -13,6 +13,11 @@ fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
+/// The run path of programs. The old kind comes before LD_LIBRARY_PATH, in which cargo may have an older build.
+fn rpath(libraries: &Path) -> String {
+    format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())
+}
+
 fn compiler() -> Command {
     compiler_named(&std::env::var("CC").unwrap_or_default())
 }
@@ -54,7 +59,7 @@ fn build(source: &str, link: Link, folder: &Path) -> PathBuf {
     cc.arg(Path::new(ROOT).join(source)).arg("-o").arg(&program);
     match link {
         Link::Shared => {
-            cc.arg("-L").arg(&libraries).arg("-lgptz").arg(format!("-Wl,-rpath,{}", libraries.display()));
+            cc.arg("-L").arg(&libraries).arg("-lgptz").arg(rpath(&libraries));
             cc.args(["-lpthread", "-ldl"]);
         }
         Link::Static => {
@@ -97,6 +102,38 @@ fn the_abi_serves_c() {
     for link in [Link::Shared, Link::Static] {
         let output = run(&mut Command::new(build("tests/c/abi.c", link, folder.path())));
         assert!(output.stderr.is_empty(), "a library that prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
+    }
+}
+
+#[test]
+fn threads_may_end_around_and_inside_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    for link in [Link::Shared, Link::Static] {
+        let program = build("tests/c/thread_end.c", link, folder.path());
+        let output = run(Command::new(program).arg(Path::new(ROOT).join("tests/data/rwkv7-tiny.safetensors")));
+        assert!(output.stderr.is_empty(), "a library that prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
+    }
+}
+
+/// A C++ compiler with what a program needs to be linked with the shared library.
+fn cpp(standard: &str, source: &Path, program: &Path) -> Command {
+    let libraries = libraries();
+    let mut cc = Command::new(std::env::var_os("CXX").unwrap_or("c++".into()));
+    cc.arg(standard).args(&WARNINGS[1..]).arg("-I").arg(Path::new(ROOT).join("include")).arg(source);
+    cc.arg("-o").arg(program).arg("-L").arg(&libraries).arg("-lgptz");
+    cc.arg(rpath(&libraries)).arg("-lpthread").current_dir(ROOT);
+    cc
+}
+
+#[test]
+fn the_cpp_wrapper_serves_cpp() {
+    let folder = tempfile::tempdir().unwrap();
+    for (source, argument) in [("gptz_hpp.cpp", Some("tests/data/rwkv7-tiny.safetensors")), ("failures.cpp", None)] {
+        let program = folder.path().join(source).with_extension("");
+        run(&mut cpp("-std=c++17", &Path::new(ROOT).join("tests/cpp").join(source), &program));
+        let output = run(Command::new(program).args(argument).current_dir(ROOT));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::buffers::{check_apart, input, output};
 use super::guard::with_out;
-use super::handle::{Inner, gptz, on_handle};
+use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, gptz_status};
 use crate::error::{Result, Status};
 use crate::session::{compress_bound, decompressed_size};
@@ -47,7 +47,8 @@ unsafe fn transform(
         // SAFETY: only `body` returns this status, and it runs after `with_out` has written to dst_len.
         unsafe { dst_len.write_unaligned(needed) };
     }
-    status
+    // SAFETY: the caller's promise.
+    unsafe { ended(handle, status) }
 }
 
 /// Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On success
@@ -60,7 +61,7 @@ unsafe fn transform(
 /// Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
 /// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every other failure `*dst_len` is 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_compress(
+pub unsafe extern "C-unwind" fn gptz_compress(
     handle: *mut gptz,
     src: *const c_void,
     src_len: usize,
@@ -109,7 +110,7 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 /// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for, and to
 /// restore the base once for each frame that has content.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_decompress(
+pub unsafe extern "C-unwind" fn gptz_decompress(
     handle: *mut gptz,
     src: *const c_void,
     src_len: usize,

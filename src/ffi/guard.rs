@@ -1,4 +1,4 @@
-//! What stands around every call: panics stop here, errors become a status and a message.
+//! The frame around every call: panics are caught here, and errors become a status and a message.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -7,6 +7,7 @@ use std::sync::{Once, OnceLock};
 
 use super::message::set_last_error;
 use super::status::{GPTZ_OK, gptz_status};
+use super::{callback, cancel};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::float_env;
 use crate::numeric::reserve::{self, PER_CALL, Reserve};
@@ -16,41 +17,51 @@ thread_local! {
     static IN_CALL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call's body. Whatever happens, the answer is a status.
+/// The message of a call for which no memory could be reserved: its text is not allocated.
+const NO_MEMORY: &str = "the system has no memory for a call";
+
+/// Runs the body of a call and returns a status, even if it panics.
 ///
-/// The call begins by reserving memory for its infallible allocations. If one of them was served from there, the system has no
-/// memory left, and what the call made is not to be relied on: the answer is `Memory`.
+/// The call first reserves memory for its infallible allocations. If one of them was served from the reserve, the system is out
+/// of memory, and the status is `Memory`.
 pub(super) fn call(body: impl FnOnce() -> Result<()>) -> gptz_status {
-    let Some(_reserve) = Reserve::take(PER_CALL) else {
-        set_last_error("the system has no memory for a call to begin with");
-        return Status::Memory as gptz_status;
-    };
-    run(|| body().and_then(|()| reserve::check()))
+    let reserve = Reserve::take(PER_CALL);
+    let out_of_memory = reserve.is_none();
+    run(reserve, || {
+        if out_of_memory {
+            return Err(Error::new(Status::Memory, ""));
+        }
+        body().and_then(|()| reserve::check())
+    })
 }
 
-/// As [`call`], for bodies that need memory for the text of an error alone: they free, or only look. They run where the system
-/// has none.
+/// As [`call`], for bodies that allocate nothing but the message of an error: they free, or only read. They also run when the
+/// system is out of memory.
 pub(super) fn call_without_memory(body: impl FnOnce() -> Result<()>) -> gptz_status {
-    let _reserve = Reserve::take(PER_CALL);
-    run(body)
+    run(Reserve::take(PER_CALL), body)
 }
 
-fn run(body: impl FnOnce() -> Result<()>) -> gptz_status {
+/// Runs the body of a call with its reserve.
+fn run(reserve: Option<Reserve>, body: impl FnOnce() -> Result<()>) -> gptz_status {
+    let _cancellation = cancel::Disabled::new();
     // Even reading a number from a method string is arithmetic.
-    match float_env::with_default(|| caught(body)) {
+    let status = match float_env::with_default(|| caught(body)) {
         Ok(()) => GPTZ_OK,
         Err(e) => {
-            set_last_error(e.message());
+            set_last_error(if e.message().is_empty() { NO_MEMORY } else { e.message() });
             e.status() as gptz_status
         }
-    }
+    };
+    drop(reserve);
+    callback::resume_unwinding();
+    status
 }
 
 /// Runs `body`; a panic becomes an `Internal` error.
 pub(super) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     silence_panics();
     let outer = IN_CALL.try_with(|c| c.replace(true)).unwrap_or(false);
-    // What a panic may have left half done is a handle's inside, and that handle answers nothing any more.
+    // A panic can leave the inside of a handle inconsistent, but no later call uses that handle.
     let result = catch_unwind(AssertUnwindSafe(body));
     let _ = IN_CALL.try_with(|c| c.set(outer));
     result.unwrap_or_else(|panic| {
@@ -61,13 +72,14 @@ pub(super) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Runs code of the caller's within a call: panics there are not the library's, and whatever that code does to the
-/// floating-point environment is undone.
+/// Runs code of the caller within a call. Panics there are not the library's. What that code does to the floating-point
+/// environment and to the cancellation state is undone.
 pub(super) fn outside<T>(f: impl FnOnce() -> T) -> T {
     let _ = IN_CALL.try_with(|c| c.set(false));
     let result = f();
     let _ = IN_CALL.try_with(|c| c.set(true));
     float_env::set_default();
+    cancel::disable();
     result
 }
 
@@ -81,7 +93,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
 
-/// A panic inside a call prints nothing; elsewhere the hook that was there before goes on.
+/// Replaces the panic hook by one that prints nothing inside a call, and runs the earlier hook elsewhere.
 fn silence_panics() {
     static ONCE: Once = Once::new();
     static BEFORE: OnceLock<Hook> = OnceLock::new();
@@ -90,8 +102,8 @@ fn silence_panics() {
         return;
     }
     ONCE.call_once(|| {
-        // Set before the hook that reads it. In a static, so that the hook itself takes no memory: what is kept for ever
-        // is not to look like a leak.
+        // Set before the hook that reads it. In a static, so that the hook itself allocates nothing, which leak checkers
+        // would report.
         let _ = BEFORE.set(std::panic::take_hook());
         std::panic::set_hook(Box::new(|info| {
             if !IN_CALL.try_with(Cell::get).unwrap_or(false)
@@ -103,7 +115,7 @@ fn silence_panics() {
     });
 }
 
-/// Runs a call that stores what it finds through `out`, which must not be NULL; on failure `nothing` stands there.
+/// Runs a call with an out-parameter, which must not be NULL. `*out` is the result, or `nothing` on failure.
 ///
 /// # Safety
 /// `out` is NULL or points at a writable T.

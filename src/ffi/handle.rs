@@ -9,10 +9,11 @@ use super::buffers::input;
 use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, release};
-use super::status::gptz_status;
+use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
+use super::{callback, message};
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
-use crate::method::DEFAULT;
+use crate::method::{DEFAULT, level_method};
 use crate::session::{Param, ProgressFn, Session};
 
 /// A compressor, which is also a decompressor. It has a method, a base, a live state and options.
@@ -34,6 +35,7 @@ pub(super) struct Handle {
     /// A call panicked, so the session may be inconsistent.
     broken: AtomicBool,
     method: CString,
+    error: message::Shared,
     inner: UnsafeCell<Inner>,
 }
 
@@ -59,9 +61,17 @@ impl Opaque for gptz {
 /// calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
 /// before it chooses one.
 ///
-/// The callback may do anything except the following. It must not use the same handle: GPTZ_ERROR_BUSY (gptz_method is
-/// allowed). It must not throw a C++ exception through the library, nor leave by longjmp. It runs in C's default
-/// floating-point environment, and what it changes there is undone when it returns.
+/// The callback may do anything except the following:
+///
+/// - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are allowed.
+/// - It must not leave by longjmp.
+/// - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and AArch64.
+///   There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or the exception
+///   continues in the caller of the call. On every other system the callback must do neither: the process may be aborted,
+///   or the handle may stay in the call forever.
+///
+/// The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes of
+/// either is undone when it returns.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// Option: the entropy coder, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
@@ -112,7 +122,8 @@ fn new_handle(session: Session) -> Result<*mut gptz> {
     let method = CString::new(session.identity().canonical.clone())
         .map_err(|_| Error::new(Status::Internal, "a method with a NUL"))?;
     let inner = UnsafeCell::new(Inner { session, progress: None, userdata: ptr::null_mut() });
-    hand_out(Handle { busy: AtomicBool::new(false), broken: AtomicBool::new(false), method, inner })
+    let (busy, broken, error) = (AtomicBool::new(false), AtomicBool::new(false), message::Shared::new());
+    hand_out(Handle { busy, broken, method, error, inner })
 }
 
 /// The exclusive use of a handle by a call. Dropping it ends the use.
@@ -155,6 +166,22 @@ pub(super) unsafe fn on_handle<T>(handle: *const gptz, body: impl FnOnce(&mut In
     result
 }
 
+/// Ends a call on a handle: keeps the message of a failure for gptz_handle_error. A call that found the handle busy was not
+/// the handle's.
+///
+/// # Safety
+/// As [`object`].
+pub(super) unsafe fn ended(handle: *const gptz, status: gptz_status) -> gptz_status {
+    if status != GPTZ_OK
+        && status != GPTZ_ERROR_BUSY
+        // SAFETY: the caller's promise.
+        && let Ok(handle) = unsafe { object(handle) }
+    {
+        handle.error.store_last_error();
+    }
+    status
+}
+
 impl Inner {
     /// Runs a call of the session with the handle's progress callback.
     pub(super) fn with_progress<T>(
@@ -164,7 +191,7 @@ impl Inner {
         let (progress, userdata) = (self.progress, self.userdata);
         let Some(progress) = progress else { return f(&mut self.session, None) };
         // SAFETY: the caller set this callback together with this userdata.
-        let mut asked = move |done, total| outside(|| unsafe { progress(userdata, done, total) }) == 0;
+        let mut asked = move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
         f(&mut self.session, Some(&mut asked))
     }
 }
@@ -301,13 +328,40 @@ pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
     method
 }
 
+/// Returns the message of the last call on this handle that failed, whichever thread made that call. It is UTF-8, at most 511
+/// bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never fails.
+///
+/// gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker threads
+/// and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their own thread.
+///
+/// The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call on the
+/// handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and calls that
+/// return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_handle_error(handle: *const gptz) -> *const c_char {
+    // SAFETY: a handle or NULL, as the header asks.
+    unsafe { object(handle) }.map_or(c"".as_ptr(), |h| h.error.get())
+}
+
+/// Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N". Level 1 is
+/// the fastest, and higher levels give smaller output. Returns NULL for a level that this library does not have. Those are all
+/// levels below 1, above the last one, and the levels whose network the library was built without. A program can therefore
+/// count from 1 until NULL to find all levels, and a library without models returns NULL for every level whose method has
+/// "builtin:". The string is static. The call opens no model, allocates nothing and never fails.
+#[unsafe(no_mangle)]
+pub extern "C" fn gptz_level_method(level: c_int) -> *const c_char {
+    level_method(level.into()).map_or(ptr::null(), CStr::as_ptr)
+}
+
 /// Sets the option `param`, one of GPTZ_PARAM_... , for all later calls on this handle.
 ///
 /// Errors: GPTZ_ERROR_ARGUMENT if the option does not exist or does not allow the value; the option keeps its value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_set(handle: *mut gptz, param: c_int, value: i64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, |h| h.session.params_mut().set(Param::from_number(param)?, value)) })
+    unsafe {
+        ended(handle, call(|| on_handle(handle, |h| h.session.params_mut().set(Param::from_number(param)?, value))))
+    }
 }
 
 /// Reads the option `param`, one of GPTZ_PARAM_... , into `*value`. On failure `*value` is 0.
@@ -318,7 +372,19 @@ pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut
     // SAFETY: a handle or NULL, as the header asks.
     let body = || unsafe { on_handle(handle, |h| Ok(h.session.params().get(Param::from_number(param)?))) };
     // SAFETY: `value` is NULL or the caller's to write, as the header asks.
-    unsafe { with_out(value, 0, "value", body) }
+    unsafe { ended(handle, with_out(value, 0, "value", body)) }
+}
+
+/// Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its network
+/// and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower limit, calls return
+/// GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the memory is allocated when a
+/// call first needs it. On failure `*bytes` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_memory_estimate(handle: *const gptz, bytes: *mut u64) -> gptz_status {
+    // SAFETY: a handle or NULL, as the header asks.
+    let body = || unsafe { on_handle(handle, |h| Ok(h.session.memory_estimate())) };
+    // SAFETY: a handle or NULL, and `bytes` NULL or the caller's to write, as the header asks.
+    unsafe { ended(handle, with_out(bytes, 0, "bytes", body)) }
 }
 
 /// Sets the progress callback of later calls on this handle; see gptz_progress_fn. `userdata` is passed to the callback
@@ -334,5 +400,5 @@ pub unsafe extern "C" fn gptz_set_progress(
         Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }

@@ -11,6 +11,8 @@
 
 mod allocator;
 mod buffers;
+mod callback;
+mod cancel;
 mod compress;
 mod guard;
 mod handle;

@@ -87,9 +87,10 @@ pub unsafe extern "C" fn gptz_model_from_memory(
 /// name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
 /// method with "builtin:" names the model itself, and its reader needs nothing else.
 ///
-/// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or memory is
-/// short. gptz_create with "builtin:1" fails for the same reasons and returns the status, GPTZ_ERROR_METHOD or
-/// GPTZ_ERROR_MEMORY.
+/// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an allocation
+/// failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or GPTZ_ERROR_MEMORY. To
+/// find out without opening a model whether the library carries models, look for "builtin:" in the last level's method; see
+/// gptz_level_method.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
     let mut model = ptr::null_mut();

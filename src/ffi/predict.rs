@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::buffers::{check_apart, input, output};
 use super::guard::{call, with_out};
-use super::handle::{Inner, gptz, on_handle};
+use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::gptz_status;
 use crate::error::fail;
 use crate::model::VOCAB;
@@ -18,7 +18,10 @@ use crate::model::VOCAB;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usize) -> gptz_status {
     if n != VOCAB {
-        return call(|| fail!(Argument, "n = {n}, there are {VOCAB} bytes"));
+        // SAFETY: a handle or NULL, as the header asks.
+        return unsafe {
+            ended(handle, call(|| fail!(Argument, "n = {n}, expected {VOCAB}, one for each byte value")))
+        };
     }
     let body = |h: &mut Inner| {
         let mut found = [0f32; VOCAB];
@@ -26,7 +29,7 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
         Ok(found)
     };
     // SAFETY: a handle or NULL, and `probs` NULL or room for 256 floats, as the header asks.
-    unsafe { with_out(probs.cast::<[f32; VOCAB]>(), [0.0; VOCAB], "probs", || on_handle(handle, body)) }
+    unsafe { ended(handle, with_out(probs.cast::<[f32; VOCAB]>(), [0.0; VOCAB], "probs", || on_handle(handle, body))) }
 }
 
 /// Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
@@ -34,14 +37,14 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
 ///
 /// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
+pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
         h.with_progress(|session, progress| session.feed(data, progress))
     };
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
 /// Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was set. The
@@ -53,7 +56,7 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
         Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
 /// Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is the
@@ -65,7 +68,7 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
 ///
 /// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_cross_entropy(
+pub unsafe extern "C-unwind" fn gptz_cross_entropy(
     handle: *mut gptz,
     data: *const c_void,
     len: usize,
@@ -77,7 +80,7 @@ pub unsafe extern "C" fn gptz_cross_entropy(
         h.with_progress(|session, progress| session.cross_entropy(data, progress))
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
-    unsafe { with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body)) }
+    unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
 }
 
 /// Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the probability
@@ -88,7 +91,7 @@ pub unsafe extern "C" fn gptz_cross_entropy(
 ///
 /// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The content of `bits` is then unspecified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_byte_costs(
+pub unsafe extern "C-unwind" fn gptz_byte_costs(
     handle: *mut gptz,
     data: *const c_void,
     len: usize,
@@ -111,5 +114,5 @@ pub unsafe extern "C" fn gptz_byte_costs(
         h.with_progress(|session, progress| session.byte_costs(data, costs, progress))
     };
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }

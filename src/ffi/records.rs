@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::buffers::{check_apart, input, output};
 use super::guard::call;
-use super::handle::{Inner, gptz, on_handle};
+use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::gptz_status;
 use crate::error::{Result, Status, fail};
 use crate::numeric::buffer::filled;
@@ -102,7 +102,7 @@ impl Arrays {
         handle: *mut gptz,
         f: impl FnOnce(&mut Inner, &[&[u8]], &mut [u8], &mut [usize]) -> Result<usize>,
     ) -> gptz_status {
-        call(|| {
+        let status = call(|| {
             // SAFETY: the caller's promise.
             unsafe { self.clear() }?;
             let mut lens = filled(self.count, 0, "the list of lengths")?;
@@ -118,7 +118,9 @@ impl Arrays {
                 unsafe { self.write(&lens) };
             }
             result.map(drop)
-        })
+        });
+        // SAFETY: the caller's promise.
+        unsafe { ended(handle, status) }
     }
 }
 
@@ -146,7 +148,7 @@ impl Arrays {
 ///
 /// The progress callback counts the bytes of all records.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_records_compress(
+pub unsafe extern "C-unwind" fn gptz_records_compress(
     handle: *mut gptz,
     src: *const *const c_void,
     src_len: *const usize,
@@ -178,7 +180,7 @@ pub unsafe extern "C" fn gptz_records_compress(
 /// Another method or base usually gives GPTZ_ERROR_CORRUPT. It can also give wrong content without an error. Any input is
 /// safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gptz_records_decompress(
+pub unsafe extern "C-unwind" fn gptz_records_decompress(
     handle: *mut gptz,
     src: *const *const c_void,
     src_len: *const usize,

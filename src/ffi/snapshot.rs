@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::guard::{call, call_without_memory, with_out};
-use super::handle::{Inner, gptz, on_handle};
+use super::handle::{Inner, ended, gptz, on_handle};
 use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::session::Snapshot;
@@ -30,7 +30,7 @@ impl Opaque for gptz_snapshot {
 pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut gptz_snapshot) -> gptz_status {
     let body = |h: &mut Inner| hand_out(Arc::new(h.session.snapshot()?));
     // SAFETY: a handle or NULL, and `out` NULL or the caller's to write, as the header asks.
-    unsafe { with_out(out, ptr::null_mut(), "out", || on_handle(handle, body)) }
+    unsafe { ended(handle, with_out(out, ptr::null_mut(), "out", || on_handle(handle, body))) }
 }
 
 /// Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which may be
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_restore(handle: *mut gptz, snapshot: *const gptz_snapshot) -> gptz_status {
     // SAFETY: a handle and a snapshot or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, |h| h.session.restore(object(snapshot)?)) })
+    unsafe { ended(handle, call(|| on_handle(handle, |h| h.session.restore(object(snapshot)?)))) }
 }
 
 /// Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and gptz_reset
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_
         h.session.set_base(base)
     };
     // SAFETY: a handle or NULL, as the header asks.
-    call(|| unsafe { on_handle(handle, body) })
+    unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
 /// Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to

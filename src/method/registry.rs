@@ -63,15 +63,11 @@ fn as_str(text: &CStr) -> &str {
     text.to_str().expect("registered methods are ASCII")
 }
 
-/// The canonical method of a level. `None` for other numbers than those of the levels, which are consecutive from 1 on.
-pub fn level_method(level: i64) -> Option<&'static str> {
-    level_method_c_str(level).map(as_str)
-}
-
-/// As [`level_method`], with a NUL at the end.
-pub fn level_method_c_str(level: i64) -> Option<&'static CStr> {
+/// The canonical method of a level that this build can create. Levels are consecutive from 1 on, and those that need a
+/// built-in model are the last ones: `None` for every other number.
+pub fn level_method(level: i64) -> Option<&'static CStr> {
     let index = usize::try_from(level).ok()?.checked_sub(1)?;
-    registered(*LEVELS.get(index)?)
+    registered(*LEVELS.get(index)?).filter(|text| builtin::CARRIED || !as_str(text).contains("builtin:"))
 }
 
 /// How a frame names a canonical method.

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::registry::{REGISTERED, level_method, level_method_c_str, reference, resolve};
+use super::registry::{REGISTERED, level_method, reference, resolve};
 use super::{Base, DEFAULT, Method};
 use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::Status;
@@ -91,12 +91,11 @@ fn registered_methods_are_canonical_and_resolve() {
 
 #[test]
 fn levels_have_canonical_methods_from_1_to_the_last() {
-    for level in 1..=9 {
-        let method = level_method(level).unwrap();
-        assert_eq!(method, canonical(&format!("level:{level}")));
-        assert_eq!(level_method_c_str(level).unwrap().to_str().unwrap(), method);
+    let last = if builtin::CARRIED { 9 } else { 3 };
+    for level in 1..=last {
+        assert_eq!(level_method(level).unwrap().to_str().unwrap(), canonical(&format!("level:{level}")));
     }
-    assert!([i64::MIN, -1, 0, 10, 256, i64::MAX].into_iter().all(|level| level_method(level).is_none()));
+    assert!([i64::MIN, -1, 0, last + 1, 256, i64::MAX].into_iter().all(|level| level_method(level).is_none()));
 }
 
 #[test]

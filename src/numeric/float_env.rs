@@ -1,8 +1,8 @@
-//! The floating-point environment: round to nearest even, no flushing of subnormals, no traps, whatever the caller
-//! set (a game may run with FTZ, a numerical program with another rounding). Rust assumes as much, so it is the ABI's
-//! edge that sees to it.
+//! The floating-point environment. Rust code assumes the default one: rounding to nearest even, no flushing of subnormals, no
+//! traps. A caller may have set another (a game runs with FTZ, a numerical program with another rounding), so every call of
+//! the ABI sets the default and restores the caller's.
 
-/// Runs `f` in the default environment and gives the caller's back, also when `f` panics.
+/// Runs `f` in the default environment and restores the caller's, also if `f` panics.
 pub fn with_default<T>(f: impl FnOnce() -> T) -> T {
     let _restore = Restore::set_default();
     // Not inlined: arithmetic touches no memory, and the compiler might move it past the change of the register.
@@ -14,7 +14,7 @@ fn never_inlined<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Sets the default environment anew, after code of the caller's has run within [`with_default`].
+/// Sets the default environment again, after code of the caller has run within [`with_default`].
 pub fn set_default() {
     let now = read();
     if control(now) != control(DEFAULT) {
@@ -22,7 +22,7 @@ pub fn set_default() {
     }
 }
 
-/// The caller's environment with its sticky exception flags, put back when dropped.
+/// The caller's environment with its sticky exception flags. Dropping it restores them.
 struct Restore(Register);
 
 impl Restore {
@@ -43,26 +43,63 @@ impl Drop for Restore {
 mod register {
     use std::arch::asm;
 
-    /// MXCSR.
-    pub(super) type Register = u32;
-    /// All exceptions masked, to nearest, neither FTZ nor DAZ.
-    pub(super) const DEFAULT: u32 = 0x1f80;
-
-    pub(super) fn read() -> u32 {
-        let mut v = 0u32;
-        // SAFETY: stmxcsr stores 4 bytes at an address that is valid for them; targets of this family have SSE.
-        unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut v, options(nostack, preserves_flags)) };
-        v
+    /// MXCSR, and the control and status words of the x87 unit. Rust does not use that unit on these targets, but a callback
+    /// does if C's `long double` is its type, and `fesetround` sets both units.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Register {
+        pub(super) mxcsr: u32,
+        pub(super) x87: (u16, u16),
     }
+    /// All exceptions masked, to nearest, neither FTZ nor DAZ; x87 with 64 bits of precision.
+    pub(super) const DEFAULT: Register = Register { mxcsr: 0x1f80, x87: (0x037f, 0) };
+
+    /// What `fnstenv` stores and `fldenv` loads: 28 bytes. The two words that are not named hold addresses and tags.
+    #[repr(C)]
+    struct Environment {
+        control: u32,
+        status: u32,
+        others: [u32; 5],
+    }
+
+    pub(super) fn read() -> Register {
+        let (mut mxcsr, mut control, mut status) = (0u32, 0u16, 0u16);
+        // SAFETY: the instructions store 4, 2 and 2 bytes at addresses that are valid for them; targets of this family have
+        // SSE and x87.
+        unsafe {
+            asm!("stmxcsr [{}]", "fnstcw [{}]", "fnstsw [{}]", in(reg) &raw mut mxcsr, in(reg) &raw mut control,
+                in(reg) &raw mut status, options(nostack, preserves_flags));
+        }
+        // Of the status word, the exception flags: the rest are the register stack's and a comparison's.
+        Register { mxcsr, x87: (control, status & EXCEPTIONS) }
+    }
+
+    /// The sticky exception flags in the status word: six exceptions, and the summaries of those that are not masked.
+    const EXCEPTIONS: u16 = 0x80ff;
 
     /// All but the sticky exception flags.
-    pub(super) fn control(v: u32) -> u32 {
-        v & !0x3f
+    pub(super) fn control(v: Register) -> (u32, u16) {
+        (v.mxcsr & !0x3f, v.x87.0)
     }
 
-    pub(super) fn write(v: u32) {
+    pub(super) fn write(v: Register) {
         // SAFETY: the value is the default or one that was read before: no reserved bit is set.
-        unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const v, options(nostack, preserves_flags)) };
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const v.mxcsr, options(nostack, preserves_flags)) };
+        // Hardly ever needed, and slow.
+        if read().x87 != v.x87 {
+            write_x87(v.x87);
+        }
+    }
+
+    #[cold]
+    fn write_x87((control, status): (u16, u16)) {
+        let mut environment = Environment { control: 0, status: 0, others: [0; 5] };
+        // SAFETY: fnstenv stores 28 bytes at an address that is valid for them. It also masks all exceptions, so that fldenv
+        // does not raise one that is pending.
+        unsafe { asm!("fnstenv [{}]", in(reg) &raw mut environment, options(nostack, preserves_flags)) };
+        environment.control = environment.control & !0xffff | u32::from(control);
+        environment.status = environment.status & !u32::from(EXCEPTIONS) | u32::from(status);
+        // SAFETY: fldenv loads 28 bytes: what was stored, with words that were read before.
+        unsafe { asm!("fldenv [{}]", in(reg) &raw const environment, options(nostack, preserves_flags)) };
     }
 }
 
@@ -137,7 +174,7 @@ mod register {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64", target_arch = "powerpc64")))]
 mod register {
-    // No stable way to the register here: the caller's environment is used as it is. README says so.
+    // Rust has no stable access to the register here: the caller's environment stays. README and gptz.h say so.
     pub(super) type Register = ();
     pub(super) const DEFAULT: () = ();
     pub(super) fn read() {}
@@ -147,7 +184,7 @@ mod register {
 
 use register::{DEFAULT, Register, control, read, write};
 
-// The x87 unit of older processors computes with more precision than binary32: other bits.
+// Without SSE2 Rust computes on the x87 unit, with more precision than binary32 has: other bits.
 #[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
 compile_error!("gptz needs SSE2 on x86: build for i686, not i586");
 
@@ -157,9 +194,11 @@ mod tests {
 
     #[test]
     fn the_default_is_set_and_the_callers_comes_back() {
-        // Rounding towards zero, FTZ and DAZ, with a division by zero that the caller has yet to ask about.
-        let odd = DEFAULT | 0x6000 | 0x8000 | 0x0040 | 0x0004;
+        // Rounding towards zero, FTZ and DAZ, with a division by zero whose flag is set. x87: upwards, 24 bits, one masked
+        // exception less, and inexact is set.
+        let odd = Register { mxcsr: DEFAULT.mxcsr | 0x6000 | 0x8000 | 0x0040 | 0x0004, x87: (0x087b, 0x0020) };
         write(odd);
+        assert_eq!(read(), odd);
         let (inside, again) = with_default(|| {
             let inside = read();
             write(odd);
@@ -168,7 +207,7 @@ mod tests {
         });
         let outside = read();
         write(DEFAULT);
-        assert_eq!((control(inside), control(again)), (DEFAULT, DEFAULT));
+        assert_eq!((control(inside), control(again)), (control(DEFAULT), control(DEFAULT)));
         assert_eq!(outside, odd);
     }
 }

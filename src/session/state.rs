@@ -39,14 +39,19 @@ impl Session {
         Ok(())
     }
 
-    /// Checks the memory that this handle takes against the limit.
-    fn check_memory(&self) -> Result<()> {
-        let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
-        // Weights that the caller opened are not counted.
-        if self.identity.fingerprint.is_none() {
-            let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
-            needed = shared.fold(needed, u64::saturating_add);
+    /// The most bytes that this handle's states and predictors take.
+    pub fn memory_estimate(&self) -> u64 {
+        let needed = self.blueprint.bytes(STATES, PREDICTORS);
+        // Weights that the caller opened belong to the caller.
+        if self.identity.fingerprint.is_some() {
+            return needed;
         }
+        self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes).fold(needed, u64::saturating_add)
+    }
+
+    /// Checks the memory that this handle's states and predictors take against the limit.
+    fn check_memory(&self) -> Result<()> {
+        let needed = self.memory_estimate();
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");

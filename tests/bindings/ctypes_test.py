@@ -2,19 +2,26 @@
 
     python3 ctypes_test.py LIBRARY
 """
+import atexit
 import base64
+import concurrent.futures
 import ctypes
 import hashlib
+import subprocess
 import sys
+import threading
 import unittest
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
-OK, ARGUMENT, METHOD, BUFFER_TOO_SMALL, CORRUPT, MISMATCH, CANCELLED = 0, 1, 2, 6, 9, 10, 12
+OK, ARGUMENT, METHOD, BUFFER_TOO_SMALL, CORRUPT, MISMATCH, CANCELLED, BUSY = 0, 1, 2, 6, 9, 10, 12, 13
 SIGNATURES = {
     "gptz_version_number": (c_uint32,),
     "gptz_status_name": (c_char_p, c_int),
     "gptz_last_error": (c_char_p,),
+    "gptz_handle_error": (c_char_p, c_void_p),
+    "gptz_level_method": (c_char_p, c_int),
+    "gptz_memory_estimate": (c_int, c_void_p, POINTER(c_uint64)),
     "gptz_create": (c_int, c_char_p, POINTER(c_void_p)),
     "gptz_free": (None, c_void_p),
     "gptz_method": (c_char_p, c_void_p),
@@ -43,20 +50,67 @@ def load(path):
 
 
 class Failed(Exception):
-    def __init__(self, status):
-        super().__init__(f"{LIB.gptz_status_name(status).decode()}: {LIB.gptz_last_error().decode()}")
+    def __init__(self, status, text):
+        super().__init__(f"{LIB.gptz_status_name(status).decode()}: {text.decode()}")
         self.status = status
 
 
 def check(status):
+    """For calls without a handle, on the thread that made the call."""
     if status != OK:
-        raise Failed(status)
+        raise Failed(status, LIB.gptz_last_error())
+
+
+class Running:
+    """The calls that can run a Python callback at the moment.
+
+    Up to version 3.13 Python ends a daemon thread by pthread_exit if the thread needs the interpreter while that is ending.
+    A callback in a daemon thread would meet this inside a call, and not every system allows it there (see gptz_progress_fn).
+    So at exit, before Python starts to end threads, all calls are cancelled and awaited, and none starts any more.
+    """
+
+    def __init__(self):
+        self.changed, self.count, self.closing = threading.Condition(), 0, False
+        atexit.register(self.close)
+
+    def __enter__(self):
+        with self.changed:
+            if self.closing:
+                raise RuntimeError("the interpreter is ending")
+            self.count += 1
+
+    def __exit__(self, *_):
+        with self.changed:
+            self.count -= 1
+            self.changed.notify_all()
+
+    def close(self):
+        with self.changed:
+            self.closing = True
+            self.changed.wait_for(lambda: self.count == 0)
+
+
+RUNNING = Running()
 
 
 class Handle:
     def __init__(self, method=None):
-        self.pointer = c_void_p()
+        self.pointer, self.callback = c_void_p(), PROGRESS()
         check(LIB.gptz_create(method, byref(self.pointer)))
+
+    def check(self, status):
+        """For calls on this handle, on any thread. A handle does not keep the message of GPTZ_ERROR_BUSY."""
+        if status != OK:
+            raise Failed(status, LIB.gptz_last_error() if status == BUSY else LIB.gptz_handle_error(self.pointer))
+
+    def set_progress(self, progress):
+        """`progress(done, total)` returns whether to continue."""
+        def callback(userdata, done, total):
+            return 1 if RUNNING.closing or not progress(done, total) else 0
+
+        # The object must live as long as the library has it.
+        self.callback = PROGRESS(callback)
+        self.check(LIB.gptz_set_progress(self.pointer, self.callback, None))
 
     def close(self):
         LIB.gptz_free(self.pointer)
@@ -70,14 +124,16 @@ class Handle:
 
     def compress(self, data):
         out, size = ctypes.create_string_buffer(LIB.gptz_compress_bound(len(data))), c_size_t()
-        check(LIB.gptz_compress(self.pointer, data, len(data), out, len(out), byref(size)))
+        with RUNNING:
+            self.check(LIB.gptz_compress(self.pointer, data, len(data), out, len(out), byref(size)))
         return out.raw[: size.value]
 
     def decompress(self, frame):
         content, size = c_uint64(), c_size_t()
         check(LIB.gptz_decompressed_size(frame, len(frame), byref(content)))
         out = ctypes.create_string_buffer(content.value + 1)
-        check(LIB.gptz_decompress(self.pointer, frame, len(frame), out, content.value, byref(size)))
+        with RUNNING:
+            self.check(LIB.gptz_decompress(self.pointer, frame, len(frame), out, content.value, byref(size)))
         return out.raw[: size.value]
 
 
@@ -109,15 +165,14 @@ class Binding(unittest.TestCase):
     def test_progress_is_reported_and_cancels(self):
         reports = []
 
-        def progress(userdata, done, total):
+        def progress(done, total):
             reports.append((done, total))
-            return 1 if cancel and done >= total // 2 else 0
+            return not (cancel and done >= total // 2)
 
-        callback = PROGRESS(progress)
         data = TEXT * 20
         with Handle() as handle:
             check(LIB.gptz_set(handle.pointer, 6, 12))  # GPTZ_PARAM_BLOCK_LOG
-            check(LIB.gptz_set_progress(handle.pointer, callback, None))
+            handle.set_progress(progress)
             cancel = False
             frame = handle.compress(data)
             self.assertEqual(reports[-1], (len(data), len(data)))
@@ -148,8 +203,59 @@ class Binding(unittest.TestCase):
                 plain.decompress(frame)
             self.assertEqual(found.exception.status, MISMATCH)
 
+    def test_the_message_of_a_call_on_a_worker_thread(self):
+        with Handle() as first, Handle() as second, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # Both fail on the same thread, so the thread has the message of the second only.
+            statuses = [pool.submit(LIB.gptz_set, handle.pointer, param, 0).result() for handle, param in ((first, 71), (second, 72))]
+            self.assertEqual(statuses, [ARGUMENT, ARGUMENT])
+            self.assertIn(b"72", pool.submit(LIB.gptz_last_error).result())
+            for handle, param in ((first, "71"), (second, "72")):
+                with self.assertRaises(Failed) as found:
+                    handle.check(ARGUMENT)
+                self.assertIn(param, str(found.exception))
 
-LIB = load(sys.argv.pop(1))
+    def test_levels_and_memory(self):
+        level = 1
+        while (method := LIB.gptz_level_method(level)) is not None:
+            level += 1
+        self.assertIsNone(LIB.gptz_level_method(0))
+        self.assertGreater(level, 3)
+        with Handle(b"level:%d" % (level - 1)) as handle:
+            size = c_uint64()
+            handle.check(LIB.gptz_memory_estimate(handle.pointer, byref(size)))
+            self.assertIn(size.value >> 20, range(1, 1024))
+
+    def test_daemon_threads_when_the_interpreter_ends(self):
+        for _ in range(5):
+            ended = subprocess.run([sys.executable, __file__, LIBRARY, "daemon"], capture_output=True, timeout=60)
+            self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, b"working\n", b""))
+
+
+def daemon():
+    """Ends the interpreter while a daemon thread is in a call with a callback."""
+    handle, started = Handle(b"level:3"), threading.Event()
+
+    def progress(done, total):
+        started.set()
+        # Gives up the interpreter, which this thread then asks for again.
+        threading.Event().wait(0.002)
+        return True
+
+    def work():
+        try:
+            while True:
+                handle.compress(TEXT * 100)
+        except (Failed, RuntimeError):
+            pass
+
+    handle.set_progress(progress)
+    threading.Thread(target=work, daemon=True).start()
+    started.wait()
+    print("working")
+
+
+LIBRARY = sys.argv.pop(1)
+LIB = load(LIBRARY)
 
 if __name__ == "__main__":
-    unittest.main()
+    daemon() if sys.argv[1:] == ["daemon"] else unittest.main()

@@ -60,6 +60,13 @@ local changed = frame:sub(1, -21) .. string.char(bit.bxor(frame:byte(-20), 1)) .
 fails(CORRUPT, "a changed frame", decompress, handle, changed)
 assert(decompress(handle, frame) == text)
 
+-- The message of a handle, levels, memory.
+assert(#ffi.string(gptz.gptz_handle_error(handle)) > 0)
+assert(gptz.gptz_level_method(0) == nil and ffi.string(gptz.gptz_level_method(1)):find("^mix:"))
+local bytes = ffi.new("uint64_t[1]")
+check(gptz.gptz_memory_estimate(handle, bytes))
+assert(bytes[0] > 100000)
+
 -- Progress, and cancelling a call.
 local reports, cancel, last = 0, false, -1
 local callback = ffi.cast("gptz_progress_fn", function(_, done, total)

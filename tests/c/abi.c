@@ -33,6 +33,21 @@ static int progress(void *userdata, uint64_t done, uint64_t total)
     return seen->cancel;
 }
 
+static void levels(void)
+{
+    int level = 1;
+    CHECK(gptz_level_method(0) == NULL && gptz_level_method(-1) == NULL && gptz_level_method(1000000) == NULL);
+    for (; gptz_level_method(level) != NULL; level++) {
+        char name[32];
+        gptz *z = NULL;
+        sprintf(name, "level:%d", level);
+        CHECK(gptz_create(name, &z) == GPTZ_OK);
+        CHECK(strcmp(gptz_method(z), gptz_level_method(level)) == 0);
+        gptz_free(z);
+    }
+    CHECK(level > 3);
+}
+
 static void library(void)
 {
     CHECK(gptz_version_number() == GPTZ_VERSION_NUMBER);
@@ -60,12 +75,14 @@ static void round_trip(gptz *z, int coder, int format)
     CHECK(gptz_set(z, GPTZ_PARAM_CODER, coder) == GPTZ_OK);
     CHECK(gptz_set(z, GPTZ_PARAM_FORMAT, format) == GPTZ_OK);
     CHECK(gptz_get(z, GPTZ_PARAM_FORMAT, &value) == GPTZ_OK && value == format);
+    CHECK(gptz_memory_estimate(z, &size) == GPTZ_OK && size > 10000 && size < (uint64_t)1 << 30);
     CHECK(gptz_set_progress(z, progress, &seen) == GPTZ_OK);
     CHECK(sizeof frame >= gptz_compress_bound(sizeof text));
     CHECK(gptz_compress(z, text, sizeof text, frame, sizeof frame, &n) == GPTZ_OK);
     CHECK(n > 18 && n < sizeof text / 2 && seen.calls > 2 && seen.last == sizeof text && seen.total == sizeof text);
     CHECK(gptz_decompressed_size(frame, n, &size) == GPTZ_OK && size == sizeof text);
     CHECK(gptz_decompress(z, frame, n, back, sizeof back - 1, &m) == GPTZ_ERROR_BUFFER_TOO_SMALL && m == sizeof back);
+    CHECK(strstr(gptz_handle_error(z), "2999") != NULL && strcmp(gptz_handle_error(z), gptz_last_error()) == 0);
     CHECK(gptz_decompress(z, frame, n, back, sizeof back, &m) == GPTZ_OK && m == sizeof back);
     CHECK(memcmp(text, back, sizeof text) == 0);
     seen.cancel = 1;
@@ -132,6 +149,7 @@ int main(void)
 {
     gptz *z = NULL;
     library();
+    levels();
     models();
     CHECK(gptz_create("cfg:hidden=33", &z) == GPTZ_ERROR_METHOD && z == NULL);
     CHECK(gptz_create(method, &z) == GPTZ_OK);

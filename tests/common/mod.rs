@@ -38,6 +38,12 @@ pub fn message() -> String {
     unsafe { CStr::from_ptr(gptz_last_error()) }.to_str().expect("UTF-8").to_owned()
 }
 
+/// The last message of a handle.
+pub fn handle_message(h: &Handle) -> String {
+    // SAFETY: a handle; its string stands until the second next failure.
+    unsafe { CStr::from_ptr(gptz_handle_error(h.0)) }.to_str().expect("UTF-8").to_owned()
+}
+
 /// A handle that frees itself.
 pub struct Handle(pub *mut gptz);
 
@@ -97,8 +103,8 @@ impl Model {
     }
 }
 
-/// gptz_records_compress or gptz_records_decompress.
-type RecordsCall = unsafe extern "C" fn(
+/// Either call over records, with as much room as it is given.
+type RecordsCall = unsafe extern "C-unwind" fn(
     *mut gptz,
     *const *const c_void,
     *const usize,

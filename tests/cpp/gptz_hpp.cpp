@@ -176,6 +176,14 @@ void round_trips()
     twice.insert(twice.end(), frame.begin(), frame.end());
     CHECK(same(reader.decompress(twice), text + text));
 
+    // The limit of the library, and what it is compared with.
+    const std::uint64_t most = z.memory_estimate();
+    z.set(GPTZ_PARAM_MEMORY_LIMIT, static_cast<std::int64_t>(most));
+    CHECK(z.compress(text) == frame);
+    z.set(GPTZ_PARAM_MEMORY_LIMIT, static_cast<std::int64_t>(most) - 1);
+    fails(GPTZ_ERROR_MEMORY, std::to_string(most).c_str(), [&] { (void)z.compress(text); });
+    z.set(GPTZ_PARAM_MEMORY_LIMIT, std::int64_t{1} << 30);
+
     // The limit applies to the content of all frames together.
     CHECK(same(reader.decompress(twice, 6000), text + text));
     CHECK(fails(GPTZ_ERROR_MEMORY, "the limit is 5999", [&] { (void)reader.decompress(twice, 5999); }) == 6000);
@@ -194,6 +202,7 @@ void round_trips()
 void errors()
 {
     fails(GPTZ_ERROR_METHOD, "hidden=33", [] { compressor z("cfg:hidden=33"); });
+    CHECK(compressor("level:2").method() == compressor::level_method(2) && compressor::level_method(0) == nullptr);
     fails(GPTZ_ERROR_ARGUMENT, "zero byte", [] { compressor z(std::string("cfg:\0hidden=64", 14)); });
     fails(GPTZ_ERROR_ARGUMENT, "zero byte", [] { (void)model::open(std::string("a\0b", 3)); });
     fails(GPTZ_ERROR_IO, "nonexistent", [] { (void)model::open("/nonexistent/model.safetensors"); });
@@ -213,6 +222,13 @@ void errors()
     frame[frame.size() / 2] ^= std::byte{1};
     fails(GPTZ_ERROR_CORRUPT, "", [&] { (void)z.decompress(frame); });
     fails(GPTZ_ERROR_ARGUMENT, "overlap", [&] { z.compress(frame, frame.data(), frame.size()); });
+
+    // The compressor keeps its last message, which other threads can read. A call that succeeds does not clear it.
+    CHECK(standard.last_error().find("hidden=32") != std::string::npos);
+    std::thread([&] { fails(GPTZ_ERROR_ARGUMENT, "98", [&] { z.set(98, 0); }); }).join();
+    CHECK(z.last_error().find("98") != std::string::npos && z.last_error() != gptz_last_error());
+    (void)z.predict();
+    CHECK(z.last_error().find("98") != std::string::npos && compressor(method).last_error().empty());
 
     // An error is a std::exception and can be copied.
     try {
@@ -330,6 +346,8 @@ void moves()
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.decompress(text); });
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.method(); });
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.snapshot(); });
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { (void)a.memory_estimate(); });
+        CHECK(a.last_error().empty());
         fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { a.set_progress([](std::uint64_t, std::uint64_t) { return true; }); });
 
         // Moves by assignment onto a compressor that has a callback, and by a vector that grows.
@@ -425,6 +443,7 @@ void models(const char *path)
     CHECK(in.good() && !file.empty());
     const bytes_view message(text.data(), 300);
     bytes frame;
+    CHECK(model::carried());
     compressor carried = compressor::from_model(model::builtin(), "mix:mem=1M");
     CHECK(same(carried.decompress(carried.compress(message)), message));
     compressor outlives = [&] {

@@ -1,0 +1,209 @@
+//! Calls the caller's callback, which may end its thread (`pthread_exit`) or throw a C++ exception.
+//!
+//! With glibc both unwind the stack. They must not unwind through the frames of a call: `catch_unwind` is among them, and
+//! Rust aborts the process there. So [`run`] stops the unwinding in the frame that calls the callback and keeps the exception
+//! object. The call then ends as if it had been cancelled. After its last `catch_unwind`, [`resume_unwinding`] lets the
+//! exception go on, as C++ does after a `catch` that rethrows.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+/// A progress callback that is not NULL.
+pub(super) type Callback = unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int;
+
+thread_local! {
+    // No destructor, so that it serves a thread that is ending.
+    /// The exception that unwound out of the callback of the innermost call.
+    static EXCEPTION: Cell<*mut c_void> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Calls the callback. Returns its answer, or 1 if it unwound.
+///
+/// # Safety
+/// As the callback asks.
+pub(super) unsafe fn run(callback: Callback, userdata: *mut c_void, done: u64, total: u64) -> c_int {
+    let mut exception = ptr::null_mut();
+    // SAFETY: the caller's promise, and a place for the exception.
+    let answer = unsafe { unwind::call(callback, userdata, done, total, &raw mut exception) };
+    if exception.is_null() {
+        return answer;
+    }
+    EXCEPTION.with(|e| e.set(exception));
+    1
+}
+
+/// Continues the unwinding that [`run`] stopped, if it did. No `catch_unwind` of this call may be on the stack.
+pub(super) fn resume_unwinding() {
+    let exception = EXCEPTION.with(|e| e.replace(ptr::null_mut()));
+    if !exception.is_null() {
+        unwind::resume(exception);
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod unwind {
+    use std::arch::naked_asm;
+    use std::ffi::{c_int, c_void};
+
+    use super::Callback;
+
+    // The unwinder, which Rust's standard library links.
+    unsafe extern "C-unwind" {
+        fn _Unwind_Resume_or_Rethrow(exception: *mut c_void) -> c_int;
+    }
+    unsafe extern "C" {
+        fn _Unwind_GetLanguageSpecificData(context: *mut c_void) -> usize;
+        fn _Unwind_SetGR(context: *mut c_void, register: c_int, value: usize);
+        fn _Unwind_SetIP(context: *mut c_void, address: usize);
+    }
+
+    pub(super) fn resume(exception: *mut c_void) {
+        // SAFETY: an exception that `call` stopped, and that nothing has freed. It does not return unless no frame above
+        // handles the exception, for which C++ ends the process too.
+        unsafe { _Unwind_Resume_or_Rethrow(exception) };
+        std::process::abort();
+    }
+
+    /// Calls the callback and returns its answer. If it unwinds, the unwinding ends here, and `*exception` is the exception.
+    ///
+    /// The frame has a personality of its own. Its language-specific data is the address at which the unwinder is to go on.
+    #[cfg(target_arch = "x86_64")]
+    #[unsafe(naked)]
+    pub(super) unsafe extern "C" fn call(
+        callback: Callback,
+        userdata: *mut c_void,
+        done: u64,
+        total: u64,
+        exception: *mut *mut c_void,
+    ) -> c_int {
+        naked_asm!(
+            ".cfi_startproc",
+            ".cfi_personality 0x9b, .Lgptz_callback_personality", // indirect, relative, four bytes
+            ".cfi_lsda 0x1b, .Lgptz_callback_unwound",            // relative, four bytes
+            "push rbx",
+            ".cfi_adjust_cfa_offset 8",
+            ".cfi_rel_offset rbx, 0",
+            "mov rbx, r8",
+            "mov rax, rdi",
+            "mov rdi, rsi",
+            "mov rsi, rdx",
+            "mov rdx, rcx",
+            "call rax",
+            ".Lgptz_callback_return:",
+            "pop rbx",
+            ".cfi_remember_state",
+            ".cfi_adjust_cfa_offset -8",
+            ".cfi_restore rbx",
+            "ret",
+            ".cfi_restore_state",
+            ".Lgptz_callback_unwound:",
+            "mov [rbx], rax",
+            "jmp .Lgptz_callback_return",
+            ".cfi_endproc",
+            ".pushsection .data.rel.ro.gptz_callback, \"aw\"",
+            ".p2align 3",
+            ".Lgptz_callback_personality:",
+            ".quad {personality}",
+            ".popsection",
+            personality = sym personality,
+        )
+    }
+
+    /// As for x86-64.
+    #[cfg(target_arch = "aarch64")]
+    #[unsafe(naked)]
+    pub(super) unsafe extern "C" fn call(
+        callback: Callback,
+        userdata: *mut c_void,
+        done: u64,
+        total: u64,
+        exception: *mut *mut c_void,
+    ) -> c_int {
+        naked_asm!(
+            ".cfi_startproc",
+            ".cfi_personality 0x9b, .Lgptz_callback_personality",
+            ".cfi_lsda 0x1b, .Lgptz_callback_unwound",
+            "stp x29, x30, [sp, #-32]!",
+            ".cfi_def_cfa_offset 32",
+            ".cfi_offset x29, -32",
+            ".cfi_offset x30, -24",
+            "str x19, [sp, #16]",
+            ".cfi_offset x19, -16",
+            "mov x29, sp",
+            "mov x19, x4",
+            "mov x9, x0",
+            "mov x0, x1",
+            "mov x1, x2",
+            "mov x2, x3",
+            "blr x9",
+            ".Lgptz_callback_return:",
+            "ldr x19, [sp, #16]",
+            "ldp x29, x30, [sp], #32",
+            ".cfi_remember_state",
+            ".cfi_def_cfa_offset 0",
+            ".cfi_restore x29",
+            ".cfi_restore x30",
+            ".cfi_restore x19",
+            "ret",
+            ".cfi_restore_state",
+            ".Lgptz_callback_unwound:",
+            "hint #36", // bti j
+            "str x0, [x19]",
+            "b .Lgptz_callback_return",
+            ".cfi_endproc",
+            ".pushsection .data.rel.ro.gptz_callback, \"aw\"",
+            ".p2align 3",
+            ".Lgptz_callback_personality:",
+            ".xword {personality}",
+            ".popsection",
+            personality = sym personality,
+        )
+    }
+
+    /// What the unwinder asks at the frame of [`call`]: every exception ends there.
+    unsafe extern "C" fn personality(
+        version: c_int,
+        actions: c_int,
+        _class: u64,
+        exception: *mut c_void,
+        context: *mut c_void,
+    ) -> c_int {
+        const SEARCH_PHASE: c_int = 1;
+        const FATAL_PHASE1_ERROR: c_int = 3;
+        const HANDLER_FOUND: c_int = 6;
+        const INSTALL_CONTEXT: c_int = 7;
+        if version != 1 {
+            return FATAL_PHASE1_ERROR;
+        }
+        if actions & SEARCH_PHASE != 0 {
+            return HANDLER_FOUND;
+        }
+        // SAFETY: the context that the unwinder passed. Register 0 is rax and x0, which both ABIs let a landing pad have.
+        unsafe {
+            _Unwind_SetGR(context, 0, exception as usize);
+            _Unwind_SetIP(context, _Unwind_GetLanguageSpecificData(context));
+        }
+        INSTALL_CONTEXT
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod unwind {
+    use std::ffi::{c_int, c_void};
+
+    use super::Callback;
+
+    pub(super) unsafe fn call(
+        callback: Callback,
+        userdata: *mut c_void,
+        done: u64,
+        total: u64,
+        _exception: *mut *mut c_void,
+    ) -> c_int {
+        // SAFETY: the caller's promise. The header says that a callback must not unwind here.
+        unsafe { callback(userdata, done, total) }
+    }
+
+    pub(super) fn resume(_exception: *mut c_void) {}
+}
