@@ -13,7 +13,7 @@ use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
 use super::{callback, message};
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
-use crate::method::{DEFAULT, level_method};
+use crate::method::{DEFAULT, available_level_method};
 use crate::session::{Param, ProgressFn, Session};
 
 /// A compressor, which is also a decompressor. It has a method, a base, a live state and options.
@@ -350,7 +350,7 @@ pub unsafe extern "C" fn gptz_handle_error(handle: *const gptz) -> *const c_char
 /// "builtin:". The string is static. The call opens no model, allocates nothing and never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_level_method(level: c_int) -> *const c_char {
-    level_method(level.into()).map_or(ptr::null(), CStr::as_ptr)
+    available_level_method(level.into()).map_or(ptr::null(), CStr::as_ptr)
 }
 
 /// Sets the option `param`, one of GPTZ_PARAM_... , for all later calls on this handle.

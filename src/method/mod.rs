@@ -18,7 +18,7 @@ mod work;
 
 pub use base::Base;
 pub use network::Network;
-pub use registry::{DEFAULT, level_method, reference, resolve};
+pub use registry::{DEFAULT, available_level_method, level_method, reference, resolve};
 pub use string::Method;
 
 #[cfg(test)]

@@ -63,9 +63,14 @@ fn as_str(text: &CStr) -> &str {
     text.to_str().expect("registered methods are ASCII")
 }
 
-/// The canonical method of a level that this build can create. Levels are consecutive from 1 on, and those that need a
-/// built-in model are the last ones: `None` for every other number.
-pub fn level_method(level: i64) -> Option<&'static CStr> {
+/// The canonical method of a level. `None` for other numbers than those of the levels, which are consecutive from 1 on.
+pub fn level_method(level: i64) -> Option<&'static str> {
+    let index = usize::try_from(level).ok()?.checked_sub(1)?;
+    registered(*LEVELS.get(index)?).map(as_str)
+}
+
+/// As [`level_method`], of the levels that this build can create. Those that need a built-in model are the last ones.
+pub fn available_level_method(level: i64) -> Option<&'static CStr> {
     let index = usize::try_from(level).ok()?.checked_sub(1)?;
     registered(*LEVELS.get(index)?).filter(|text| builtin::CARRIED || !as_str(text).contains("builtin:"))
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::registry::{REGISTERED, level_method, reference, resolve};
+use super::registry::{REGISTERED, available_level_method, level_method, reference, resolve};
 use super::{Base, DEFAULT, Method};
 use crate::container::{MAX_METHOD_LEN, MethodRef};
 use crate::error::Status;
@@ -91,11 +91,15 @@ fn registered_methods_are_canonical_and_resolve() {
 
 #[test]
 fn levels_have_canonical_methods_from_1_to_the_last() {
-    let last = if builtin::CARRIED { 9 } else { 3 };
-    for level in 1..=last {
-        assert_eq!(level_method(level).unwrap().to_str().unwrap(), canonical(&format!("level:{level}")));
+    for level in 1..=9 {
+        let method = level_method(level).unwrap();
+        assert_eq!(method, canonical(&format!("level:{level}")));
+        let available = available_level_method(level).map(|text| text.to_str().unwrap());
+        assert_eq!(available, (level <= 3 || builtin::CARRIED).then_some(method));
     }
-    assert!([i64::MIN, -1, 0, last + 1, 256, i64::MAX].into_iter().all(|level| level_method(level).is_none()));
+    for level in [i64::MIN, -1, 0, 10, 256, i64::MAX] {
+        assert!(level_method(level).is_none() && available_level_method(level).is_none());
+    }
 }
 
 #[test]
