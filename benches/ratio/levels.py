@@ -55,6 +55,16 @@ def child(direction, level, folder, count):
     return json.loads(done.stdout)
 
 
+def row(level, total, measured, reference):
+    """A line of the table."""
+    (bits, there, back), (least, *others) = measured, reference
+    seconds = there["seconds"] + back["seconds"]
+    cells = (f"{level}", f"{bits:.3f}", f"{bits / least:.4f}", f"{total / there['seconds'] / 1000:.0f}",
+             f"{total / back['seconds'] / 1000:.0f}", f"{seconds / sum(o['seconds'] for o in others):.2f}",
+             f"{there['memory'] / 1e6:.0f}", f"{back['memory'] / 1e6:.0f}")
+    return "| " + " | ".join(cells) + " |"
+
+
 def main():
     if sys.argv[1:2] == ["--child"]:
         direction, method, folder, count = sys.argv[2:]
@@ -68,27 +78,24 @@ def main():
     levels = sorted({*(options.level or range(1, 10)), REFERENCE})
     files = [f for p in options.paths for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if f.is_file()]
     contents = [data for f in files if (data := f.read_bytes()[: options.limit])]
-    total, rows = sum(map(len, contents)), {}
+    total = sum(map(len, contents))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for i, data in enumerate(contents):
             (folder / f"{i}.raw").write_bytes(data)
-        for level in levels:
+
+        def both(level):
             there = child("compress", level, folder, len(contents))
             back = child("decompress", level, folder, len(contents))
             sizes = [(folder / f"{i}.gptz").stat().st_size for i in range(len(contents))]
             bits = sum(size * 8 / len(data) for size, data in zip(sizes, contents)) / len(contents)
-            rows[level] = (bits, there, back)
-            print(f"level {level}: {bits:.4f} bits a byte", file=sys.stderr, flush=True)
-    print("|".join(["| level ", *(f" {heading} " for heading in HEADINGS), ""]))
-    print("|---:" * (len(HEADINGS) + 1) + "|")
-    least, *reference = rows[REFERENCE]
-    for level, (bits, there, back) in rows.items():
-        seconds = there["seconds"] + back["seconds"]
-        cells = (f"{level}", f"{bits:.3f}", f"{bits / least:.4f}", f"{total / there['seconds'] / 1000:.0f}",
-                 f"{total / back['seconds'] / 1000:.0f}", f"{seconds / sum(r['seconds'] for r in reference):.2f}",
-                 f"{there['memory'] / 1e6:.0f}", f"{back['memory'] / 1e6:.0f}")
-        print("| " + " | ".join(cells) + " |")
+            return bits, there, back
+
+        reference = both(REFERENCE)
+        print("|".join(["| level ", *(f" {heading} " for heading in HEADINGS), ""]))
+        print("|---:" * (len(HEADINGS) + 1) + "|", flush=True)
+        for level in levels:
+            print(row(level, total, reference if level == REFERENCE else both(level), reference), flush=True)
 
 
 if __name__ == "__main__":
