@@ -323,7 +323,10 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
     let snapshot = a.snapshot();
     assert_eq!(b.set_base(Some(&snapshot)), GPTZ_ERROR_MISMATCH);
     assert_eq!(b.restore(&snapshot), GPTZ_ERROR_MISMATCH);
-    assert!(message().contains(&a.method()) && message().contains(&b.method()));
+    // Both methods are quoted, without the middle of those that are long.
+    for method in [a.method(), b.method()] {
+        assert!(message().contains(&method[..50]) && message().contains(&method[method.len() - 50..]), "{}", message());
+    }
 }
 
 /// What a callback does and has seen.
@@ -439,7 +442,7 @@ fn models_and_handles_are_freed_in_any_order() {
     let other = folder.path().join("other.safetensors");
     let config = gptz_config();
     let mut init = ::gptz::model::rwkv7::Init::new(config, 1);
-    ::gptz::weights::safetensors::save(&other, &config.tensors(), &mut init).unwrap();
+    ::gptz::weights::safetensors::save(&other, &config.tensors().collect::<Vec<_>>(), &mut init).unwrap();
     let h = Handle::new(&format!("file:{}", other.display()));
     assert_eq!(h.decompress_into(&from_a, 500).0, GPTZ_ERROR_MISMATCH);
     assert!(message().contains(&hex), "{}", message());

@@ -62,6 +62,20 @@ fn hostile_input_is_refused_without_a_large_allocation() {
         assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL));
     }
 
+    // The largest number of tensors in the largest header, and names as long as the header.
+    let entry = |i: usize| format!("\"{i:x}\":{{\"dtype\":\"I8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    let many = format!("{{{}}}", (0..65_536).map(entry).collect::<Vec<_>>().join(","));
+    for header in [many, format!("{{\"{}\\u0041\":0}}", "x".repeat((4 << 20) - 16)), "[".repeat(4 << 20)] {
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        drop(header);
+        // What is left is this input, the library's copy of the header, the stated multiple of it, and some slack.
+        let needed = bytes.len() * (2 + ::gptz::weights::HEADER_MEMORY_FACTOR);
+        let held = ROOM as usize - needed - (4 << 20);
+        let mut ballast = Vec::<u8>::new();
+        ballast.try_reserve_exact(held).unwrap();
+        assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL), "{}", message());
+    }
+
     // Headers whose parsed form would be many times their size.
     let zeros = "0,".repeat(1 << 20);
     for header in [

@@ -157,7 +157,7 @@ fn saved_weights_load_again_with_the_same_fingerprint_and_bits() {
     let path = folder.path().join("model.safetensors");
     let config = Config { hidden: 64, layers: 2, intermediate: 50, head_size: 32, ..Config::default() };
     let made = Weights::load(&config, Packing::all(Precision::F32), &mut Init::new(config, 3)).unwrap();
-    gptz::weights::safetensors::save(&path, &config.tensors(), &mut Init::new(config, 3)).unwrap();
+    gptz::weights::safetensors::save(&path, &config.tensors().collect::<Vec<_>>(), &mut Init::new(config, 3)).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let parsed = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(parsed.tensor("model.layers.1.attn.x_r").unwrap().shape(), [1, 1, 64]);

@@ -295,6 +295,79 @@ fn files_that_cannot_be_read_are_io_errors() {
 }
 
 #[test]
+fn a_message_has_its_reason_however_long_the_path_is() {
+    // 572 bytes, the length of the report that this fixes. Each part is short enough for a file system.
+    let path = format!("/none/{}", format!("{}/", "d".repeat(80)).repeat(6)) + &"f".repeat(80);
+    assert_eq!(path.len(), 572);
+    let c_path = CString::new(&*path).unwrap();
+    let mut out = ptr::null_mut();
+    // SAFETY: a string and a place to write to.
+    assert_eq!(unsafe { gptz_model_open(c_path.as_ptr(), &mut out) }, GPTZ_ERROR_IO);
+    for create in [None, Some(format!("file:{path}"))] {
+        if let Some(method) = create {
+            assert_eq!(Handle::create(&method).err(), Some(GPTZ_ERROR_IO));
+        }
+        assert!(message().contains("No such file") && message().contains("/none/ddd"), "{}", message());
+        assert!(message().contains("...") && message().len() < 250, "{}", message());
+    }
+    // A tensor's name.
+    let mut file = File::fixture();
+    let name = format!("head{}tail", "x".repeat(5000));
+    file.header.insert(name, json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}));
+    refused(&file.bytes(), &["headxxx", "...", "xxxtail", "no such tensor"]);
+}
+
+/// A header of `n` tensors without values, as short as it can be.
+fn empty_tensors(n: usize) -> Vec<u8> {
+    let entry = |i| format!("\"{i:x}\":{{\"dtype\":\"I8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    let header = format!("{{{}}}", (0..n).map(entry).collect::<Vec<_>>().join(","));
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+}
+
+#[test]
+fn headers_are_bounded() {
+    // 65,536 tensors take less than 4 MiB, so that either limit can be the one that is met.
+    refused(&empty_tensors(65_536), &["model.embeddings.weight", "missing"]);
+    refused(&empty_tensors(65_537), &["more than 65536 tensors"]);
+    let padded = |n: usize| [&(n as u64).to_le_bytes()[..], b"{}", &vec![b' '; n - 2]].concat();
+    refused(&padded(4 << 20), &["model.embeddings.weight", "missing"]);
+    refused(&padded((4 << 20) + 1), &["4194305 bytes", "4194304 are allowed"]);
+}
+
+#[test]
+fn a_header_is_json_of_the_right_types() {
+    let long = "x".repeat(1000);
+    for (entry, reason) in [
+        ("1", "an object with dtype"),
+        ("\"LONG\"", "a string, expected an object"),
+        ("[\"LONG\"]", "sequence, expected an object"),
+        ("{\"shape\":[1],\"data_offsets\":[0,0]}", "missing field `dtype`"),
+        ("{\"dtype\":\"F32\",\"dtype\":\"F32\"}", "a field appears twice"),
+        ("{\"dtype\":\"LONG\"}", "an unknown dtype"),
+        ("{\"dtype\":\"F32LONG\"}", "an unknown dtype"),
+        ("{\"dtype\":\"\\u0001LONG\"}", "an unknown dtype"),
+        ("{\"dtype\":7}", "the name of a dtype"),
+        ("{\"shape\":\"LONG\"}", "a string, expected at most 8 dimensions"),
+        ("{\"shape\":[\"LONG\"]}", "a string, expected a whole number"),
+        ("{\"shape\":[-1]}", "a whole number"),
+        ("{\"shape\":[1.5]}", "a whole number"),
+        ("{\"shape\":[1,1,1,1,1,1,1,1,1]}", "at most 8 dimensions"),
+        ("{\"shape\":[99999999999999999999]}", "a whole number"),
+        ("{\"data_offsets\":[1]}", "two offsets"),
+        ("{\"data_offsets\":[1,2,3]}", "line 1"),
+        ("{\"data_offsets\":\"LONG\"}", "a string, expected two offsets"),
+    ] {
+        let header = format!("{{\"name\":{}}}", entry.replace("LONG", &long));
+        refused(&[&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat(), &["header", "name", reason]);
+        assert!(message().len() < 300, "{}", message());
+    }
+    let header = format!("\"{long}\"");
+    refused(&[&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat(), &["a string, expected an object"]);
+    let twice = b"{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"\\u0061\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}";
+    refused(&[&(twice.len() as u64).to_le_bytes()[..], twice].concat(), &["a:", "appears twice"]);
+}
+
+#[test]
 fn another_head_size_is_another_fingerprint() {
     // Two heads of 32 or one of 64: the same values in two different networks.
     let file = File::fixture();

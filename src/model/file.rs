@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::rwkv7::{Config, Packing, Weights};
-use crate::error::{Error, Result, Status, fail};
+use crate::error::{Error, Result, Status, fail, shortened_path};
 use crate::numeric::buffer::filled;
 use crate::weights::Fingerprint;
 use crate::weights::safetensors::Safetensors;
@@ -25,7 +25,7 @@ pub struct Model {
 
 /// Opens a regular file. Other kinds are refused: a pipe would block, and a device may have no end.
 fn open_file(path: &Path) -> Result<(File, u64)> {
-    let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", path.display()));
+    let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", shortened_path(path)));
     let mut options = File::options();
     options.read(true);
     // Without O_NONBLOCK, opening a pipe waits for a writer.
@@ -34,7 +34,7 @@ fn open_file(path: &Path) -> Result<(File, u64)> {
     let file = options.open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
-        fail!(Io, "opening {}: not a regular file", path.display());
+        fail!(Io, "opening {}: not a regular file", shortened_path(path));
     }
     Ok((file, metadata.len()))
 }
@@ -42,7 +42,7 @@ fn open_file(path: &Path) -> Result<(File, u64)> {
 /// The network's shape, from the shapes in the header. Checks that the header names all its tensors and no others.
 fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
     let config = Config::infer(|name| file.shape(name).map(<[usize]>::to_vec))?;
-    file.check(&config.tensors())?;
+    file.check(config.tensors())?;
     Ok(config)
 }
 
@@ -52,7 +52,7 @@ fn infer<R: Read + std::io::Seek>(file: &Safetensors<R>) -> Result<Config> {
 /// `Io`, `Model`, `Memory`.
 pub fn load(path: &Path, packing: Packing) -> Result<Weights> {
     let (file, len) = open_file(path)?;
-    let within = |e: Error| e.within(path.display());
+    let within = |e: Error| e.within(shortened_path(path));
     let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
     let config = infer(&file).map_err(within)?;
     Weights::load(&config, packing, &mut file).map_err(within)
@@ -65,10 +65,10 @@ impl Model {
     /// `Io`, `Model`, `Memory`.
     pub fn open(path: &Path) -> Result<Self> {
         let (mut file, len) = open_file(path)?;
-        let within = |e: Error| e.within(path.display());
+        let within = |e: Error| e.within(shortened_path(path));
         // The header is checked before memory for the whole file is allocated.
         Safetensors::open(BufReader::new(&file), len).and_then(|file| infer(&file)).map_err(within)?;
-        let io = |e: std::io::Error| Error::new(Status::Io, format!("reading {}: {e}", path.display()));
+        let io = |e: std::io::Error| Error::new(Status::Io, format!("reading {}: {e}", shortened_path(path)));
         std::io::Seek::rewind(&mut file).map_err(io)?;
         let mut bytes = filled(usize::try_from(len).unwrap_or(usize::MAX), 0u8, "a weights file")?;
         file.read_exact(&mut bytes).map_err(io)?;

@@ -1,6 +1,9 @@
 //! Files of named tensors. A model reads one tensor at a time, so that memory never holds a second copy of all weights.
 
+mod header;
 pub mod safetensors;
+
+pub use header::{HEADER_MEMORY_FACTOR, MAX_HEADER, MAX_TENSORS, PARSER_MEMORY_FACTOR};
 
 use sha2::{Digest, Sha256};
 

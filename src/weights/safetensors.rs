@@ -2,32 +2,26 @@
 //!
 //! A file has eight bytes of header length, a JSON header, and the tensors' bytes. The `safetensors` crate, whose types this
 //! module uses, reads whole files. This module checks lengths against the file before it allocates, and reads one tensor
-//! at a time.
+//! at a time. [`super::header`] parses the header.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
+use super::header::{Header, MAX_HEADER, Tensor};
 use super::{TensorSource, TensorSpec};
-use crate::error::{Error, Result, Status, fail};
+use crate::error::{Error, Result, Status, fail, shortened, shortened_path};
 use crate::numeric::buffer::filled;
-
-/// Longer headers are refused: the largest network's has 5 MB.
-const MAX_HEADER: u64 = 16 << 20;
-
-/// The largest number of dimensions of a tensor. The reference model has tensors of three.
-const MAX_DIMENSIONS: usize = 8;
 
 /// An open file, whose tensors are read one at a time.
 #[derive(Debug)]
 pub struct Safetensors<R> {
     input: R,
+    /// Where the tensors' bytes start.
     data: u64,
-    tensors: BTreeMap<String, TensorInfo>,
+    header: Header,
 }
 
 impl<R: Read + Seek> Safetensors<R> {
@@ -41,124 +35,53 @@ impl<R: Read + Seek> Safetensors<R> {
             fail!(Model, "not a safetensors file: {len} bytes, the header's length alone takes 8");
         }
         input.read_exact(&mut size).map_err(|e| read_error(&e))?;
-        let size = u64::from_le_bytes(size);
-        if size > len - 8 || size > MAX_HEADER {
-            fail!(Model, "not a safetensors file: it promises a header of {size} bytes, {} are there", len - 8);
+        let (size, available) = (u64::from_le_bytes(size), len - 8);
+        if size > available {
+            fail!(Model, "not a safetensors file: it states a header of {size} bytes, {available} are there");
         }
-        let mut header = filled(size as usize, 0u8, "the header of a safetensors file")?;
-        input.read_exact(&mut header).map_err(|e| read_error(&e))?;
-        let tensors = parse_header(&header)?;
-        check_offsets(&tensors, len - 8 - size)?;
-        Ok(Self { input, data: 8 + size, tensors })
+        if size > MAX_HEADER as u64 {
+            fail!(Model, "the header of the safetensors file has {size} bytes, {MAX_HEADER} are allowed");
+        }
+        let mut json = filled(size as usize, 0u8, "the header of a safetensors file")?;
+        input.read_exact(&mut json).map_err(|e| read_error(&e))?;
+        Ok(Self { input, data: 8 + size, header: Header::parse(&json, available - size)? })
     }
 
     /// The shape of the tensor of this name, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|info| &*info.shape)
+        self.header.find(name).map(|i| self.header.get(i).shape)
     }
 
-    /// The header's entry for a tensor, which must exist with this shape.
-    fn entry(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo> {
-        let Some(info) = self.tensors.get(name) else {
+    /// The position in the header of a tensor that must exist with this shape.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<usize> {
+        let Some(i) = self.header.find(name) else {
             fail!(Model, "{name}: missing, a tensor of shape {shape:?} is needed");
         };
-        if !same_shape(&info.shape, shape) {
-            fail!(Model, "{name}: its shape is {:?}, {shape:?} is needed", info.shape);
+        let found = self.header.get(i).shape;
+        if !same_shape(found, shape) {
+            fail!(Model, "{name}: its shape is {found:?}, {shape:?} is needed");
         }
-        Ok(info)
+        Ok(i)
     }
 
     /// Checks that the header has these tensors, scales for those of them that are I8, and no other tensors.
     ///
     /// # Errors
-    /// `Model`, naming a tensor that is missing, unknown or of another shape.
-    pub fn check(&self, specs: &[TensorSpec]) -> Result<()> {
-        let mut known = HashSet::new();
+    /// `Model`, naming a tensor that is missing, unknown or of another shape; `Memory`.
+    pub fn check(&self, specs: impl Iterator<Item = TensorSpec>) -> Result<()> {
+        let mut known = filled(self.header.len(), false, "the header of a safetensors file")?;
         for spec in specs {
-            if self.entry(&spec.name, &spec.shape)?.dtype == Dtype::I8 {
-                let scale = scale_name(&spec.name);
-                self.entry(&scale, &spec.shape[..1])?;
-                known.insert(scale);
+            let i = self.find(&spec.name, &spec.shape)?;
+            known[i] = true;
+            if self.header.get(i).dtype == Dtype::I8 {
+                known[self.find(&scale_name(&spec.name), &spec.shape[..1])?] = true;
             }
-            known.insert(spec.name.clone());
         }
-        if let Some((name, info)) = self.tensors.iter().find(|(name, _)| !known.contains(*name)) {
-            fail!(Model, "{name}: of shape {:?}, the model has no such tensor", info.shape);
+        if let Some(i) = known.iter().position(|known| !known) {
+            let Tensor { name, shape, .. } = self.header.get(i);
+            fail!(Model, "{}: of shape {shape:?}, the model has no such tensor", shortened(name));
         }
         Ok(())
-    }
-}
-
-/// Parses the header's JSON directly into one entry per tensor. No other part of the header takes memory that lasts.
-fn parse_header(json: &[u8]) -> Result<BTreeMap<String, TensorInfo>> {
-    let mut parser = serde_json::Deserializer::from_slice(json);
-    let entries = parser.deserialize_map(Entries);
-    entries
-        .and_then(|entries| parser.end().map(|()| entries))
-        .map_err(|e| Error::new(Status::Model, format!("the header of the safetensors file: {e}")))
-}
-
-/// Parses the header's object.
-struct Entries;
-
-impl<'de> Visitor<'de> for Entries {
-    type Value = BTreeMap<String, TensorInfo>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("an object of tensors")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut tensors = BTreeMap::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let entry: Entry = map.next_value().map_err(|e| A::Error::custom(format!("{name}: {e}")))?;
-            let info = TensorInfo { dtype: entry.dtype, shape: entry.shape.0, data_offsets: entry.data_offsets };
-            if tensors.insert(name.clone(), info).is_some() {
-                return Err(A::Error::custom(format!("{name} stands twice")));
-            }
-        }
-        Ok(tensors)
-    }
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    dtype: Dtype,
-    shape: Shape,
-    data_offsets: (usize, usize),
-}
-
-/// A tensor's dimensions, at most [`MAX_DIMENSIONS`].
-struct Shape(Vec<usize>);
-
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        d.deserialize_seq(Dimensions)
-    }
-}
-
-struct Dimensions;
-
-impl<'de> Visitor<'de> for Dimensions {
-    type Value = Shape;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "at most {MAX_DIMENSIONS} dimensions")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Shape, A::Error> {
-        let mut shape = Vec::new();
-        while let Some(n) = seq.next_element()? {
-            if shape.len() == MAX_DIMENSIONS {
-                return Err(A::Error::invalid_length(shape.len() + 1, &self));
-            }
-            shape.push(n);
-        }
-        Ok(Shape(shape))
     }
 }
 
@@ -166,36 +89,10 @@ fn read_error(e: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("reading weights: {e}"))
 }
 
-/// Checks that the tensors follow each other without gaps, fill the `available` bytes, and have the lengths of their shapes.
-fn check_offsets(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Result<()> {
-    let mut by_offset: Vec<_> = tensors.iter().collect();
-    by_offset.sort_by_key(|(_, info)| info.data_offsets);
-    let mut end = 0;
-    for (name, info) in by_offset {
-        let (from, to) = info.data_offsets;
-        if from != end || to < from || to as u64 > available {
-            fail!(
-                Model,
-                "{name}: its bytes are said to be {from}..{to}, expected from {end} on and within {available}"
-            );
-        }
-        let count = info.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        let bytes = count.and_then(|n| n.checked_mul(info.dtype.bitsize())).map(|bits| bits / 8);
-        if bytes != Some(to - from) {
-            fail!(Model, "{name}: {} bytes are there for shape {:?} of {:?}", to - from, info.shape, info.dtype);
-        }
-        end = to;
-    }
-    if end as u64 != available {
-        fail!(Model, "the safetensors file has {available} bytes of tensors, its header names {end}");
-    }
-    Ok(())
-}
-
 /// Whether two shapes are equal, ignoring dimensions of 1.
 fn same_shape(a: &[usize], b: &[usize]) -> bool {
-    let wide = |s: &[usize]| s.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
-    wide(a) == wide(b)
+    let is_wide = |d: &&usize| **d != 1;
+    a.iter().filter(is_wide).eq(b.iter().filter(is_wide))
 }
 
 /// The name of an I8 tensor's scales: one F32 per row, where the first dimension counts rows. A value is the integer times
@@ -208,7 +105,7 @@ impl<R: Read + Seek> Safetensors<R> {
     /// Multiplies the rows of `values` by the scales of tensor `name`.
     fn scale(&mut self, name: &str, rows: usize, values: &mut [f32]) -> Result<()> {
         let (name, mut scales) = (scale_name(name), Vec::new());
-        if self.entry(&name, &[rows])?.dtype != Dtype::F32 {
+        if self.header.get(self.find(&name, &[rows])?).dtype != Dtype::F32 {
             fail!(Model, "{name}: scales must be F32");
         }
         self.tensor(&name, &[rows], &mut scales)?;
@@ -221,10 +118,10 @@ impl<R: Read + Seek> Safetensors<R> {
 
 impl<R: Read + Seek> TensorSource for Safetensors<R> {
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()> {
-        let info = self.entry(name, shape)?;
-        let ((from, to), dtype, count) = (info.data_offsets, info.dtype, info.shape.iter().product());
-        let mut bytes = filled(to - from, 0u8, name)?;
-        self.input.seek(SeekFrom::Start(self.data + from as u64)).map_err(|e| read_error(&e).within(name))?;
+        let Tensor { data: (from, to), dtype, shape: found, .. } = self.header.get(self.find(name, shape)?);
+        let count = found.iter().product();
+        let mut bytes = filled(usize::try_from(to - from).unwrap_or(usize::MAX), 0u8, name)?;
+        self.input.seek(SeekFrom::Start(self.data + from)).map_err(|e| read_error(&e).within(name))?;
         self.input.read_exact(&mut bytes).map_err(|e| read_error(&e).within(name))?;
         out.clear();
         out.try_reserve_exact(count).map_err(|_| crate::error::out_of_memory(bytes.len(), name))?;
@@ -249,12 +146,12 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
 /// # Errors
 /// Any error of the source; `Io` if the file cannot be written. After an error, `path` is unchanged.
 pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) -> Result<()> {
-    let io = |e: std::io::Error| Error::new(Status::Io, format!("writing {}: {e}", path.display()));
+    let io = |e: std::io::Error| Error::new(Status::Io, format!("writing {}: {e}", shortened_path(path)));
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
     {
         let mut out = std::io::BufWriter::new(file.as_file_mut());
-        let header = header(specs)?;
+        let header = header_of(specs)?;
         out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
         out.write_all(&header).map_err(io)?;
         let mut values = Vec::new();
@@ -274,7 +171,7 @@ pub fn save(path: &Path, specs: &[TensorSpec], source: &mut dyn TensorSource) ->
 }
 
 /// The JSON header of F32 tensors in this order, padded with spaces to a multiple of 8 bytes as the format recommends.
-fn header(specs: &[TensorSpec]) -> Result<Vec<u8>> {
+fn header_of(specs: &[TensorSpec]) -> Result<Vec<u8>> {
     let mut offset = 0;
     let tensors = specs.iter().map(|spec| {
         let from = offset;

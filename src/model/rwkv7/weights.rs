@@ -82,14 +82,14 @@ pub(super) struct Layer {
 }
 
 /// Reads tensors from a source in the order of [`Config::tensors`] and packs them.
-struct Loader<'a> {
+struct Loader<'a, I> {
     source: Checked<'a>,
-    specs: std::vec::IntoIter<TensorSpec>,
+    specs: I,
     precision: Precision,
     values: Vec<f32>,
 }
 
-impl Loader<'_> {
+impl<I: Iterator<Item = TensorSpec>> Loader<'_, I> {
     /// Reads the next tensor. Its name ends with `part`.
     fn next(&mut self, part: &str) -> Result<TensorSpec> {
         let spec = self.specs.next().expect("as many tensors as the config lists");
@@ -168,7 +168,7 @@ impl Weights {
     /// not finite; `Memory`; any error of the source.
     pub fn load(config: &Config, packing: Packing, source: &mut dyn TensorSource) -> Result<Self> {
         config.check()?;
-        let specs = config.tensors().into_iter();
+        let specs = config.tensors();
         let mut loader = Loader { source: Checked::new(source), specs, precision: packing.body, values: Vec::new() };
         let mut embeddings = loader.vector("embeddings.weight")?;
         let pre_norm = loader.norm("pre_norm")?;
