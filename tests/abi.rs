@@ -326,7 +326,10 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
     let snapshot = a.snapshot();
     assert_eq!(b.set_base(Some(&snapshot)), GPTZ_ERROR_MISMATCH);
     assert_eq!(b.restore(&snapshot), GPTZ_ERROR_MISMATCH);
-    assert!(message().contains(&a.method()) && message().contains(&b.method()));
+    // Both methods are quoted, without the middle of those that are long.
+    for method in [a.method(), b.method()] {
+        assert!(message().contains(&method[..50]) && message().contains(&method[method.len() - 50..]), "{}", message());
+    }
 }
 
 /// What a callback does and has seen.

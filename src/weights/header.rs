@@ -22,9 +22,9 @@ pub const MAX_TENSORS: usize = 1 << 16;
 /// The memory that parsing a header takes at its peak, in bytes per byte of the header, without the bytes of the header: the
 /// table and what `serde_json` allocates. A few hundred bytes for an error message come in addition.
 ///
-/// Measured with headers made to be the worst, counting a block that grows as old and new one: 3.72 for tensors of eight
-/// dimensions just past a power of two of them, 2.95 for a name with escapes, 2.6 for their mixture. The bound is that of the
-/// arithmetic: 3.72 for the entries, and 5 for a name, three times itself as it grows and twice in the parser.
+/// Measured on headers built to need the most, and counting a block that grows as its old and its new size: 3.72 for tensors
+/// of eight dimensions, whose number is just past a power of two; 2.95 for a name with escapes; 3.71 for both together. The
+/// bound of 5 follows from the worst case of a name: three times its length in the growing table, twice in the parser.
 pub const HEADER_MEMORY_FACTOR: usize = 5;
 
 /// The part of [`HEADER_MEMORY_FACTOR`] that `serde_json` allocates. These allocations are infallible, so a [`Reserve`] of that
