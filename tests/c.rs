@@ -13,11 +13,6 @@ fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// The run path of programs. The old kind comes before LD_LIBRARY_PATH, in which cargo may have an older build.
-fn rpath(libraries: &Path) -> String {
-    format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())
-}
-
 fn compiler() -> Command {
     compiler_named(&std::env::var("CC").unwrap_or_default())
 }
@@ -47,6 +42,11 @@ fn run(command: &mut Command) -> Output {
 enum Link {
     Shared,
     Static,
+}
+
+/// The run path of programs. The old kind comes before LD_LIBRARY_PATH, in which cargo may have an older build.
+fn rpath(libraries: &Path) -> String {
+    format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())
 }
 
 /// Compiles a C file and links it; returns the program.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::buffers::input;
 use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::model::gptz_model;
-use super::object::{Opaque, hand_out, object, release};
+use super::object::{Opaque, boxed, hand_out, object, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
 use super::{callback, message};
 use crate::container::Coder;
@@ -41,7 +41,8 @@ pub(super) struct Handle {
 
 /// The part of a handle that one call at a time may use.
 pub(super) struct Inner {
-    pub(super) session: Session,
+    /// On the heap: callers may have small stacks, and a handle is moved several times before it is there itself.
+    pub(super) session: Box<Session>,
     progress: gptz_progress_fn,
     userdata: *mut c_void,
 }
@@ -121,6 +122,7 @@ const _: () = assert!(
 fn new_handle(session: Session) -> Result<*mut gptz> {
     let method = CString::new(session.identity().canonical.clone())
         .map_err(|_| Error::new(Status::Internal, "a method with a NUL"))?;
+    let session = boxed(session, "a handle")?;
     let inner = UnsafeCell::new(Inner { session, progress: None, userdata: ptr::null_mut() });
     let (busy, broken, error) = (AtomicBool::new(false), AtomicBool::new(false), message::Shared::new());
     hand_out(Handle { busy, broken, method, error, inner })

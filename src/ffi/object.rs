@@ -21,14 +21,20 @@ struct Object<V> {
     value: V,
 }
 
+/// Moves a value to the heap. `Box::new` would abort if the allocation failed.
+pub(super) fn boxed<V>(value: V, what: &str) -> Result<Box<V>> {
+    let mut room = empty(1, what)?;
+    room.push(value);
+    // SAFETY: a box of a slice of one value is an allocation of that value's layout.
+    Ok(unsafe { Box::from_raw(Box::into_raw(room.into_boxed_slice()).cast()) })
+}
+
 /// Moves a value to the heap and returns the pointer for C.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
-    // `Box::new` aborts where there is no memory.
-    let mut object = empty(1, T::NAME)?;
-    // Nothing fails after this.
+    let object = boxed(Object { tag: T::TAG, value }, T::NAME)?;
+    // The last thing that can fail.
     reserve::check()?;
-    object.push(Object { tag: T::TAG, value });
-    Ok(Box::into_raw(object.into_boxed_slice()).cast())
+    Ok(Box::into_raw(object).cast())
 }
 
 fn check<T: Opaque>(p: *const T) -> Result<*const Object<T::Value>> {
@@ -65,7 +71,7 @@ pub(super) unsafe fn release<T: Opaque>(p: *mut T) -> Result<()> {
     // would remove a plain write to memory that is freed next.
     unsafe {
         (&raw mut (*p).tag).write_volatile(0);
-        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(p, 1)));
+        drop(Box::from_raw(p));
     }
     Ok(())
 }
