@@ -114,6 +114,22 @@
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
 /**
+ * Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
+ * same on both sides. A check covers the content and the method, weights and base, so that damage and a wrong base are
+ * detected, but for one in 256, 65536 or 4294967296 of them. Without checks a wrong base may give wrong content without an
+ * error.
+ */
+#define GPTZ_PARAM_RECORD_CHECK 10
+
+/**
+ * Option: the most multiplications that the method of frames and records may take for one byte, training included.
+ * gptz_decompress and gptz_records_decompress answer GPTZ_ERROR_METHOD if the handle's method takes more. The default is
+ * 2^27 (134217728, some ten milliseconds), or what the handle's method takes if that is more. gptz_create_for_frame
+ * always uses 2^27.
+ */
+#define GPTZ_PARAM_WORK_LIMIT 11
+
+/**
  * Range coder: the smallest.
  */
 #define GPTZ_CODER_AC 0
@@ -158,7 +174,8 @@ typedef int gptz_status;
  * Told how far a call is: `done` of `total` bytes of content. Anything but 0 asks the call to stop: it then answers
  * GPTZ_ERROR_CANCELLED and the handle is as it was before.
  *
- * It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
+ * It is called on the thread of the call: at its start, at least every 256 bytes or 2^24 multiplications of the method
+ * (some 2 to 10 milliseconds; every byte if a byte takes more), and at its end. It may do anything
  * but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
  * C's default floating-point environment; changes to that end with it.
  */
@@ -319,11 +336,14 @@ gptz_status gptz_create(const char *method,
  * For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
  * GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
  * built without and a network of too much work. No path that an input names is ever opened. A method that
- * takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
- * takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
+ * takes more than 256 MiB answers GPTZ_ERROR_MEMORY, one that takes more than 2^27 multiplications for a byte (some ten
+ * milliseconds, GPTZ_PARAM_WORK_LIMIT's default) GPTZ_ERROR_METHOD: make such a handle with gptz_create. Within that, the
+ * maker of the frame chooses how long a byte takes to decode: look at gptz_method, or set a progress callback.
  * Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
  */
-gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
+gptz_status gptz_create_for_frame(const void *src,
+                                  size_t src_len,
+                                  gptz **out);
 
 /**
  * Makes a handle with weights that are open already. The model may be freed before the handle or after it.
@@ -434,12 +454,12 @@ gptz_status gptz_decompress(gptz *handle,
  * its content alone, so that records may be kept, sent and decompressed one by one, in any order and any grouping.
  *
  * Records are for messages, rows and log lines, with a base that has seen the like: gptz_feed samples, gptz_snapshot_take,
- * gptz_set_base. Nothing is wasted on a frame: a record names neither method nor base and has no checksum. Whoever
- * decompresses must have the same of both and should know by other means that the bytes are whole; damage is mostly told,
- * not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
+ * gptz_set_base. A record has no frame: it names neither method nor base. The decompressing side must have
+ * the same of both. By default a record has no checksum either: damage and a wrong base are detected mostly, not always.
+ * GPTZ_PARAM_RECORD_CHECK adds a check of 1, 2 or 4 bytes. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
  *
  * GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
- * cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
+ * cost of a whole call; a record takes at most 5 bytes, and its check, more than its content. GPTZ_ERROR_CANCELLED (progress counts the
  * bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
  * anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
  * On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
@@ -460,8 +480,8 @@ gptz_status gptz_records_compress(gptz *handle,
  *
  * All lengths are read before anything is decoded. GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are
  * then the lengths that the records promise; hold them against what you are ready to take. GPTZ_ERROR_TRUNCATED,
- * GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, where that is noticed: wrong
- * content without an error is possible), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
+ * GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, which without
+ * GPTZ_PARAM_RECORD_CHECK may also give wrong content without an error), GPTZ_ERROR_METHOD (GPTZ_PARAM_WORK_LIMIT), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
  * all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified. Any input is safe.
  */
 gptz_status gptz_records_decompress(gptz *handle,

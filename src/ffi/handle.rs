@@ -53,7 +53,8 @@ impl Opaque for gptz {
 /// Told how far a call is: `done` of `total` bytes of content. Anything but 0 asks the call to stop: it then answers
 /// GPTZ_ERROR_CANCELLED and the handle is as it was before.
 ///
-/// It is called on the thread of the call: at its start, every few hundred bytes, and at its end. It may do anything
+/// It is called on the thread of the call: at its start, at least every 256 bytes or 2^24 multiplications of the method
+/// (some 2 to 10 milliseconds; every byte if a byte takes more), and at its end. It may do anything
 /// but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
 /// C's default floating-point environment; changes to that end with it.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
@@ -80,6 +81,17 @@ pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// more than 1 GiB, so there is use in lowering it only.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
+/// Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
+/// same on both sides. A check covers the content and the method, weights and base, so that damage and a wrong base are
+/// detected, but for one in 256, 65536 or 4294967296 of them. Without checks a wrong base may give wrong content without an
+/// error.
+pub const GPTZ_PARAM_RECORD_CHECK: c_int = 10;
+/// Option: the most multiplications that the method of frames and records may take for one byte, training included.
+/// gptz_decompress and gptz_records_decompress answer GPTZ_ERROR_METHOD if the handle's method takes more. The default is
+/// 2^27 (134217728, some ten milliseconds), or what the handle's method takes if that is more. gptz_create_for_frame
+/// always uses 2^27.
+pub const GPTZ_PARAM_WORK_LIMIT: c_int = 11;
+
 /// Range coder: the smallest.
 pub const GPTZ_CODER_AC: c_int = 0;
 /// rANS: some 6 bytes more a block.
@@ -94,6 +106,8 @@ const _: () = assert!(
         && GPTZ_PARAM_BLOCK_LOG == Param::BlockLog as c_int
         && GPTZ_PARAM_SEGMENT_LOG == Param::SegmentLog as c_int
         && GPTZ_PARAM_MEMORY_LIMIT == Param::MemoryLimit as c_int
+        && GPTZ_PARAM_RECORD_CHECK == Param::RecordCheck as c_int
+        && GPTZ_PARAM_WORK_LIMIT == Param::WorkLimit as c_int
         && GPTZ_CODER_AC == Coder::Range as c_int
         && GPTZ_CODER_RANS == Coder::Rans as c_int
 );
@@ -204,8 +218,9 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
 /// For frames that need nothing else: one that needs a weights file answers GPTZ_ERROR_MODEL, one that needs a base
 /// GPTZ_ERROR_MISMATCH, a version 2 frame GPTZ_ERROR_METHOD, as do a method with a built-in model in a library that was
 /// built without and a network of too much work. No path that an input names is ever opened. A method that
-/// takes more than 256 MiB answers GPTZ_ERROR_MEMORY: make such a handle with gptz_create. Within that, how long a byte
-/// takes to decode is the choice of whoever made the frame: look at gptz_method, or set a progress callback.
+/// takes more than 256 MiB answers GPTZ_ERROR_MEMORY, one that takes more than 2^27 multiplications for a byte (some ten
+/// milliseconds, GPTZ_PARAM_WORK_LIMIT's default) GPTZ_ERROR_METHOD: make such a handle with gptz_create. Within that, the
+/// maker of the frame chooses how long a byte takes to decode: look at gptz_method, or set a progress callback.
 /// Also: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS. `*out` is then NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usize, out: *mut *mut gptz) -> gptz_status {

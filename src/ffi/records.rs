@@ -128,12 +128,12 @@ impl Arrays {
 /// its content alone, so that records may be kept, sent and decompressed one by one, in any order and any grouping.
 ///
 /// Records are for messages, rows and log lines, with a base that has seen the like: gptz_feed samples, gptz_snapshot_take,
-/// gptz_set_base. Nothing is wasted on a frame: a record names neither method nor base and has no checksum. Whoever
-/// decompresses must have the same of both and should know by other means that the bytes are whole; damage is mostly told,
-/// not always. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
+/// gptz_set_base. A record has no frame: it names neither method nor base. The decompressing side must have
+/// the same of both. By default a record has no checksum either: damage and a wrong base are detected mostly, not always.
+/// GPTZ_PARAM_RECORD_CHECK adds a check of 1, 2 or 4 bytes. Records always use the range coder; GPTZ_PARAM_CODER, FORMAT and CHECKSUM have no part in them.
 ///
 /// GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are then the lengths that are needed, found at the
-/// cost of a whole call; a record takes at most 5 bytes more than its content. GPTZ_ERROR_CANCELLED (progress counts the
+/// cost of a whole call; a record takes at most 5 bytes, and its check, more than its content. GPTZ_ERROR_CANCELLED (progress counts the
 /// bytes of all records), GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT if a record has 4 GiB or more, if `dst` or `dst_len` overlap
 /// anything else (one array for both lengths will not do), or if a pointer is NULL (allowed for lengths and counts of 0).
 /// On failure all `dst_len` are 0 but where said otherwise or where they overlap, and what `dst` holds is not specified.
@@ -163,8 +163,8 @@ pub unsafe extern "C" fn gptz_records_compress(
 ///
 /// All lengths are read before anything is decoded. GPTZ_ERROR_BUFFER_TOO_SMALL if there is not enough room: `dst_len[i]` are
 /// then the lengths that the records promise; hold them against what you are ready to take. GPTZ_ERROR_TRUNCATED,
-/// GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, where that is noticed: wrong
-/// content without an error is possible), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
+/// GPTZ_ERROR_CORRUPT (naming the record by its index; also for another method or base, which without
+/// GPTZ_PARAM_RECORD_CHECK may also give wrong content without an error), GPTZ_ERROR_METHOD (GPTZ_PARAM_WORK_LIMIT), GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, GPTZ_ERROR_ARGUMENT as above. On failure
 /// all `dst_len` are 0 but where said otherwise, and what `dst` holds is not specified. Any input is safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_records_decompress(
