@@ -174,8 +174,8 @@ typedef int gptz_status;
  * Told how far a call is: `done` of `total` bytes of content. Anything but 0 asks the call to stop: it then answers
  * GPTZ_ERROR_CANCELLED and the handle is as it was before.
  *
- * It is called on the thread of the call: at its start, at least every 256 bytes or 2^24 multiplications of the method
- * (some 2 to 10 milliseconds; every byte if a byte takes more), and at its end. It may do anything
+ * It is called on the thread of the call: at its start, at least every 256 bytes, at least about every 2^26
+ * multiplications of the method (some ten milliseconds) or every byte if a byte takes more, and at its end. It may do anything
  * but use the same handle (GPTZ_ERROR_BUSY), throw a C++ exception through the library, or leave by longjmp. It runs in
  * C's default floating-point environment; changes to that end with it.
  */

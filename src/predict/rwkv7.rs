@@ -27,7 +27,7 @@ pub struct Blueprint {
 const LOOKAHEAD: usize = 32;
 /// A batch takes at most this many multiplications, so that a call can be cancelled in time. The size of batches does not
 /// affect results.
-const BATCH_WORK: u64 = 1 << 27;
+const BATCH_WORK: u64 = 1 << 26;
 
 /// The approximate number of multiplications a byte.
 pub fn work(config: &Config, rule: &Rule, second_head: bool) -> u64 {
