@@ -138,6 +138,21 @@
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
 /**
+ * Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
+ * same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base goes undetected
+ * in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content without an error.
+ */
+#define GPTZ_PARAM_RECORD_CHECK 10
+
+/**
+ * Option: the most multiplications that the method of a frame or record may take for one byte, training included.
+ * gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default is 2^27
+ * (134217728, some ten milliseconds), or what the handle's own method takes if that is more. gptz_create_for_frame always
+ * uses 2^27.
+ */
+#define GPTZ_PARAM_WORK_LIMIT 11
+
+/**
  * Range coder: the smallest output.
  */
 #define GPTZ_CODER_AC 0
@@ -184,8 +199,9 @@ typedef int gptz_status;
  * gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
  * GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
  *
- * The callback runs on the thread of the call. It is called at the start of the call, then at least once in every
- * 10 milliseconds of work, and at the end of a call that succeeds. `done` never decreases. It may stay the same over many
+ * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes or 2^24
+ * multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end of a call that
+ * succeeds. `done` never decreases. It may stay the same over many
  * calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
  * before it chooses one.
  *
@@ -370,8 +386,8 @@ gptz_status gptz_create(const char *method,
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
  * Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base. GPTZ_ERROR_METHOD if
- * it is of version 2, if it needs a network that the library was built without, or if its method needs too much work per
- * byte. GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+ * it is of version 2, if it needs a network that the library was built without, or if its method takes more than 2^27
+ * multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
  * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
  *
  * Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the time,
@@ -542,11 +558,11 @@ gptz_status gptz_decompress(gptz *handle,
  * method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
  * in any grouping. The live state does not change.
  *
- * A compressed record has no header that names the method or the base, and no checksum. The reader must have the same method
- * and base, and should know by other means that the bytes are undamaged: damage usually gives an error, but not always.
- * Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+ * A compressed record has no header that names the method or the base. The reader must have the same method and base. By
+ * default a record has no checksum either: damage and a wrong base usually give an error, but not always. With
+ * GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
  *
- * A compressed record is at most 5 bytes longer than its content. Besides the memory of the method, a call allocates a list
+ * A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a list
  * of the records and room for one compressed record.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
@@ -577,8 +593,8 @@ gptz_status gptz_records_compress(gptz *handle,
  * GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
  * GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
  *
- * Another method or base usually gives GPTZ_ERROR_CORRUPT. It can also give wrong content without an error. Any input is
- * safe.
+ * GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base usually
+ * gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input is safe.
  */
 gptz_status gptz_records_decompress(gptz *handle,
                                     const void *const *src,

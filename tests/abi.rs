@@ -185,6 +185,8 @@ fn options_are_checked_and_stay() {
         (GPTZ_PARAM_BLOCK_LOG, 12, 24, 17),
         (GPTZ_PARAM_SEGMENT_LOG, 0, 0, 0),
         (GPTZ_PARAM_MEMORY_LIMIT, 1, i64::MAX, 1 << 30),
+        (GPTZ_PARAM_RECORD_CHECK, 0, 4, 0),
+        (GPTZ_PARAM_WORK_LIMIT, 1, i64::MAX, 1 << 27),
     ];
     for (param, low, high, default) in all {
         assert_eq!(h.get(param), default);
@@ -198,7 +200,10 @@ fn options_are_checked_and_stay() {
         }
         assert_eq!(h.set(param, default), GPTZ_OK);
     }
-    for param in [0, 9, -1, i32::MAX] {
+    for (width, expected) in [(1, GPTZ_OK), (2, GPTZ_OK), (3, GPTZ_ERROR_ARGUMENT)] {
+        assert_eq!(h.set(GPTZ_PARAM_RECORD_CHECK, width), expected);
+    }
+    for param in [0, 9, 12, -1, i32::MAX] {
         assert_eq!(h.set(param, 0), GPTZ_ERROR_ARGUMENT);
         assert!(message().contains(&param.to_string()));
     }

@@ -117,6 +117,55 @@ fn damage_is_an_error_that_names_the_record() {
     assert!(status == GPTZ_ERROR_CORRUPT || (status == GPTZ_OK && back[..lens[0]] != lines[0]), "{status}");
 }
 
+/// Records with checks of `width` bytes. Each adds exactly as many bytes, and each is restored.
+fn checked(h: &Handle, src: &[&[u8]], width: usize) -> Vec<Vec<u8>> {
+    assert_eq!(h.set(GPTZ_PARAM_RECORD_CHECK, 0), GPTZ_OK);
+    let (_, plain, _) = records(h, gptz_records_compress, src, 100_000);
+    assert_eq!(h.set(GPTZ_PARAM_RECORD_CHECK, width as i64), GPTZ_OK);
+    let (status, lens, all) = records(h, gptz_records_compress, src, 100_000);
+    assert_eq!(status, GPTZ_OK);
+    assert!(lens.iter().zip(&plain).all(|(len, plain)| *len == plain + width));
+    let compressed = pieces(&all, &lens);
+    let (status, sizes, back) = records(h, gptz_records_decompress, &compressed, 100_000);
+    assert_eq!((status, pieces(&back, &sizes)), (GPTZ_OK, src.to_vec()));
+    compressed.into_iter().map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn a_check_detects_another_base_and_damage() {
+    let (h, lines) = primed("mix:mem=64K");
+    // With coded, stored and empty records.
+    let src = refs(&lines);
+    let wrong = Handle::new("mix:mem=64K");
+    wrong.feed(&ALICE[..5000]);
+    assert_eq!(wrong.set_base(Some(&wrong.snapshot())), GPTZ_OK);
+    let no_base = Handle::new("mix:mem=64K");
+    for (width, most_missed) in [(1, 3), (2, 0), (4, 0)] {
+        let compressed = checked(&h, &src, width);
+        let mut missed = 0;
+        let mut expect_corrupt = |h: &Handle, record: &[u8]| {
+            let (status, ..) = records(h, gptz_records_decompress, &[record], 100_000);
+            match status {
+                GPTZ_OK => missed += 1,
+                GPTZ_ERROR_CORRUPT => assert!(message().contains("record 0"), "{}", message()),
+                other => panic!("{other}: {}", message()),
+            }
+        };
+        for other in [&wrong, &no_base] {
+            assert_eq!(other.set(GPTZ_PARAM_RECORD_CHECK, width as i64), GPTZ_OK);
+            compressed.iter().for_each(|record| expect_corrupt(other, record));
+        }
+        // A bit of every byte but those of the length.
+        let record = &compressed[1];
+        for at in 1..record.len() {
+            let mut bytes = record.clone();
+            bytes[at] ^= 1 << (at % 8);
+            expect_corrupt(&h, &bytes);
+        }
+        assert!(missed <= most_missed, "{missed} missed with a check of {width}");
+    }
+}
+
 #[test]
 fn wrong_arguments_are_refused() {
     let h = Handle::new("mix:mem=64K");

@@ -14,4 +14,4 @@ pub use header::{
     COMMON_LEN, Coder, Header, MAX_BLOCK_LOG, MAX_CANONICAL_LEN, MAX_HEADER_LEN, MAX_METHOD_LEN, MIN_BLOCK_LOG,
     MethodRef, Streamed, Version,
 };
-pub use record::Record;
+pub use record::{MAX_RECORD_OVERHEAD, Record, RecordCheck};

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::buffers::input;
 use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::model::gptz_model;
-use super::object::{Opaque, boxed, hand_out, object, release};
+use super::object::{Opaque, hand_out, object, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
 use super::{callback, message};
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
 use crate::method::{DEFAULT, available_level_method};
+use crate::numeric::buffer::boxed;
 use crate::session::{Param, ProgressFn, Session};
 
 /// A compressor, which is also a decompressor. It has a method, a base, a live state and options.
@@ -57,8 +58,9 @@ impl Opaque for gptz {
 /// gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
 /// GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
 ///
-/// The callback runs on the thread of the call. It is called at the start of the call, then at least once in every
-/// 10 milliseconds of work, and at the end of a call that succeeds. `done` never decreases. It may stay the same over many
+/// The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes or 2^24
+/// multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end of a call that
+/// succeeds. `done` never decreases. It may stay the same over many
 /// calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
 /// before it chooses one.
 ///
@@ -101,6 +103,16 @@ pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
+/// Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
+/// same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base goes undetected
+/// in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content without an error.
+pub const GPTZ_PARAM_RECORD_CHECK: c_int = 10;
+/// Option: the most multiplications that the method of a frame or record may take for one byte, training included.
+/// gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default is 2^27
+/// (134217728, some ten milliseconds), or what the handle's own method takes if that is more. gptz_create_for_frame always
+/// uses 2^27.
+pub const GPTZ_PARAM_WORK_LIMIT: c_int = 11;
+
 /// Range coder: the smallest output.
 pub const GPTZ_CODER_AC: c_int = 0;
 /// rANS: about 6 bytes more per block.
@@ -115,6 +127,8 @@ const _: () = assert!(
         && GPTZ_PARAM_BLOCK_LOG == Param::BlockLog as c_int
         && GPTZ_PARAM_SEGMENT_LOG == Param::SegmentLog as c_int
         && GPTZ_PARAM_MEMORY_LIMIT == Param::MemoryLimit as c_int
+        && GPTZ_PARAM_RECORD_CHECK == Param::RecordCheck as c_int
+        && GPTZ_PARAM_WORK_LIMIT == Param::WorkLimit as c_int
         && GPTZ_CODER_AC == Coder::Range as c_int
         && GPTZ_CODER_RANS == Coder::Rans as c_int
 );
@@ -250,8 +264,8 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
 /// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
 ///
 /// Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base. GPTZ_ERROR_METHOD if
-/// it is of version 2, if it needs a network that the library was built without, or if its method needs too much work per
-/// byte. GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+/// it is of version 2, if it needs a network that the library was built without, or if its method takes more than 2^27
+/// multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
 /// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
 ///
 /// Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the time,

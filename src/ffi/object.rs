@@ -1,7 +1,7 @@
 //! Objects that C holds by an opaque pointer: creating them, checking their type by a tag, and freeing them.
 
 use crate::error::{Result, fail};
-use crate::numeric::buffer::empty;
+use crate::numeric::buffer::boxed;
 use crate::numeric::reserve;
 
 /// A type that C knows only by its name.
@@ -19,14 +19,6 @@ pub(super) trait Opaque {
 struct Object<V> {
     tag: u64,
     value: V,
-}
-
-/// Moves a value to the heap. `Box::new` would abort if the allocation failed.
-pub(super) fn boxed<V>(value: V, what: &str) -> Result<Box<V>> {
-    let mut room = empty(1, what)?;
-    room.push(value);
-    // SAFETY: a box of a slice of one value is an allocation of that value's layout.
-    Ok(unsafe { Box::from_raw(Box::into_raw(room.into_boxed_slice()).cast()) })
 }
 
 /// Moves a value to the heap and returns the pointer for C.

@@ -133,11 +133,11 @@ impl Arrays {
 /// method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
 /// in any grouping. The live state does not change.
 ///
-/// A compressed record has no header that names the method or the base, and no checksum. The reader must have the same method
-/// and base, and should know by other means that the bytes are undamaged: damage usually gives an error, but not always.
-/// Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+/// A compressed record has no header that names the method or the base. The reader must have the same method and base. By
+/// default a record has no checksum either: damage and a wrong base usually give an error, but not always. With
+/// GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
 ///
-/// A compressed record is at most 5 bytes longer than its content. Besides the memory of the method, a call allocates a list
+/// A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a list
 /// of the records and room for one compressed record.
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
@@ -177,8 +177,8 @@ pub unsafe extern "C-unwind" fn gptz_records_compress(
 /// GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
 /// GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
 ///
-/// Another method or base usually gives GPTZ_ERROR_CORRUPT. It can also give wrong content without an error. Any input is
-/// safe.
+/// GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base usually
+/// gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input is safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_records_decompress(
     handle: *mut gptz,

@@ -14,7 +14,6 @@ mod network;
 mod registry;
 mod rule;
 mod string;
-mod work;
 
 pub use base::Base;
 pub use network::Network;

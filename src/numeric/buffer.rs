@@ -8,7 +8,7 @@ use super::vector::{Vec16, flat, flat_mut, vectors};
 use crate::error::Result;
 
 /// An empty vector with room for `n` values, or a `Memory` error naming `what`.
-pub(crate) fn empty<T>(n: usize, what: &str) -> Result<Vec<T>> {
+pub(crate) fn reserved<T>(n: usize, what: &str) -> Result<Vec<T>> {
     let mut v = Vec::new();
     match fallible(|| v.try_reserve_exact(n)) {
         Ok(()) => Ok(v),
@@ -27,16 +27,24 @@ pub(crate) fn grow<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
 
 /// A vector of the `n` values that `make` returns. The error is that of `make`, or `Memory` naming `what`.
 pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
-    let mut v = empty(n, what)?;
+    let mut v = reserved(n, what)?;
     for i in 0..n {
         v.push(make(i)?);
     }
     Ok(v)
 }
 
+/// `value` on the heap, or a `Memory` error naming `what`. (`Box::new` aborts without memory.)
+pub(crate) fn boxed<T>(value: T, what: &str) -> Result<Box<T>> {
+    let mut v = reserved(1, what)?;
+    v.push(value);
+    // SAFETY: a boxed slice of one T is an allocation of the layout of one T, which a Box<T> frees.
+    Ok(unsafe { Box::from_raw(Box::into_raw(v.into_boxed_slice()).cast()) })
+}
+
 /// A vector of `n` copies of `value`, or a `Memory` error naming `what`.
 pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>> {
-    let mut v = empty(n, what)?;
+    let mut v = reserved(n, what)?;
     v.resize(n, value);
     Ok(v)
 }
@@ -135,7 +143,7 @@ pub(crate) fn prefetch<T>(x: &T) {
 
 /// A copy of `v`, or a `Memory` error naming `what`.
 pub(crate) fn copied<T: Copy>(v: &[T], what: &str) -> Result<Vec<T>> {
-    let mut out = empty(v.len(), what)?;
+    let mut out = reserved(v.len(), what)?;
     out.extend_from_slice(v);
     Ok(out)
 }

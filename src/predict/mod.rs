@@ -10,5 +10,5 @@ mod rwkv7;
 
 pub use network::Blueprint as NetworkBlueprint;
 pub use port::Port;
-pub use predictor::{Blueprint, Predictor, State};
-pub use rwkv7::{Blueprint as Rwkv7Blueprint, NetworkState as Rwkv7State, Scratch as Rwkv7Scratch};
+pub use predictor::{Blueprint, MIX_WORK, Predictor, State};
+pub use rwkv7::{Blueprint as Rwkv7Blueprint, NetworkState as Rwkv7State, Scratch as Rwkv7Scratch, work as rwkv7_work};

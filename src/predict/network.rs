@@ -8,7 +8,7 @@ use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::mix::BitView;
 use crate::model::{VOCAB, gru};
-use crate::numeric::buffer::Rows;
+use crate::numeric::buffer::{Rows, boxed, made};
 use crate::numeric::level::Level;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
 use crate::numeric::visit::Visitor;
@@ -59,6 +59,22 @@ impl Blueprint {
         }
     }
 
+    /// The approximate number of multiplications a byte, on average; saturates.
+    pub fn work(&self) -> u64 {
+        match self {
+            Self::Rwkv7(b) => rwkv7::work(b.weights.config(), &b.rule, b.second_head),
+            Self::Gru { config, rule, .. } => Gru::work(config, rule),
+        }
+    }
+
+    /// The approximate number of multiplications of the costliest byte; saturates.
+    pub fn peak_work(&self) -> u64 {
+        match self {
+            Self::Rwkv7(_) => self.work(),
+            Self::Gru { config, rule, .. } => Gru::peak_work(config, rule),
+        }
+    }
+
     /// The number of heads: each gives a distribution of the next byte.
     pub fn heads(&self) -> usize {
         match self {
@@ -70,7 +86,7 @@ impl Blueprint {
     fn initial(&self) -> Result<NetworkState> {
         Ok(match self {
             Self::Rwkv7(b) => NetworkState::Rwkv7(b.initial()?),
-            Self::Gru { config, seed, rule } => NetworkState::Gru(Box::new(Gru::new(config, *seed, rule)?)),
+            Self::Gru { config, seed, rule } => NetworkState::Gru(boxed(Gru::new(config, *seed, rule)?, "a GRU")?),
         })
     }
 }
@@ -142,18 +158,21 @@ impl Network {
     ///
     /// # Errors
     /// `Memory`.
+    #[inline(never)] // As `new_mix`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         let worker = match blueprint {
-            Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), Box::new(b.scratch()?)),
-            Blueprint::Gru { config, rule, .. } => Worker::Gru(*rule, Box::new(GruWork::new(config, rule)?)),
+            Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), boxed(b.scratch()?, "scratch memory")?),
+            Blueprint::Gru { config, rule, .. } => {
+                Worker::Gru(*rule, boxed(GruWork::new(config, rule)?, "scratch memory")?)
+            }
         };
         let mut network = Self {
             worker,
             level: Level::current(),
             state: blueprint.initial()?,
             logits: Rows::new(1, VOCAB)?,
-            frequencies: vec![Frequencies::default(); blueprint.heads()],
-            views: vec![BitView::new(&Frequencies::default()); blueprint.heads()],
+            frequencies: made(blueprint.heads(), "distributions", |_| Ok(Frequencies::default()))?,
+            views: made(blueprint.heads(), "distributions", |_| Ok(BitView::new(&Frequencies::default())))?,
             has_frequencies: false,
             has_views: false,
         };

@@ -10,10 +10,14 @@ use crate::coder::Bit;
 use crate::error::Result;
 use crate::mix::{MAX_VIEWS, Mix, Options, Views};
 use crate::model::VOCAB;
+use crate::numeric::buffer::{boxed, made};
 use crate::numeric::visit::Visitor;
 
 /// The total of a bit's frequencies.
 const BIT_TOTAL: u32 = 1 << 16;
+
+/// The work of a mix a byte, as the multiplications that take about as long.
+pub const MIX_WORK: u64 = 1 << 14;
 
 /// What a predictor consists of: one network, or a mix with any number of networks.
 #[derive(Clone, Debug)]
@@ -34,6 +38,21 @@ impl Blueprint {
         let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
         networks.saturating_add(self.mix.map_or(0, |options| options.bytes()).saturating_mul(states))
     }
+
+    /// The approximate number of multiplications a byte, on average; saturates.
+    pub fn work(&self) -> u64 {
+        self.sum_of_work(NetworkBlueprint::work)
+    }
+
+    /// The approximate number of multiplications of the costliest byte; saturates.
+    pub fn peak_work(&self) -> u64 {
+        self.sum_of_work(NetworkBlueprint::peak_work)
+    }
+
+    fn sum_of_work(&self, of: fn(&NetworkBlueprint) -> u64) -> u64 {
+        let mix = self.mix.map_or(0, |_| MIX_WORK);
+        self.networks.iter().map(of).fold(mix, u64::saturating_add)
+    }
 }
 
 /// Everything that bytes have changed: equal states predict the same from here on.
@@ -44,7 +63,7 @@ pub struct State {
     version: u64,
     networks: Vec<NetworkState>,
     /// `None` without a mix, and in the initial state, since creating a mix is cheaper than copying one.
-    mix: Option<Mix>,
+    mix: Option<Box<Mix>>,
 }
 
 /// The networks' distributions of the next byte, as of the last [`Network::prepare_views`].
@@ -53,6 +72,12 @@ fn views(networks: &[Network]) -> Views<'_> {
     let views = networks.iter().flat_map(|network| network.views());
     all.iter_mut().zip(views).for_each(|(to, view)| *to = Some(view));
     all
+}
+
+/// A mix in its initial state. Not inlined: what it keeps on the stack is gone before other calls.
+#[inline(never)]
+fn new_mix(options: Options) -> Result<Box<Mix>> {
+    boxed(Mix::new(options)?, "a mix")
 }
 
 /// A version that no state had before.
@@ -75,11 +100,13 @@ impl State {
 #[derive(Debug)]
 pub struct Predictor {
     networks: Vec<Network>,
-    mix: Option<Mix>,
+    mix: Option<Box<Mix>>,
     /// Whether networks are bypassed: they neither predict nor observe.
     bypassed: bool,
     /// The version of the state to which the mix's journal can roll back.
     origin: Option<u64>,
+    /// [`Blueprint::work`].
+    work: u64,
 }
 
 impl Predictor {
@@ -89,10 +116,11 @@ impl Predictor {
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         Ok(Self {
-            networks: blueprint.networks.iter().map(Network::new).collect::<Result<_>>()?,
-            mix: blueprint.mix.map(Mix::new).transpose()?,
+            networks: made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i]))?,
+            mix: blueprint.mix.map(new_mix).transpose()?,
             bypassed: false,
             origin: None,
+            work: blueprint.work(),
         })
     }
 
@@ -126,6 +154,11 @@ impl Predictor {
         self.bypassed = bypassed;
     }
 
+    /// The approximate number of multiplications a byte at present, on average.
+    pub fn work(&self) -> u64 {
+        if self.bypassed { MIX_WORK } else { self.work }
+    }
+
     /// A copy of the state.
     ///
     /// # Errors
@@ -133,7 +166,7 @@ impl Predictor {
     pub fn save(&self, blueprint: &Blueprint) -> Result<State> {
         let mix = match &self.mix {
             Some(mix) => {
-                let mut copy = Mix::new(*mix.options())?;
+                let mut copy = new_mix(*mix.options())?;
                 copy.copy_from(mix);
                 Some(copy)
             }
@@ -143,7 +176,7 @@ impl Predictor {
     }
 
     fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
-        self.networks.iter().zip(&blueprint.networks).map(|(n, blueprint)| n.state().try_clone(blueprint)).collect()
+        made(self.networks.len(), "states", |i| self.networks[i].state().try_clone(&blueprint.networks[i]))
     }
 
     /// Copies the state into another one of the same blueprint. Allocates nothing.
@@ -170,7 +203,7 @@ impl Predictor {
             self.origin = None;
             match &state.mix {
                 Some(from) => mix.copy_from(from),
-                None => *mix = Mix::new(*mix.options())?,
+                None => *mix = new_mix(*mix.options())?,
             }
         }
         self.origin = Some(state.version);
@@ -187,7 +220,7 @@ impl Predictor {
     /// The mix, if there is one. The caller may change it, so that later calls cannot roll back to an earlier state.
     pub fn mix(&mut self) -> Option<&mut Mix> {
         self.origin = None;
-        self.mix.as_mut()
+        self.mix.as_deref_mut()
     }
 
     /// Codes the port's next byte and learns from it.

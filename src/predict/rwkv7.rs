@@ -25,6 +25,26 @@ pub struct Blueprint {
 
 /// The size of a batch: when the input is known in advance, this many bytes share one pass over the weights.
 const LOOKAHEAD: usize = 32;
+/// A batch takes at most this many multiplications, so that a call can be cancelled in time. The size of batches does not
+/// affect results.
+const BATCH_WORK: u64 = 1 << 26;
+
+/// The approximate number of multiplications a byte.
+pub fn work(config: &Config, rule: &Rule, second_head: bool) -> u64 {
+    // Multiplications for each weight of a head that trains.
+    let training = match rule.train {
+        Train::None => 0,
+        Train::Sgd => 1,
+        Train::Adam => 8,
+    };
+    let heads = 1 + u64::from(second_head) + training;
+    config.multiplications().saturating_add(VOCAB as u64 * config.hidden as u64 * heads)
+}
+
+/// The most bytes in a batch, given the work a byte.
+fn batch_len(work: u64) -> usize {
+    (BATCH_WORK / work.max(1)).clamp(1, LOOKAHEAD as u64) as usize
+}
 
 /// Scratch memory of a step, and the current batch.
 #[derive(Debug)]
@@ -129,7 +149,7 @@ impl Blueprint {
         if !scratch.is_drained() || bytes.is_empty() {
             return;
         }
-        let n = bytes.len().min(LOOKAHEAD);
+        let n = bytes.len().min(batch_len(work(self.weights.config(), &self.rule, self.second_head)));
         scratch.bytes[..n].copy_from_slice(&bytes[..n]);
         self.weights.step(level, &bytes[..n], &mut state.recurrent, &mut scratch.step);
         scratch.pending = 0..n;
@@ -192,5 +212,25 @@ impl NetworkState {
     pub fn bytes(config: &Config, train: Train) -> u64 {
         let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
         config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_of_a_slow_network_are_short() {
+        let rule = Rule { train: Train::None, lr: 0.001, stride: 1, least: 0.0 };
+        let work_of = |hidden, layers, intermediate| {
+            work(&Config { hidden, layers, intermediate, ..Config::default() }, &rule, false)
+        };
+        // Of the order of the weights.
+        let small = work_of(256, 6, 1024);
+        assert!((4_000_000..8_000_000).contains(&small), "{small}");
+        assert_eq!(batch_len(small / 4), LOOKAHEAD);
+        let large = work_of(1024, 24, 4096);
+        assert!(batch_len(large) as u64 * large <= BATCH_WORK || batch_len(large) == 1, "{large}");
+        assert_eq!(batch_len(work_of(65_536, 1024, 65_536)), 1);
     }
 }

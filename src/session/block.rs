@@ -5,6 +5,7 @@ use super::progress::Progress;
 use crate::coder::Encoder;
 use crate::container::BlockKind;
 use crate::error::Result;
+use crate::numeric::buffer::reserved;
 use crate::predict::{Predictor, State};
 
 /// The unit in bytes in which coding with networks and by the mix alone are compared.
@@ -53,7 +54,7 @@ impl BlockEncoder<'_> {
         if self.try_obvious::<E>(progress)? {
             return self.unless_larger(progress);
         }
-        let mut limits = Vec::new();
+        let mut limits = reserved(self.raw.len().div_ceil(PIECE), "the limits of pieces")?;
         let mut encoder = E::default();
         self.predictor.bypass_networks(true);
         progress.trial(|progress| {

@@ -13,6 +13,7 @@ use crate::container::{
 use crate::error::{Error, Result};
 use crate::method::reference;
 use crate::numeric::NUMERICS_VERSION;
+use crate::numeric::buffer::reserved;
 use crate::predict::Predictor;
 
 /// The most bytes that a version 3 frame of `len` bytes of content takes, whatever the method and parameters; `None` if
@@ -67,7 +68,7 @@ impl Session {
         self.with_scratch(|session, scratch| {
             let mut progress = Progress::start(progress, src.len() as u64)?;
             let header = session.header(src);
-            let mut bytes = Vec::new();
+            let mut bytes = reserved(MAX_HEADER_LEN, "a frame's header")?;
             header.write(&mut bytes);
             sink.put(&bytes);
             match (&header.version, header.coder) {
@@ -117,7 +118,7 @@ impl Session {
         sink: &mut Sink,
         progress: &mut Progress,
     ) -> Result<()> {
-        let (mut payload, mut bytes) = (Vec::new(), Vec::new());
+        let (mut payload, mut bytes) = (Vec::new(), reserved(MAX_BLOCK_OVERHEAD, "a block's header")?);
         for (index, raw) in src.chunks(size).enumerate() {
             // The checkpoint of the first block is the base.
             match &mut self.checkpoint {

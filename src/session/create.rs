@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::decompress::check_numerics;
-use super::params::{DEFAULT_MEMORY_LIMIT, Params};
+use super::params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
 use crate::adapt::Gru;
 use crate::container::{Frame, Version};
 use crate::error::{Result, fail, shortened};
@@ -12,14 +12,28 @@ use crate::method::{Base, Method, Network, resolve};
 use crate::model::builtin;
 use crate::model::file::{self, Model};
 use crate::model::rwkv7::{Init, Weights};
-use crate::predict::{Blueprint, NetworkBlueprint, Predictor, Rwkv7Blueprint, Rwkv7Scratch, Rwkv7State};
+use crate::numeric::buffer::reserved;
+use crate::predict::{
+    Blueprint, MIX_WORK, NetworkBlueprint, Predictor, Rwkv7Blueprint, Rwkv7Scratch, Rwkv7State, rwkv7_work,
+};
 use crate::snapshot::{Identity, hex};
 
-/// The memory that a method named by a frame may take: 256 MiB.
-const STORED_METHOD_LIMIT: u64 = 256 << 20;
-
-/// The most multiplications a byte of a network that trains: some ten milliseconds.
+/// The most multiplications a byte, on average, of a GRU in any method: some 20 milliseconds.
 const MOST_WORK: u64 = 1 << 28;
+
+/// What a method may take.
+struct Limits {
+    /// Bytes, of all states, predictors and weights.
+    memory: u64,
+    /// Multiplications, for the costliest byte.
+    work: u64,
+}
+
+/// For the caller's own methods. Their work is bounded by [`MOST_WORK`].
+const OWN_METHOD: Limits = Limits { memory: DEFAULT_MEMORY_LIMIT, work: u64::MAX };
+
+/// For methods that a frame names: 256 MiB, and the default of the work limit.
+const STORED_METHOD: Limits = Limits { memory: 256 << 20, work: DEFAULT_WORK_LIMIT };
 
 /// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed
 /// restores.
@@ -50,20 +64,33 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     Ok(own.saturating_add(shared))
 }
 
+/// The multiplications of a network's costliest byte, computed before it is built. 0 for a file, whose shape is not known
+/// yet.
+fn work_of(network: &Network, builtin: Option<&Model>) -> u64 {
+    let of_shape = |config| rwkv7_work(config, &network.rule(), network.head.is_some());
+    match &network.base {
+        Base::Config { config, .. } => of_shape(config),
+        Base::Builtin(_) => builtin.map_or(0, |model| of_shape(model.config())),
+        Base::Gru { config, rule, .. } => Gru::peak_work(config, rule),
+        Base::File(_) => 0,
+    }
+}
+
 impl Session {
     /// A compressor of this method.
     ///
     /// # Errors
     /// `Method`, `Io`, `Model`, `Memory`.
     pub fn create(method: &str) -> Result<Self> {
-        Self::build(&Method::parse(method)?, DEFAULT_MEMORY_LIMIT)
+        Self::of(&Method::parse(method)?, &OWN_METHOD, None)
     }
 
     /// A compressor of the method that the first frame of `src` names.
     ///
     /// # Errors
     /// `Method` where the frame names none (version 2), `Model` where it needs weights, `Mismatch` where it needs a
-    /// base, `Memory` where its method takes more than 256 MiB, and as reading a frame.
+    /// base, `Memory` where its method takes more than 256 MiB, `Method` where it takes more than [`DEFAULT_WORK_LIMIT`]
+    /// multiplications a byte, and as reading a frame.
     pub fn create_for_frame(src: &[u8]) -> Result<Self> {
         let header = Frame::first_header(src)?;
         let Version::V3 { numerics, method, fingerprint, base, .. } = &header.version else {
@@ -96,7 +123,7 @@ impl Session {
             Some(Ok(method)) if method.canonical() == text => method,
             _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", shortened(text)),
         };
-        Self::build(&method, STORED_METHOD_LIMIT).map_err(|e| e.within("the method that the frame names"))
+        Self::of(&method, &STORED_METHOD, None).map_err(|e| e.within("the method that the frame names"))
     }
 
     /// A compressor with these weights; see [`Method::of_model`].
@@ -104,15 +131,11 @@ impl Session {
     /// # Errors
     /// `Method`, `Memory`.
     pub fn create_from_model(model: &Model, text: &str) -> Result<Self> {
-        Self::of(&Method::of_model(text)?, DEFAULT_MEMORY_LIMIT, Some(model))
-    }
-
-    fn build(method: &Method, limit: u64) -> Result<Self> {
-        Self::of(method, limit, None)
+        Self::of(&Method::of_model(text)?, &OWN_METHOD, Some(model))
     }
 
     /// A session of this method. `given` is the model of a method whose base is an open model.
-    fn of(method: &Method, limit: u64, given: Option<&Model>) -> Result<Self> {
+    fn of(method: &Method, limits: &Limits, given: Option<&Model>) -> Result<Self> {
         // Only the first network can be built in: a second one is a GRU.
         let builtin = method.networks.first().and_then(|network| match &network.base {
             Base::Builtin(name) => Some(builtin::open(name)),
@@ -120,14 +143,22 @@ impl Session {
         });
         let builtin = builtin.transpose()?;
         let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(STATES));
+        let mut work = method.mix.map_or(0, |_| MIX_WORK);
         for network in &method.networks {
+            work = work.saturating_add(work_of(network, builtin.as_deref()));
             let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(shortened(&method.canonical())))?;
             needed = needed.saturating_add(bytes);
         }
-        if needed > limit {
-            fail!(Memory, "\"{}\" needs {needed} bytes, {limit} are allowed", shortened(&method.canonical()));
+        if needed > limits.memory {
+            let text = method.canonical();
+            fail!(Memory, "\"{}\" needs {needed} bytes, {} are allowed", shortened(&text), limits.memory);
         }
-        let (mut networks, mut fingerprint) = (Vec::new(), None);
+        if work > limits.work {
+            let limit = limits.work;
+            let text = method.canonical();
+            fail!(Method, "\"{}\" takes {work} multiplications a byte, {limit} are allowed", shortened(&text));
+        }
+        let (mut networks, mut fingerprint) = (reserved(method.networks.len(), "networks")?, None);
         for network in &method.networks {
             let packing = network.packing();
             let weights = match &network.base {
@@ -155,7 +186,9 @@ impl Session {
         let blueprint = Blueprint { networks, mix: method.mix };
         let mut first = Predictor::new(&blueprint)?;
         let initial = first.initial_state(&blueprint)?;
-        let params = Params::default();
+        let mut params = Params::default();
+        let work = blueprint.peak_work().max(DEFAULT_WORK_LIMIT);
+        params.set(Param::WorkLimit, i64::try_from(work).unwrap_or(i64::MAX))?;
         Ok(Self {
             identity,
             blueprint,

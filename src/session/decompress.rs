@@ -39,8 +39,8 @@ impl Session {
     /// Decompresses all frames of `src`, one after the other, to the start of `dst`; returns their length together.
     ///
     /// # Errors
-    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` (before anything is decoded), `BufferTooSmall` with the
-    /// length that is needed, `Memory`, `Cancelled`.
+    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` and `Method` (the work limit) before anything is decoded,
+    /// `BufferTooSmall` with the length that is needed, `Memory`, `Cancelled`.
     pub fn decompress<'p>(
         &mut self,
         src: &[u8],
@@ -51,6 +51,7 @@ impl Session {
         for frame in frames(src) {
             self.check(&frame?)?;
         }
+        self.check_work()?;
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
             return Err(Error::buffer_too_small(dst.len(), total));
         };

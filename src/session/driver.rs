@@ -7,16 +7,21 @@ use crate::error::Result;
 use crate::numeric::math::{Function, scalar};
 use crate::predict::{Port, Predictor};
 
-/// How often, in bytes, the progress callback is asked.
+/// The progress callback is invoked at least once in so many bytes.
 const TICK: usize = 256;
+
+/// The progress callback is invoked after about so many multiplications: 2 milliseconds on a fast CPU, 10 on a slow one.
+/// If a byte takes more, it is invoked after every byte.
+const TICK_WORK: u64 = 1 << 24;
 
 /// Codes all bytes of a port.
 ///
 /// # Errors
 /// `Cancelled`.
 pub fn drive(predictor: &mut Predictor, port: &mut impl Port, progress: &mut Progress) -> Result<()> {
+    let tick = (TICK_WORK / predictor.work().max(1)).clamp(1, TICK as u64) as usize;
     while port.remaining() > 0 {
-        let n = port.remaining().min(TICK);
+        let n = port.remaining().min(tick);
         for _ in 0..n {
             predictor.code_byte(port);
         }

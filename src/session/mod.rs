@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub use compress::compress_bound;
 pub use decompress::decompressed_size;
-pub use params::{DEFAULT_MEMORY_LIMIT, Param, Params};
+pub use params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
 pub use progress::ProgressFn;
 pub use snapshot::Snapshot;
 

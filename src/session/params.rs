@@ -6,6 +6,10 @@ use crate::error::{Result, fail};
 /// The default of [`Param::MemoryLimit`]: 1 GiB.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 1 << 30;
 
+/// The default of [`Param::WorkLimit`]: some ten milliseconds a byte. A handle whose own method takes more has that as its
+/// default.
+pub const DEFAULT_WORK_LIMIT: u64 = 1 << 27;
+
 /// Options by their numbers in the C ABI, which never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -26,10 +30,14 @@ pub enum Param {
     SegmentLog = 7,
     /// The bytes that the model and its states may take.
     MemoryLimit = 8,
+    /// The length of the check of a record: 0, 1, 2 or 4 bytes.
+    RecordCheck = 10,
+    /// The multiplications that the method of frames and records may take for a byte.
+    WorkLimit = 11,
 }
 
 impl Param {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Coder,
         Self::Format,
         Self::Checksum,
@@ -38,6 +46,8 @@ impl Param {
         Self::BlockLog,
         Self::SegmentLog,
         Self::MemoryLimit,
+        Self::RecordCheck,
+        Self::WorkLimit,
     ];
 
     /// The option of this number.
@@ -47,7 +57,7 @@ impl Param {
     pub fn from_number(n: i32) -> Result<Self> {
         match Self::ALL.into_iter().find(|p| *p as i32 == n) {
             Some(param) => Ok(param),
-            None => fail!(Argument, "parameter {n} does not exist; 1 to {} do", Self::ALL.len()),
+            None => fail!(Argument, "parameter {n} does not exist; 1 to 8, 10 and 11 do"),
         }
     }
 
@@ -61,18 +71,23 @@ impl Param {
             Self::Lanes => (1, 1),
             Self::BlockLog => (i64::from(MIN_BLOCK_LOG), i64::from(MAX_BLOCK_LOG)),
             Self::SegmentLog => (0, 0),
-            Self::MemoryLimit => (1, i64::MAX),
+            Self::MemoryLimit | Self::WorkLimit => (1, i64::MAX),
+            Self::RecordCheck => (0, 4),
         }
     }
 }
 
+/// The largest number of an option.
+const LAST: usize = Param::WorkLimit as usize;
+
 /// The options of a handle. Each keeps its value until it is set again.
 #[derive(Clone, Debug)]
-pub struct Params([i64; Param::ALL.len()]);
+pub struct Params([i64; LAST]);
 
 impl Default for Params {
     fn default() -> Self {
-        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64])
+        // Option 9 does not exist yet.
+        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64, 0, 0, DEFAULT_WORK_LIMIT as i64])
     }
 }
 
@@ -83,6 +98,9 @@ impl Params {
     /// `Argument` if the value is not allowed.
     pub fn set(&mut self, param: Param, value: i64) -> Result<()> {
         let (low, high) = param.range();
+        if param == Param::RecordCheck && value == 3 {
+            fail!(Argument, "{param:?} = 3: 0, 1, 2 and 4 are allowed");
+        }
         if !(low..=high).contains(&value) {
             fail!(Argument, "{param:?} = {value}: {low} to {high} are allowed");
         }

@@ -13,10 +13,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(identity: &Identity, state: State) -> Self {
+    #[inline(never)] // The digest's buffer is on the stack.
+    pub(super) fn new(identity: &Identity, state: State) -> Result<Self> {
         let mut digest = Digest::new(identity);
         state.visit(&mut digest);
-        Self { identity: identity.clone(), state, id: digest.finish() }
+        Ok(Self { identity: identity.try_clone()?, state, id: digest.finish() })
     }
 
     /// The identifier by which frames name their base: the first 8 bytes of SHA-256 over the method, the weights'

@@ -39,22 +39,33 @@ impl Session {
         Ok(())
     }
 
-    /// The most bytes that this handle's states and predictors take.
+    /// The most bytes that this handle takes: all states and predictors that it may hold, and weights unless the caller
+    /// opened them; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        let needed = self.blueprint.bytes(STATES, PREDICTORS);
-        // Weights that the caller opened belong to the caller.
-        if self.identity.fingerprint.is_some() {
-            return needed;
+        let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
+        // Weights that the caller opened are not counted.
+        if self.identity.fingerprint.is_none() {
+            let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
+            needed = shared.fold(needed, u64::saturating_add);
         }
-        self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes).fold(needed, u64::saturating_add)
+        needed
     }
 
-    /// Checks the memory that this handle's states and predictors take against the limit.
+    /// Checks the memory that this handle takes against the limit.
     fn check_memory(&self) -> Result<()> {
         let needed = self.memory_estimate();
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
+        }
+        Ok(())
+    }
+
+    /// Checks the work of the method of frames or records that are to be decoded against the limit.
+    pub(super) fn check_work(&self) -> Result<()> {
+        let (work, limit) = (self.blueprint.peak_work(), self.params.get(Param::WorkLimit) as u64);
+        if work > limit {
+            fail!(Method, "the method takes {work} multiplications a byte, the work limit is {limit}");
         }
         Ok(())
     }
@@ -110,9 +121,9 @@ impl Session {
     /// # Errors
     /// `Memory`, `Cancelled`.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
-        let blueprint = self.blueprint.clone();
-        let live = self.live()?;
-        let before = if progress.is_some() { Some(live.save(&blueprint)?) } else { None };
+        self.live()?;
+        let Self { live: Some(live), blueprint, .. } = self else { unreachable!("made above") };
+        let before = if progress.is_some() { Some(live.save(blueprint)?) } else { None };
         let fed = Progress::start(progress, data.len() as u64)
             .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress));
         if let (Err(_), Some(before)) = (&fed, &before) {
@@ -149,7 +160,7 @@ impl Session {
                 predictor.save(&self.blueprint)?
             }
         };
-        Ok(Snapshot::new(&self.identity, state))
+        Snapshot::new(&self.identity, state)
     }
 
     /// Sets the live state to that of a snapshot.
@@ -159,5 +170,26 @@ impl Session {
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = snapshot.state_for(&self.identity)?;
         self.live()?.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn the_memory_estimate_is_the_least_limit() {
+        let network = "cfg:hidden=32,layers=1,head_size=32,train=adam";
+        for method in
+            ["mix:mem=64K", "gru:hidden=16,replay=2,bptt=4", network, &format!("mix:neural=({network}),mem=64K")]
+        {
+            let mut session = Session::create(method).unwrap();
+            let estimate = session.memory_estimate();
+            session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
+            session.cross_entropy(b"text", None).unwrap();
+            session.params_mut().set(Param::MemoryLimit, estimate as i64 - 1).unwrap();
+            assert_eq!(session.cross_entropy(b"text", None).unwrap_err().status(), Status::Memory, "{method}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What the two sides of a frame must have in common, besides the base.
 
-use crate::error::shortened;
+use crate::error::{Result, out_of_memory, shortened};
 use crate::weights::Fingerprint;
 
 /// A method and the fingerprint of its weights.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The method's canonical string.
     pub canonical: String,
@@ -13,6 +13,19 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A copy.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn try_clone(&self) -> Result<Self> {
+        let mut canonical = String::new();
+        if canonical.try_reserve_exact(self.canonical.len()).is_err() {
+            return Err(out_of_memory(self.canonical.len(), "a method string"));
+        }
+        canonical.push_str(&self.canonical);
+        Ok(Self { canonical, fingerprint: self.fingerprint })
+    }
+
     /// As text, for messages.
     pub fn describe(&self) -> String {
         match &self.fingerprint {

@@ -130,11 +130,20 @@ impl Gru {
         floats.saturating_add(rest).saturating_mul(4).saturating_add(history)
     }
 
-    /// The approximate number of multiplications a byte; saturates.
+    /// The approximate number of multiplications a byte, on average; saturates.
     pub fn work(config: &Config, rule: &Rule) -> u64 {
-        // A backward pass costs twice a forward pass; the live segment's forward passes are done byte by byte.
-        let passes = 2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay);
-        config.parameters().saturating_mul(2 + passes / u64::from(rule.stride))
+        config.parameters().saturating_mul(2 + Self::passes(rule) / u64::from(rule.stride))
+    }
+
+    /// The approximate number of multiplications of a byte after which the GRU trains; saturates.
+    pub fn peak_work(config: &Config, rule: &Rule) -> u64 {
+        config.parameters().saturating_mul(2 + Self::passes(rule))
+    }
+
+    /// The cost of a training step in forward passes of one byte. A backward pass costs two. The forward passes of the live
+    /// segment are not part of the step.
+    fn passes(rule: &Rule) -> u64 {
+        2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay)
     }
 
     /// Copies another state of the same shape and rule. Allocates nothing.

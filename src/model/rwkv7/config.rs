@@ -171,6 +171,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn work_is_the_sum_of_the_products() {
+        let rank = 4;
+        let config = Config {
+            hidden: 64,
+            layers: 3,
+            intermediate: 100,
+            head_size: 32,
+            decay_rank: rank,
+            a_rank: rank,
+            v_rank: rank,
+            g_rank: rank,
+        };
+        // Four projections, four low-rank pairs, two feed-forward matrices, the state, the channels.
+        let layer = 4 * 64 * 64 + 4 * 2 * 64 * 4 + 2 * 64 * 100 + 5 * 64 * 32 + 40 * 64;
+        assert_eq!(config.multiplications(), 3 * layer);
+        let most = Config::MAX_WIDTH;
+        let largest = Config { hidden: most, layers: Config::MAX_LAYERS, intermediate: most, ..config };
+        assert!(largest.multiplications() > 1 << 44);
+    }
+
+    #[test]
     fn a_value_out_of_range_is_refused_by_name() {
         let good = Config::default();
         good.check().unwrap();

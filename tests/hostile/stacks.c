@@ -1,0 +1,276 @@
+/*
+ * The stack that calls take. README promises that every call works within 32 KiB of stack.
+ *
+ * Each call runs twice, in a thread of its own: on a painted stack of 256 KiB, whose deepest byte is measured, and on a
+ * stack of 48 KiB, which also holds the thread's descriptor, its thread-local storage and libc's frames. What an empty
+ * thread takes is subtracted from the measurement.
+ *
+ * Usage: stacks WEIGHTS [METHOD...], with a safetensors file. tests/hostile/stacks.sh builds and runs it.
+ * Exit status 0 if no call takes more than 32 KiB; a call that takes more than the 48 KiB ends the program by SIGSEGV.
+ */
+#define _GNU_SOURCE
+#include <gptz.h>
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define LIMIT (32u << 10)
+#define SMALL (48u << 10)
+#define PAINTED (256u << 10)
+#define GUARD (64u << 10)
+#define PAINT 0xa5
+#define LEN 6000
+#define ROOM 20000
+
+static const char *method, *weights;
+static void *file;
+static size_t file_len;
+static gptz *handle, *other;
+static gptz_snapshot *snapshot;
+static gptz_model *model;
+static unsigned char content[LEN], frame[ROOM], back[LEN], packed[ROOM];
+static float probs[256], costs[LEN];
+static size_t frame_len, back_len, record_len[3], content_len[3];
+static double bits;
+static uint64_t size;
+static int64_t value;
+static char long_method[5000];
+
+static int go_on(void *userdata, uint64_t done, uint64_t total) {
+    (void)userdata, (void)done, (void)total;
+    return 0;
+}
+
+static int stop(void *userdata, uint64_t done, uint64_t total) {
+    (void)userdata;
+    return done > total / 2;
+}
+
+static gptz_status nothing(void) { return GPTZ_OK; }
+static gptz_status status_name(void) { return gptz_status_name(GPTZ_OK) ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status last_error(void) { return gptz_last_error() ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status version_number(void) { return gptz_version_number() ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status version_string(void) { return gptz_version_string() ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status set_cpu_level(void) { return gptz_set_cpu_level(0); }
+static gptz_status cpu_level(void) { return gptz_cpu_level() ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status create(void) { return gptz_create(method, &handle); }
+static gptz_status method_of(void) { return gptz_method(handle) ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status set(void) { return gptz_set(handle, GPTZ_PARAM_BLOCK_LOG, 12); }
+static gptz_status set_rans(void) { return gptz_set(handle, GPTZ_PARAM_CODER, GPTZ_CODER_RANS); }
+static gptz_status set_check(void) { return gptz_set(handle, GPTZ_PARAM_RECORD_CHECK, 4); }
+static gptz_status get(void) { return gptz_get(handle, GPTZ_PARAM_BLOCK_LOG, &value); }
+static gptz_status set_progress(void) { return gptz_set_progress(handle, go_on, NULL); }
+static gptz_status set_stop(void) { return gptz_set_progress(handle, stop, NULL); }
+static gptz_status bound(void) { return gptz_compress_bound(LEN) <= ROOM ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status compress(void) { return gptz_compress(handle, content, LEN, frame, ROOM, &frame_len); }
+static gptz_status decompressed_size(void) { return gptz_decompressed_size(frame, frame_len, &size); }
+static gptz_status decompress(void) {
+    gptz_status status = gptz_decompress(handle, frame, frame_len, back, LEN, &back_len);
+    return status != GPTZ_OK || !memcmp(back, content, LEN) ? status : GPTZ_ERROR_INTERNAL;
+}
+static gptz_status create_for_frame(void) { return gptz_create_for_frame(frame, frame_len, &other); }
+static gptz_status free_other(void) { gptz_free(other); other = NULL; return GPTZ_OK; }
+static gptz_status feed(void) { return gptz_feed(handle, content, 500); }
+static gptz_status predict(void) { return gptz_predict(handle, probs, 256); }
+static gptz_status take(void) { return gptz_snapshot_take(handle, &snapshot); }
+static gptz_status restore(void) { return gptz_snapshot_restore(handle, snapshot); }
+static gptz_status set_base(void) { return gptz_set_base(handle, snapshot); }
+static gptz_status snapshot_free(void) { gptz_snapshot_free(snapshot); snapshot = NULL; return GPTZ_OK; }
+static gptz_status cross_entropy(void) { return gptz_cross_entropy(handle, content, 500, &bits); }
+static gptz_status byte_costs(void) { return gptz_byte_costs(handle, content, 500, costs); }
+static gptz_status reset(void) { return gptz_reset(handle); }
+static const void *records[3] = {content, content + 100, content + LEN - 200};
+static const size_t lens[3] = {100, 0, 200};
+static gptz_status records_compress(void) {
+    return gptz_records_compress(handle, records, lens, 3, packed, ROOM, record_len);
+}
+static gptz_status records_decompress(void) {
+    const void *src[3] = {packed, packed + record_len[0], packed + record_len[0] + record_len[1]};
+    return gptz_records_decompress(handle, src, record_len, 3, back, LEN, content_len);
+}
+static gptz_status model_builtin(void) { model = gptz_model_builtin(); return GPTZ_OK; }
+static gptz_status model_open(void) { return gptz_model_open(weights, &model); }
+static gptz_status model_from_memory(void) { return gptz_model_from_memory(file, file_len, &model); }
+static gptz_status fingerprint(void) { unsigned char id[32]; return gptz_model_fingerprint(model, id); }
+static gptz_status create_from_model(void) { return gptz_create_from_model(model, NULL, &other); }
+static gptz_status mix_from_model(void) { return gptz_create_from_model(model, "mix:neural=(file:;head:)", &other); }
+static gptz_status model_free(void) { gptz_model_free(model); model = NULL; return GPTZ_OK; }
+static gptz_status bad_method(void) { return gptz_create("mix:neural=((((", &other) ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status long_bad_method(void) { return gptz_create(long_method, &other) ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status no_file(void) { return gptz_model_open("/no/such/file", &model) ? GPTZ_OK : GPTZ_ERROR_INTERNAL; }
+static gptz_status damaged(void) {
+    frame[frame_len / 2] ^= 1;
+    return gptz_decompress(handle, frame, frame_len, back, LEN, &back_len) ? GPTZ_OK : GPTZ_ERROR_INTERNAL;
+}
+static gptz_status cancelled(void) {
+    return gptz_compress(handle, content, LEN, frame, ROOM, &frame_len) == GPTZ_ERROR_CANCELLED ? GPTZ_OK
+                                                                                                : GPTZ_ERROR_INTERNAL;
+}
+static gptz_status free_handle(void) { gptz_free(handle); handle = NULL; return GPTZ_OK; }
+
+struct call {
+    const char *name;
+    gptz_status (*run)(void);
+};
+
+/* Calls that involve no method, once. */
+static const struct call alone[] = {
+    {"status_name", status_name},
+    {"last_error", last_error},
+    {"version_number", version_number},
+    {"version_string", version_string},
+    {"set_cpu_level", set_cpu_level},
+    {"cpu_level", cpu_level},
+    {"compress_bound", bound},
+    {"create, bad method", bad_method},
+    {"create, long method", long_bad_method},
+    {"model_open, no file", no_file},
+    {"model_open", model_open},
+    {"model_fingerprint", fingerprint},
+    {"create_from_model", create_from_model},
+    {"free", free_other},
+    {"create_from_model, mix", mix_from_model},
+    {"free", free_other},
+    {"model_free", model_free},
+    {"model_from_memory", model_from_memory},
+    {"model_free", model_free},
+    {"model_builtin", model_builtin},
+    {"model_free", model_free},
+};
+
+/* Calls on a handle, for each method. */
+static const struct call by_method[] = {
+    {"create", create},
+    {"method", method_of},
+    {"set", set},
+    {"get", get},
+    {"set_progress", set_progress},
+    {"compress", compress},
+    {"decompressed_size", decompressed_size},
+    {"decompress", decompress},
+    {"create_for_frame", create_for_frame},
+    {"free", free_other},
+    {"set", set_rans},
+    {"compress, rANS", compress},
+    {"decompress, rANS", decompress},
+    {"decompress, damaged", damaged},
+    {"feed", feed},
+    {"predict", predict},
+    {"snapshot_take", take},
+    {"set_base", set_base},
+    {"snapshot_restore", restore},
+    {"cross_entropy", cross_entropy},
+    {"byte_costs", byte_costs},
+    {"records_compress", records_compress},
+    {"records_decompress", records_decompress},
+    {"set", set_check},
+    {"records_compress", records_compress},
+    {"records_decompress", records_decompress},
+    {"reset", reset},
+    {"snapshot_free", snapshot_free},
+    {"set_progress", set_stop},
+    {"compress, cancelled", cancelled},
+    {"free", free_handle},
+};
+
+static void *thread(void *call) { return (void *)(intptr_t)((const struct call *)call)->run(); }
+
+/* Runs a call on a stack of `len` bytes between guard pages; returns the bytes it touched, from the top. */
+static size_t run(const struct call *call, size_t len) {
+    unsigned char *all = mmap(NULL, GUARD + len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *stack = all + GUARD;
+    pthread_attr_t attr;
+    pthread_t id;
+    void *status;
+    size_t untouched = 0;
+    if (all == MAP_FAILED || mprotect(stack, len, PROT_READ | PROT_WRITE)) {
+        perror("mmap");
+        exit(2);
+    }
+    memset(stack, PAINT, len);
+    if (pthread_attr_init(&attr) || pthread_attr_setstack(&attr, stack, len) ||
+        pthread_create(&id, &attr, thread, (void *)call) || pthread_join(id, &status)) {
+        fprintf(stderr, "no thread with a stack of %zu bytes\n", len);
+        exit(2);
+    }
+    pthread_attr_destroy(&attr);
+    while (untouched < len && stack[untouched] == PAINT) untouched++;
+    munmap(all, GUARD + len);
+    /* create_for_frame needs a method without a file; model_builtin may be left out of a build. */
+    if ((intptr_t)status != GPTZ_OK && call->run != create_for_frame) {
+        fprintf(stderr, "%s, %s: status %ld: %s\n", method ? method : "the default", call->name, (long)(intptr_t)status,
+                gptz_last_error());
+        exit(2);
+    }
+    return len - untouched;
+}
+
+static size_t empty_thread;
+static int failed;
+
+/* The calls of a list on the painted stack, then on the small one unless that would end the program. */
+static void run_all(const struct call *calls, size_t count, size_t *deepest) {
+    size_t i, worst = 0;
+    for (i = 0; i < count; i++) {
+        size_t depth = run(&calls[i], PAINTED) - empty_thread;
+        if (depth > LIMIT) {
+            printf("%-24s %6zu bytes, more than %u: %s\n", calls[i].name, depth, LIMIT, method ? method : "the default");
+            failed = 1;
+        }
+        if (depth > worst) worst = depth;
+        if (depth > deepest[i]) deepest[i] = depth;
+    }
+    for (i = 0; i < count && worst + empty_thread < SMALL; i++) run(&calls[i], SMALL);
+}
+
+static void print(const struct call *calls, size_t count, const size_t *deepest) {
+    size_t i;
+    for (i = 0; i < count; i++) printf("%-24s %6zu\n", calls[i].name, deepest[i]);
+}
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+int main(int argc, char **argv) {
+    static size_t deepest_alone[COUNT(alone)], deepest[COUNT(by_method)];
+    static char by_file[4000];
+    const char *methods[] = {
+        NULL, "level:1", "level:2", "level:3", "level:4", "level:5", "level:6", "level:7", "level:8", "level:9", "builtin:1",
+        "mix:orders=0-8,mem=1M", "gru:hidden=64,bptt=8",
+        "gru:embed=32,hidden=64,layers=2,bptt=8,stride=4,replay=3,train=adam,lr=0.003", "cfg:hidden=64,layers=2",
+        "cfg:hidden=64,layers=1,train=adam,lr=0.002;weights=f32",
+        "mix:neural=(cfg:hidden=64,layers=1;head:)+(gru:hidden=32,bptt=4,replay=2),mem=1M", by_file,
+    };
+    const char *text = "the cat sat on the mat, and the dog on the log. ";
+    const struct call none = {"an empty thread", nothing};
+    uint32_t random = 1;
+    size_t i, count = argc > 2 ? (size_t)argc - 2 : COUNT(methods);
+    FILE *f;
+    if (argc < 2 || !(f = fopen(weights = argv[1], "rb"))) {
+        fprintf(stderr, "usage: stacks WEIGHTS [METHOD...]\n");
+        return 2;
+    }
+    file = malloc(1 << 24);
+    file_len = fread(file, 1, 1 << 24, f);
+    fclose(f);
+    snprintf(by_file, sizeof by_file, "file:%s", weights);
+    memset(long_method, 'x', sizeof long_method - 1);
+    /* Text, then noise, so that a block is coded and one is stored. */
+    for (i = 0; i < LEN; i++) {
+        random = random * 1664525u + 1013904223u;
+        content[i] = (unsigned char)(random >> 24);
+        if (i < 4096) content[i] = (unsigned char)text[(i + (random >> 30)) % strlen(text)];
+    }
+    empty_thread = run(&none, PAINTED);
+    printf("%-24s %6zu\n", none.name, empty_thread);
+    run_all(alone, COUNT(alone), deepest_alone);
+    for (i = 0; i < count; i++) {
+        method = argc > 2 ? argv[i + 2] : methods[i];
+        run_all(by_method, COUNT(by_method), deepest);
+    }
+    print(alone, COUNT(alone), deepest_alone);
+    print(by_method, COUNT(by_method), deepest);
+    return failed;
+}
