@@ -184,7 +184,7 @@ impl Gru {
             visitor.bytes(&self.random.state().to_le_bytes());
             // In the order of the text.
             let (newest, oldest) = self.history.split_at(self.count as usize % HISTORY);
-            if self.count > HISTORY as u64 {
+            if self.count >= HISTORY as u64 {
                 visitor.bytes(oldest);
             }
             visitor.bytes(newest);

@@ -44,6 +44,20 @@ fn all(gru: &Gru) -> Vec<u32> {
 }
 
 #[test]
+fn a_full_history_is_part_of_the_state() {
+    let mut gru = Gru::new(&CONFIG, 0, &RULE).unwrap();
+    for count in [HISTORY - 1, HISTORY, HISTORY + 1] {
+        gru.count = count as u64;
+        let before = all(&gru);
+        for at in [0, 5, HISTORY - 2] {
+            gru.history[at] ^= 1;
+            assert!(all(&gru) != before, "{count} bytes, byte {at}");
+            gru.history[at] ^= 1;
+        }
+    }
+}
+
+#[test]
 fn a_stream_of_ab_is_learned() {
     let plain = Rule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
     for (config, rule) in [(Config::default(), plain), (CONFIG, RULE)] {
