@@ -96,9 +96,9 @@
 /**
  * Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
  *
- * A version 3 frame names its method and base, has a checksum for each block and stores content that does not compress. A
- * version 2 frame is at least 12 bytes smaller, but names no method, cannot store content, so that content which the method
- * predicts badly becomes larger, and, with the range coder, does not mark its end, so that nothing can follow it.
+ * A version 3 frame names its method and base, has a checksum for each block and stores content that does not
+ * compress. A version 2 frame is at least 12 bytes smaller and has none of these. It names no method. Content that the
+ * method predicts badly becomes larger. With the range coder the frame does not mark its end, so nothing can follow it.
  */
 #define GPTZ_PARAM_FORMAT 2
 
@@ -120,8 +120,8 @@
 #define GPTZ_PARAM_LANES 5
 
 /**
- * Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names the
- * block.
+ * Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names
+ * the block.
  */
 #define GPTZ_PARAM_BLOCK_LOG 6
 
@@ -131,9 +131,9 @@
 #define GPTZ_PARAM_SEGMENT_LOG 7
 
 /**
- * Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that would
- * need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted. gptz_create refuses
- * to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
+ * Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that
+ * would need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted.
+ * gptz_create refuses to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
  */
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
@@ -165,32 +165,34 @@
 /**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options.
  *
- * The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never change
- * it, so the same input gives the same output, whatever calls came before. The live state is a second state. It starts as
- * a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore work on it.
+ * The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never
+ * change it, so the same input gives the same output, whatever calls came before. The live state is a second state. It
+ * starts as a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore
+ * work on it.
  *
- * Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or by
- * the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads that
- * work at the same time need a handle each.
+ * Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or
+ * by the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads
+ * that work at the same time need a handle each.
  */
 typedef struct gptz gptz;
 
 /**
- * The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and threads may
- * share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be freed in any order.
+ * The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
+ * threads may share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be
+ * freed in any order.
  */
 typedef struct gptz_model gptz_model;
 
 /**
- * A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not depend on
- * the handle that it was taken from. It fits every handle with the same method and weights; others return
+ * A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not
+ * depend on the handle that it was taken from. It fits every handle with the same method and weights; others return
  * GPTZ_ERROR_MISMATCH.
  */
 typedef struct gptz_snapshot gptz_snapshot;
 
 /**
- * The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is never
- * reused. Later versions may add errors, so treat an unknown number as an error.
+ * The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is
+ * never reused. Later versions may add errors, so treat an unknown number as an error.
  */
 typedef int gptz_status;
 
@@ -199,23 +201,23 @@ typedef int gptz_status;
  * gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
  * GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
  *
- * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes or 2^24
- * multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end of a call that
- * succeeds. `done` never decreases. It may stay the same over many
- * calls of the callback and then grow by a whole block at once, because gptz_compress can code a block in several ways
- * before it chooses one.
+ * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes
+ * or 2^24 multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end
+ * of a call that succeeds. `done` never decreases. It may stay the same over many calls of the callback and then grow by
+ * a whole block at once, because gptz_compress can code a block in several ways before it chooses one.
  *
  * The callback may do anything except the following:
  *
- * - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are allowed.
+ * - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are
+ *   allowed.
  * - It must not leave by longjmp.
- * - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and AArch64.
- *   There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or the exception
- *   continues in the caller of the call. On every other system the callback must do neither: the process may be aborted,
- *   or the handle may stay in the call forever.
+ * - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and
+ *   AArch64. There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or
+ *   the exception continues in the caller of the call. On every other system the callback must do neither: the process
+ *   may be aborted, or the handle may stay in the call forever.
  *
- * The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes of
- * either is undone when it returns.
+ * The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes
+ * of either is undone when it returns.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
@@ -225,8 +227,8 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_OK 0
 
 /**
- * An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option, or
- * buffers that overlap.
+ * An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option,
+ * or buffers that overlap.
  */
 #define GPTZ_ERROR_ARGUMENT 1
 
@@ -302,7 +304,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_SIZE_UNKNOWN 15
 
 /**
- * A defect of the library; please report it. The handle returns this from every later call. Free it.
+ * A defect of the library; please report it. The handle returns this from every later call; free it.
  */
 #define GPTZ_ERROR_INTERNAL 16
 
@@ -311,18 +313,19 @@ extern "C" {
 #endif /* __cplusplus */
 
 /**
- * Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any other
- * number. The string is static. Never fails.
+ * Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any
+ * other number. The string is static. Never fails.
  */
 const char *gptz_status_name(gptz_status status);
 
 /**
- * Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It is
- * UTF-8, at most 511 bytes long, never NULL, and empty if no call of this thread has failed.
+ * Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It
+ * is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the middle of a
+ * longer message is left out.
  *
- * The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until the
- * next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is
- * for people and may change between versions; programs should test the status.
+ * The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until
+ * the next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The
+ * wording is for people and may change between versions; programs should test the status.
  */
 const char *gptz_last_error(void);
 
@@ -338,19 +341,21 @@ uint32_t gptz_version_number(void);
 const char *gptz_version_string(void);
 
 /**
- * Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... . GPTZ_CPU_AUTO
- * removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in speed.
+ * Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... .
+ * GPTZ_CPU_AUTO removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in
+ * speed.
  *
- * The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call that
- * needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and the CPU
- * does not is allowed and limits nothing. Calls that are running keep their level.
+ * The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call
+ * that needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and
+ * the CPU does not is allowed and limits nothing. Calls that are running keep their level.
  *
  * Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
  */
 gptz_status gptz_set_cpu_level(int level);
 
 /**
- * Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never fails.
+ * Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never
+ * fails.
  */
 const char *gptz_cpu_level(void);
 
@@ -366,54 +371,51 @@ const char *gptz_cpu_level(void);
  *   "cfg:hidden=64,layers=1,train=adam,lr=0.002"    a random network of this shape, whose output head learns
  *   "file:model.safetensors"                        a network with weights from a file, frozen
  *
- * NULL is the default method: "level:5", a mix that includes the network that the library carries. In a library that was
- * built without that network, it is "level:3".
+ * NULL is the default method: "level:5", a mix that includes the network that the library carries. In a library that
+ * was built without that network, it is "level:3".
  *
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
- * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than 2^28
- * multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
- * GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8 cannot
- * stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
+ * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than
+ * 2^28 multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
+ * GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8
+ * cannot stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
  */
-gptz_status gptz_create(const char *method,
-                        gptz **out);
+gptz_status gptz_create(const char *method, gptz **out);
 
 /**
- * Creates a handle for the method that the first frame of `src` names. `src_len` may be less than the frame's length, as
- * long as the frame's header is complete. The library never opens a path that an input names.
+ * Creates a handle for the method that the first frame of `src` names. `src_len` may be less than the frame's length,
+ * as long as the frame's header is complete. The library never opens a path that an input names.
  *
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
- * Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base. GPTZ_ERROR_METHOD if
- * it is of version 2, if it needs a network that the library was built without, or if its method takes more than 2^27
- * multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
- * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
+ * Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base.
+ * GPTZ_ERROR_METHOD if it is of version 2, if it needs a network that the library was built without, or if its method
+ * takes more than 2^27 multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a
+ * method. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
  *
- * Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the time,
- * check gptz_method or set a progress callback.
+ * Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the
+ * time, check gptz_method or set a progress callback.
  */
 gptz_status gptz_create_for_frame(const void *src,
                                   size_t src_len,
                                   gptz **out);
 
 /**
- * Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model may
- * be freed before the handle.
+ * Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model
+ * may be freed before the handle.
  *
- * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix, in
- * which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
+ * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix,
+ * in which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
  *
- * Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was created
- * from a path, from memory or from a model.
+ * Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was
+ * created from a path, from memory or from a model.
  *
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
  * Errors: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_create_from_model(const gptz_model *model,
-                                   const char *policy,
-                                   gptz **out);
+gptz_status gptz_create_from_model(const gptz_model *model, const char *policy, gptz **out);
 
 /**
  * Frees a handle. NULL is allowed and does nothing. If the handle is in a call, or `handle` points to another object,
@@ -422,34 +424,37 @@ gptz_status gptz_create_from_model(const gptz_model *model,
 void gptz_free(gptz *handle);
 
 /**
- * Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal strings
- * read each other's frames. If a method has a weights file, its path is left out of the string, and the weights must be
- * equal too.
+ * Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal
+ * strings read each other's frames. If a method has a weights file, its path is left out of the string, and the
+ * weights must be equal too.
  *
- * The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in a
- * call. Returns NULL if `handle` is not a handle.
+ * The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in
+ * a call. Returns NULL if `handle` is not a handle.
  */
 const char *gptz_method(const gptz *handle);
 
 /**
- * Returns the message of the last call on this handle that failed, whichever thread made that call. It is UTF-8, at most 511
- * bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never fails.
+ * Returns the message of the last call on this handle that failed, whichever thread made that call. It is UTF-8, at
+ * most 511 bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never
+ * fails.
  *
- * gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker threads
- * and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their own thread.
+ * gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker
+ * threads and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their
+ * own thread.
  *
- * The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call on the
- * handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and calls that
- * return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
+ * The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call
+ * on the handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and
+ * calls that return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
  */
 const char *gptz_handle_error(const gptz *handle);
 
 /**
- * Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N". Level 1 is
- * the fastest, and higher levels give smaller output. Returns NULL for a level that this library does not have. Those are all
- * levels below 1, above the last one, and the levels whose network the library was built without. A program can therefore
- * count from 1 until NULL to find all levels, and a library without models returns NULL for every level whose method has
- * "builtin:". The string is static. The call opens no model, allocates nothing and never fails.
+ * Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N".
+ * Level 1 is the fastest; higher levels are slower and aim at smaller output. Returns NULL for a level that this library does not
+ * have. Those are all levels below 1, above the last one, and the levels whose network the library was built without.
+ * A program can therefore count from 1 until NULL to find all levels, and a library without models returns NULL for
+ * every level whose method has "builtin:". The string is static. The call opens no model, allocates nothing and never
+ * fails.
  */
 const char *gptz_level_method(int level);
 
@@ -468,13 +473,12 @@ gptz_status gptz_set(gptz *handle, int param, int64_t value);
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 
 /**
- * Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its network
- * and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower limit, calls return
- * GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the memory is allocated when a
- * call first needs it. On failure `*bytes` is 0.
+ * Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its
+ * network and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower
+ * limit, calls return GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the
+ * memory is allocated when a call first needs it. On failure `*bytes` is 0.
  */
-gptz_status gptz_memory_estimate(const gptz *handle,
-                                 uint64_t *bytes);
+gptz_status gptz_memory_estimate(const gptz *handle, uint64_t *bytes);
 
 /**
  * Sets the progress callback of later calls on this handle; see gptz_progress_fn. `userdata` is passed to the callback
@@ -483,93 +487,83 @@ gptz_status gptz_memory_estimate(const gptz *handle,
 gptz_status gptz_set_progress(gptz *handle, gptz_progress_fn callback, void *userdata);
 
 /**
- * Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of content
- * as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never fails.
+ * Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of
+ * content as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never
+ * fails.
  *
- * The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly that
- * the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
+ * The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly
+ * that the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
  */
 size_t gptz_compress_bound(size_t src_len);
 
 /**
- * Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On success
- * `*dst_len` is the length of the frame in bytes.
+ * Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On
+ * success `*dst_len` is the length of the frame in bytes.
  *
- * The frame depends only on the content and on the handle's method, base and options. It does not depend on the machine or
- * on earlier calls. The live state does not change.
+ * The frame depends only on the content and on the handle's method, base and options. It does not depend on the
+ * machine or on earlier calls. The live state does not change.
  *
- * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the frame.
- * Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the
+ * frame. Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
  * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every other failure `*dst_len` is 0.
  */
-gptz_status gptz_compress(gptz *handle,
-                          const void *src,
-                          size_t src_len,
-                          void *dst,
-                          size_t dst_cap,
-                          size_t *dst_len);
+gptz_status gptz_compress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
 
 /**
- * Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be present.
- * The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing that depends on
- * the input. On failure `*size` is 0.
+ * Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be
+ * present. The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing
+ * that depends on the input. On failure `*size` is 0.
  *
- * Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept before
- * you allocate a buffer.
+ * Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept
+ * before you allocate a buffer.
  *
  * Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
  */
-gptz_status gptz_decompressed_size(const void *src,
-                                   size_t src_len,
-                                   uint64_t *size);
+gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *size);
 
 /**
  * Decompresses all frames in `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes. On
- * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version 2
- * frame that uses the range coder extends to the end of `src`. The live state does not change.
+ * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
+ * 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
  *
  * Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
  * method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
  * handle that fits); and the room in `dst`.
  *
- * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the content,
- * or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
+ * content, or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
  * GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
  * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
  * method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
  *
- * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for, and to
- * restore the base once for each frame that has content.
+ * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
+ * and to restore the base once for each frame that has content.
  */
-gptz_status gptz_decompress(gptz *handle,
-                            const void *src,
-                            size_t src_len,
-                            void *dst,
-                            size_t dst_cap,
-                            size_t *dst_len);
+gptz_status gptz_decompress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
 
 /**
- * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`. The
- * compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On success
- * `dst_len[i]` is the compressed length of record i in bytes.
+ * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
+ * The compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On
+ * success `dst_len[i]` is the compressed length of record i in bytes.
  *
- * Records are for messages, table rows and log lines. They are small if the base has learned from similar content: call
- * gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only on the
- * method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
- * in any grouping. The live state does not change.
+ * Records are for messages, table rows and log lines. They are small if the base has learned from similar content:
+ * call gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only
+ * on the method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any
+ * order and in any grouping. The live state does not change.
  *
- * A compressed record has no header that names the method or the base. The reader must have the same method and base. By
- * default a record has no checksum either: damage and a wrong base usually give an error, but not always. With
- * GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+ * A compressed record has no header that names the method or the base: the reader must have the same of both. By default
+ * it has no checksum either: damage and a wrong base usually give an error, but not always. With
+ * GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder.
+ * GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
  *
- * A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a list
- * of the records and room for one compressed record.
+ * A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a
+ * list of the records and room for one compressed record.
  *
- * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
- * lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. GPTZ_ERROR_ARGUMENT
- * also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer of the call: `src_len`
- * and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is NULL or overlaps, it is not
- * written.
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the
+ * compressed lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ * GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer
+ * of the call: `src_len` and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is
+ * NULL or overlaps, it is not written.
  *
  * The progress callback counts the bytes of all records.
  */
@@ -582,19 +576,22 @@ gptz_status gptz_records_compress(gptz *handle,
                                   size_t *dst_len);
 
 /**
- * Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the `src_len[i]`
- * bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst` has room for
- * `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not change.
+ * Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the
+ * `src_len[i]` bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst`
+ * has room for `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not
+ * change.
  *
  * The call reads the lengths of all contents before it decodes any.
  *
- * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the lengths
- * that the records state. Compare them with the most that you accept before you allocate a buffer. GPTZ_ERROR_TRUNCATED,
- * GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
- * GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the
+ * lengths that the records state. Compare them with the most that you accept before you allocate a buffer.
+ * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED,
+ * GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0,
+ * except as stated there.
  *
- * GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base usually
- * gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input is safe.
+ * GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base
+ * usually gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input
+ * is safe.
  */
 gptz_status gptz_records_decompress(gptz *handle,
                                     const void *const *src,
@@ -606,15 +603,13 @@ gptz_status gptz_records_decompress(gptz *handle,
 
 /**
  * Predicts the byte that follows the live state. `probs` has room for `n` floats, and `n` must be 256. On success
- * `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum is
- * 1 up to rounding. The live state does not change.
+ * `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum
+ * is 1 up to rounding. The live state does not change.
  *
  * Errors: GPTZ_ERROR_ARGUMENT also if `n` is not 256; `probs` is then not written. GPTZ_ERROR_MEMORY. On every other
  * failure `probs` is all 0.
  */
-gptz_status gptz_predict(gptz *handle,
-                         float *probs,
-                         size_t n);
+gptz_status gptz_predict(gptz *handle, float *probs, size_t n);
 
 /**
  * Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
@@ -625,44 +620,40 @@ gptz_status gptz_predict(gptz *handle,
 gptz_status gptz_feed(gptz *handle, const void *data, size_t len);
 
 /**
- * Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was set. The
- * base and the options do not change.
+ * Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was
+ * set. The base and the options do not change.
  */
 gptz_status gptz_reset(gptz *handle);
 
 /**
- * Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is the
- * mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does not change.
+ * Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is
+ * the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does
+ * not change.
  *
- * This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a block
- * that does not compress, from which it does not learn while this call does, and where it leaves networks out of a block
- * because they do not help, while this call always uses them.
+ * This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a
+ * block that does not compress, from which it does not learn while this call does, and where it leaves networks out of
+ * a block because they do not help, while this call always uses them.
  *
  * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_cross_entropy(gptz *handle,
-                               const void *data,
-                               size_t len,
-                               double *bits_per_byte);
+gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, double *bits_per_byte);
 
 /**
- * Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the probability
- * of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file format wastes. `bits`
- * has room for `len` floats, must be aligned for float, and must not overlap `data`.
+ * Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the
+ * probability of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file
+ * format wastes. `bits` has room for `len` floats, must be aligned for float, and must not overlap `data`.
  *
  * The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
  *
  * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The content of `bits` is then unspecified.
  */
-gptz_status gptz_byte_costs(gptz *handle,
-                            const void *data,
-                            size_t len,
-                            float *bits);
+gptz_status gptz_byte_costs(gptz *handle, const void *data, size_t len, float *bits);
 
 /**
- * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor names of
- * flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor NAME.scale that has one
- * factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8.
+ * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor
+ * names of flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor
+ * NAME.scale that has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
+ * elsewhere it must be UTF-8.
  *
  * The whole file is read into memory. It may be changed or deleted after the call.
  *
@@ -671,8 +662,7 @@ gptz_status gptz_byte_costs(gptz *handle,
  * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message names the tensor, what was found and what was expected),
  * GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_model_open(const char *path,
-                            gptz_model **out);
+gptz_status gptz_model_open(const char *path, gptz_model **out);
 
 /**
  * Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. Everything else is as in
@@ -681,29 +671,29 @@ gptz_status gptz_model_open(const char *path,
 gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **out);
 
 /**
- * Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free. Callers that
- * have it open at the same time share its memory.
+ * Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free.
+ * Callers that have it open at the same time share its memory.
  *
- * It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a handle
- * name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
- * method with "builtin:" names the model itself, and its reader needs nothing else.
+ * It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a
+ * handle name the weights by their fingerprint, like those of any model, so their reader must have the model open. A
+ * frame of a method with "builtin:" names the model itself, and its reader needs nothing else.
  *
- * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an allocation
- * failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or GPTZ_ERROR_MEMORY. To
- * find out without opening a model whether the library carries models, look for "builtin:" in the last level's method; see
- * gptz_level_method.
+ * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an
+ * allocation failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or
+ * GPTZ_ERROR_MEMORY. To find out without opening a model whether the library carries models, look for "builtin:" in
+ * the last level's method; see gptz_level_method.
  */
 gptz_model *gptz_model_builtin(void);
 
 /**
- * Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the names and
- * values of all tensors. It does not depend on the type and layout in which the file holds the values. Models with equal
- * fingerprints predict alike. A frame that needs weights states the first 8 bytes of their fingerprint.
+ * Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the
+ * names and values of all tensors. It does not depend on the type and layout in which the file holds the values.
+ * Models with equal fingerprints predict alike. A frame that needs weights states the first 8 bytes of their
+ * fingerprint.
  *
  * On failure `out`, unless it is NULL, is all 0.
  */
-gptz_status gptz_model_fingerprint(const gptz_model *model,
-                                   uint8_t *out);
+gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
 
 /**
  * Frees a model. NULL is allowed and does nothing. If `model` points to another object, nothing is freed and
@@ -712,35 +702,33 @@ gptz_status gptz_model_fingerprint(const gptz_model *model,
 void gptz_model_free(gptz_model *model);
 
 /**
- * Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On failure
- * `*out` is NULL. The live state does not change.
+ * Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On
+ * failure `*out` is NULL. The live state does not change.
  *
  * Errors: GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_snapshot_take(const gptz *handle,
-                               gptz_snapshot **out);
+gptz_status gptz_snapshot_take(const gptz *handle, gptz_snapshot **out);
 
 /**
- * Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which may be
- * freed after the call.
+ * Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which
+ * may be freed after the call.
  *
  * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
  */
-gptz_status gptz_snapshot_restore(gptz *handle,
-                                  const gptz_snapshot *snapshot);
+gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
 
 /**
- * Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and gptz_reset
- * sets the live state to it. NULL makes the state of a new handle the base. The live state does not change. The snapshot may
- * be freed after the call.
+ * Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and
+ * gptz_reset sets the live state to it. NULL makes the state of a new handle the base. The live state does not change.
+ * The snapshot may be freed after the call.
  *
- * A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on both
- * sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns GPTZ_ERROR_MISMATCH.
+ * A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on
+ * both sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns
+ * GPTZ_ERROR_MISMATCH.
  *
  * Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
  */
-gptz_status gptz_set_base(gptz *handle,
-                          const gptz_snapshot *snapshot);
+gptz_status gptz_set_base(gptz *handle, const gptz_snapshot *snapshot);
 
 /**
  * Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to

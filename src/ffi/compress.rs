@@ -9,11 +9,12 @@ use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, gptz_status};
 use crate::error::{Result, Status};
 use crate::session::{compress_bound, decompressed_size};
 
-/// Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of content
-/// as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never fails.
+/// Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of
+/// content as a version 3 frame, whatever the method and options. Returns 0 if that size does not fit a size_t. Never
+/// fails.
 ///
-/// The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly that
-/// the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
+/// The size is not always enough for a version 2 frame (GPTZ_PARAM_FORMAT). If the method predicts the content so badly
+/// that the frame grows by more than an eighth, gptz_compress returns GPTZ_ERROR_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_compress_bound(src_len: usize) -> usize {
     compress_bound(src_len).unwrap_or(0)
@@ -51,14 +52,14 @@ unsafe fn transform(
     unsafe { ended(handle, status) }
 }
 
-/// Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On success
-/// `*dst_len` is the length of the frame in bytes.
+/// Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On
+/// success `*dst_len` is the length of the frame in bytes.
 ///
-/// The frame depends only on the content and on the handle's method, base and options. It does not depend on the machine or
-/// on earlier calls. The live state does not change.
+/// The frame depends only on the content and on the handle's method, base and options. It does not depend on the
+/// machine or on earlier calls. The live state does not change.
 ///
-/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the frame.
-/// Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the frame is longer than `dst_cap`; `*dst_len` is then the length of the
+/// frame. Such a call takes as long as one that succeeds; gptz_compress_bound returns a size that is always enough.
 /// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every other failure `*dst_len` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_compress(
@@ -77,12 +78,12 @@ pub unsafe extern "C-unwind" fn gptz_compress(
     }
 }
 
-/// Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be present.
-/// The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing that depends on
-/// the input. On failure `*size` is 0.
+/// Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be
+/// present. The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing
+/// that depends on the input. On failure `*size` is 0.
 ///
-/// Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept before
-/// you allocate a buffer.
+/// Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept
+/// before you allocate a buffer.
 ///
 /// Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
 #[unsafe(no_mangle)]
@@ -94,21 +95,21 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 }
 
 /// Decompresses all frames in `src`, one after the other, to the start of `dst`, which has room for `dst_cap` bytes. On
-/// success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version 2
-/// frame that uses the range coder extends to the end of `src`. The live state does not change.
+/// success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
+/// 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
 ///
 /// Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
 /// method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
 /// handle that fits); and the room in `dst`.
 ///
-/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the content,
-/// or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
+/// content, or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
 /// GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
 /// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
 /// method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
 ///
-/// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for, and to
-/// restore the base once for each frame that has content.
+/// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
+/// and to restore the base once for each frame that has content.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_decompress(
     handle: *mut gptz,

@@ -55,12 +55,13 @@ pub extern "C" fn gptz_version_string() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... . GPTZ_CPU_AUTO
-/// removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in speed.
+/// Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... .
+/// GPTZ_CPU_AUTO removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in
+/// speed.
 ///
-/// The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call that
-/// needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and the CPU
-/// does not is allowed and limits nothing. Calls that are running keep their level.
+/// The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call
+/// that needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and
+/// the CPU does not is allowed and limits nothing. Calls that are running keep their level.
 ///
 /// Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
 #[unsafe(no_mangle)]
@@ -74,7 +75,8 @@ pub extern "C" fn gptz_set_cpu_level(level: c_int) -> gptz_status {
     })
 }
 
-/// Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never fails.
+/// Returns the level that a call would use now, as a static string: "portable", "avx2", "avx512" or "neon". Never
+/// fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_cpu_level() -> *const c_char {
     let mut name = c"portable";

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const MESSAGE: usize = 512;
 /// What replaces the middle of a longer message.
 const GAP: &str = " ... ";
-/// The most bytes of a longer message that are kept from its start. The reason tends to be at the end, so the tail is longer.
+/// The most bytes of a longer message that are kept from its start. The reason tends to be at the end, so the tail is
+/// longer.
 const HEAD: usize = 200;
 
 /// A message with its NUL.
@@ -33,8 +34,8 @@ pub(super) fn set_last_error(text: &str) {
     });
 }
 
-/// Writes a message. If it is too long, its middle is left out, between two characters. Control characters become spaces, so
-/// that text from an input cannot control a terminal.
+/// Writes a message. If it is too long, its middle is left out, between two characters. Control characters become
+/// spaces, so that text from an input cannot control a terminal.
 fn write(text: &str, buffer: &mut Text) {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let size = |c: char| clean(c).len_utf8();
@@ -73,8 +74,8 @@ fn fits(room: &mut usize, n: usize) -> bool {
     }
 }
 
-/// The last message of a handle. Any thread may read it while another stores one: the string that a reader has stays as it
-/// is until the second message after it is stored.
+/// The last message of a handle. Any thread may read it while another stores one: the string that a reader has stays as
+/// it is until the second message after it is stored.
 pub(super) struct Shared {
     texts: [UnsafeCell<Text>; 2],
     /// The index of the last message.

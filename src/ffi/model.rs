@@ -13,8 +13,9 @@ use crate::model::builtin;
 use crate::model::file::Model;
 use crate::numeric::buffer::copied;
 
-/// The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and threads may
-/// share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be freed in any order.
+/// The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
+/// threads may share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be
+/// freed in any order.
 pub struct gptz_model {
     _opaque: [u8; 0],
 }
@@ -25,9 +26,10 @@ impl Opaque for gptz_model {
     const NAME: &'static str = "model";
 }
 
-/// Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor names of
-/// flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor NAME.scale that has one
-/// factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8.
+/// Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor
+/// names of flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor
+/// NAME.scale that has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
+/// elsewhere it must be UTF-8.
 ///
 /// The whole file is read into memory. It may be changed or deleted after the call.
 ///
@@ -80,17 +82,17 @@ pub unsafe extern "C" fn gptz_model_from_memory(
     unsafe { with_out(out, ptr::null_mut(), "out", body) }
 }
 
-/// Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free. Callers that
-/// have it open at the same time share its memory.
+/// Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free.
+/// Callers that have it open at the same time share its memory.
 ///
-/// It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a handle
-/// name the weights by their fingerprint, like those of any model, so their reader must have the model open. A frame of a
-/// method with "builtin:" names the model itself, and its reader needs nothing else.
+/// It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a
+/// handle name the weights by their fingerprint, like those of any model, so their reader must have the model open. A
+/// frame of a method with "builtin:" names the model itself, and its reader needs nothing else.
 ///
-/// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an allocation
-/// failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or GPTZ_ERROR_MEMORY. To
-/// find out without opening a model whether the library carries models, look for "builtin:" in the last level's method; see
-/// gptz_level_method.
+/// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an
+/// allocation failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or
+/// GPTZ_ERROR_MEMORY. To find out without opening a model whether the library carries models, look for "builtin:" in
+/// the last level's method; see gptz_level_method.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
     let mut model = ptr::null_mut();
@@ -101,9 +103,10 @@ pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
     model
 }
 
-/// Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the names and
-/// values of all tensors. It does not depend on the type and layout in which the file holds the values. Models with equal
-/// fingerprints predict alike. A frame that needs weights states the first 8 bytes of their fingerprint.
+/// Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the
+/// names and values of all tensors. It does not depend on the type and layout in which the file holds the values.
+/// Models with equal fingerprints predict alike. A frame that needs weights states the first 8 bytes of their
+/// fingerprint.
 ///
 /// On failure `out`, unless it is NULL, is all 0.
 #[unsafe(no_mangle)]

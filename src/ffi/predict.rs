@@ -10,8 +10,8 @@ use crate::error::fail;
 use crate::model::VOCAB;
 
 /// Predicts the byte that follows the live state. `probs` has room for `n` floats, and `n` must be 256. On success
-/// `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum is
-/// 1 up to rounding. The live state does not change.
+/// `probs[b]` is the probability of byte b that the coder would use. Every probability is greater than 0, and their sum
+/// is 1 up to rounding. The live state does not change.
 ///
 /// Errors: GPTZ_ERROR_ARGUMENT also if `n` is not 256; `probs` is then not written. GPTZ_ERROR_MEMORY. On every other
 /// failure `probs` is all 0.
@@ -47,8 +47,8 @@ pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
-/// Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was set. The
-/// base and the options do not change.
+/// Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was
+/// set. The base and the options do not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -59,12 +59,13 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
-/// Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is the
-/// mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does not change.
+/// Measures how well the method, starting from the base, predicts `len` bytes of data. On success `*bits_per_byte` is
+/// the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does
+/// not change.
 ///
-/// This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a block
-/// that does not compress, from which it does not learn while this call does, and where it leaves networks out of a block
-/// because they do not help, while this call always uses them.
+/// This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a
+/// block that does not compress, from which it does not learn while this call does, and where it leaves networks out of
+/// a block because they do not help, while this call always uses them.
 ///
 /// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
@@ -83,9 +84,9 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy(
     unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
 }
 
-/// Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the probability
-/// of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file format wastes. `bits`
-/// has room for `len` floats, must be aligned for float, and must not overlap `data`.
+/// Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the
+/// probability of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file
+/// format wastes. `bits` has room for `len` floats, must be aligned for float, and must not overlap `data`.
 ///
 /// The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
 ///

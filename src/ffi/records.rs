@@ -124,27 +124,28 @@ impl Arrays {
     }
 }
 
-/// Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`. The
-/// compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On success
-/// `dst_len[i]` is the compressed length of record i in bytes.
+/// Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
+/// The compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On
+/// success `dst_len[i]` is the compressed length of record i in bytes.
 ///
-/// Records are for messages, table rows and log lines. They are small if the base has learned from similar content: call
-/// gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only on the
-/// method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any order and
-/// in any grouping. The live state does not change.
+/// Records are for messages, table rows and log lines. They are small if the base has learned from similar content:
+/// call gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only
+/// on the method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any
+/// order and in any grouping. The live state does not change.
 ///
-/// A compressed record has no header that names the method or the base. The reader must have the same method and base. By
-/// default a record has no checksum either: damage and a wrong base usually give an error, but not always. With
-/// GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder. GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
+/// A compressed record has no header that names the method or the base: the reader must have the same of both. By default
+/// it has no checksum either: damage and a wrong base usually give an error, but not always. With
+/// GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder.
+/// GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
 ///
-/// A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a list
-/// of the records and room for one compressed record.
+/// A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a
+/// list of the records and room for one compressed record.
 ///
-/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the compressed
-/// lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. GPTZ_ERROR_ARGUMENT
-/// also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer of the call: `src_len`
-/// and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is NULL or overlaps, it is not
-/// written.
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the
+/// compressed lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+/// GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer
+/// of the call: `src_len` and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is
+/// NULL or overlaps, it is not written.
 ///
 /// The progress callback counts the bytes of all records.
 #[unsafe(no_mangle)]
@@ -166,19 +167,22 @@ pub unsafe extern "C-unwind" fn gptz_records_compress(
     }
 }
 
-/// Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the `src_len[i]`
-/// bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst` has room for
-/// `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not change.
+/// Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the
+/// `src_len[i]` bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst`
+/// has room for `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not
+/// change.
 ///
 /// The call reads the lengths of all contents before it decodes any.
 ///
-/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the lengths
-/// that the records state. Compare them with the most that you accept before you allocate a buffer. GPTZ_ERROR_TRUNCATED,
-/// GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and
-/// GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0, except as stated there.
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the
+/// lengths that the records state. Compare them with the most that you accept before you allocate a buffer.
+/// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED,
+/// GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0,
+/// except as stated there.
 ///
-/// GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base usually
-/// gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input is safe.
+/// GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base
+/// usually gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input
+/// is safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_records_decompress(
     handle: *mut gptz,

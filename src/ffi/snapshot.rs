@@ -9,8 +9,8 @@ use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
 use crate::session::Snapshot;
 
-/// A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not depend on
-/// the handle that it was taken from. It fits every handle with the same method and weights; others return
+/// A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not
+/// depend on the handle that it was taken from. It fits every handle with the same method and weights; others return
 /// GPTZ_ERROR_MISMATCH.
 pub struct gptz_snapshot {
     _opaque: [u8; 0],
@@ -22,8 +22,8 @@ impl Opaque for gptz_snapshot {
     const NAME: &'static str = "snapshot";
 }
 
-/// Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On failure
-/// `*out` is NULL. The live state does not change.
+/// Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On
+/// failure `*out` is NULL. The live state does not change.
 ///
 /// Errors: GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
@@ -33,8 +33,8 @@ pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut 
     unsafe { ended(handle, with_out(out, ptr::null_mut(), "out", || on_handle(handle, body))) }
 }
 
-/// Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which may be
-/// freed after the call.
+/// Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which
+/// may be freed after the call.
 ///
 /// Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
 #[unsafe(no_mangle)]
@@ -43,12 +43,13 @@ pub unsafe extern "C" fn gptz_snapshot_restore(handle: *mut gptz, snapshot: *con
     unsafe { ended(handle, call(|| on_handle(handle, |h| h.session.restore(object(snapshot)?)))) }
 }
 
-/// Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and gptz_reset
-/// sets the live state to it. NULL makes the state of a new handle the base. The live state does not change. The snapshot may
-/// be freed after the call.
+/// Makes a snapshot the base of the handle. All later calls that compress, decompress or measure start from it, and
+/// gptz_reset sets the live state to it. NULL makes the state of a new handle the base. The live state does not change.
+/// The snapshot may be freed after the call.
 ///
-/// A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on both
-/// sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns GPTZ_ERROR_MISMATCH.
+/// A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on
+/// both sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns
+/// GPTZ_ERROR_MISMATCH.
 ///
 /// Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
 #[unsafe(no_mangle)]

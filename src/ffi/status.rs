@@ -5,14 +5,14 @@ use std::ffi::{CStr, c_char, c_int};
 use super::message::last_error;
 use crate::error::Status;
 
-/// The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is never
-/// reused. Later versions may add errors, so treat an unknown number as an error.
+/// The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is
+/// never reused. Later versions may add errors, so treat an unknown number as an error.
 pub type gptz_status = c_int;
 
 /// Success.
 pub const GPTZ_OK: gptz_status = 0;
-/// An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option, or
-/// buffers that overlap.
+/// An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option,
+/// or buffers that overlap.
 pub const GPTZ_ERROR_ARGUMENT: gptz_status = 1;
 /// A method string is malformed, names something that this library does not have, or needs too much work per byte. Or a
 /// frame names no method, because it is of version 2.
@@ -43,7 +43,7 @@ pub const GPTZ_ERROR_BUSY: gptz_status = 13;
 pub const GPTZ_ERROR_STATE: gptz_status = 14;
 /// Reserved: the input does not state its size. This version never returns it.
 pub const GPTZ_ERROR_SIZE_UNKNOWN: gptz_status = 15;
-/// A defect of the library; please report it. The handle returns this from every later call. Free it.
+/// A defect of the library; please report it. The handle returns this from every later call; free it.
 pub const GPTZ_ERROR_INTERNAL: gptz_status = 16;
 
 /// The statuses with their names, in the order of their numbers. Each number must be the one that the engine uses.
@@ -81,19 +81,20 @@ const _: () = {
     }
 };
 
-/// Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any other
-/// number. The string is static. Never fails.
+/// Returns the name of a status as this header spells it, such as "GPTZ_ERROR_CORRUPT", or "unknown status" for any
+/// other number. The string is static. Never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_status_name(status: gptz_status) -> *const c_char {
     NAMES.iter().find(|(number, ..)| *number == status).map_or(c"unknown status", |(.., name)| name).as_ptr()
 }
 
-/// Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It is
-/// UTF-8, at most 511 bytes long, never NULL, and empty if no call of this thread has failed.
+/// Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It
+/// is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the middle of a
+/// longer message is left out.
 ///
-/// The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until the
-/// next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is
-/// for people and may change between versions; programs should test the status.
+/// The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until
+/// the next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The
+/// wording is for people and may change between versions; programs should test the status.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_last_error() -> *const c_char {
     last_error()

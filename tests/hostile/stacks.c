@@ -5,7 +5,7 @@
  * stack of 48 KiB, which also holds the thread's descriptor, its thread-local storage and libc's frames. What an empty
  * thread takes is subtracted from the measurement.
  *
- * Usage: stacks WEIGHTS [METHOD...], with a safetensors file. tests/hostile/stacks.sh builds and runs it.
+ * Usage: stacks WEIGHTS [METHOD...], with a safetensors file. tests/hostile/stacks builds and runs it.
  * Exit status 0 if no call takes more than 32 KiB; a call that takes more than the 48 KiB ends the program by SIGSEGV.
  */
 #define _GNU_SOURCE
