@@ -117,14 +117,6 @@ fn threads_may_end_around_and_inside_calls() {
     }
 }
 
-#[test]
-fn a_child_may_make_calls_whatever_the_threads_of_its_parent_do() {
-    let folder = tempfile::tempdir().unwrap();
-    // The shared library of `make`, with its own allocator, runs the same program in .ci/run.
-    let output = run(&mut Command::new(build("tests/c/fork.c", Link::Shared, folder.path())));
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
-}
-
 /// A C++ compiler with what a program needs to be linked with the shared library.
 fn cpp(standard: &str, source: &Path, program: &Path) -> Command {
     let libraries = libraries();
