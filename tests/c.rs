@@ -139,6 +139,19 @@ fn the_cpp_wrapper_serves_cpp() {
 }
 
 #[test]
+fn the_cpp_wrapper_says_in_one_error_which_cpp_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("old.cpp");
+    std::fs::write(&source, "#include <gptz.hpp>\n").unwrap();
+    for standard in ["-std=c++11", "-std=c++14"] {
+        let output = cpp(standard, &source, &folder.path().join("old")).env("LC_ALL", "C").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("gptz.hpp needs C++17"), "{text}");
+        assert_eq!(text.matches("error: ").count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn simple_takes_a_file_to_a_frame_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let [input, frame, output] = ["in.txt", "frame.gptz", "out.txt"].map(|n| folder.path().join(n));
