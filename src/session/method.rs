@@ -18,8 +18,8 @@ const REGISTERED: [(u8, &str); 10] = [
          seed=0,train=adam,lr=0.001,stride=1",
     ),
     (2, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
-    (3, "mix:neural=none,orders=0-5,word=1,match=1,sparse=0,mem=16M"),
-    (4, "mix:neural=none,orders=0-6,word=1,match=1,sparse=0,mem=16M"),
+    (3, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=2,mem=16M"),
+    (4, "mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=1,mem=16M"),
     (5, "mix:neural=(builtin:1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (6, "mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (
@@ -163,8 +163,9 @@ impl Method {
                 let networks: Vec<String> = networks.into_iter().map(|n| format!("({n})")).collect();
                 let networks = if networks.is_empty() { "none".to_owned() } else { networks.join("+") };
                 let [words, matches, sparse] = [o.words, o.matches, o.sparse].map(u8::from);
+                let fast = if o.fast > 0 { format!("fast={},", o.fast) } else { String::new() };
                 format!(
-                    "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
+                    "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},{fast}mem={}",
                     o.highest_order,
                     memory_text(o.log)
                 )
@@ -598,7 +599,7 @@ fn split_outside(text: &str, separator: char) -> Result<Vec<&str>> {
 /// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
 fn parse_mix(text: &str, given: bool) -> Result<Method> {
     let mut options =
-        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, fast: 0, log: 24 };
     let mut networks = if given { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
     for (key, value) in pairs(text)? {
         match key {
@@ -606,11 +607,12 @@ fn parse_mix(text: &str, given: bool) -> Result<Method> {
             "orders" => options.highest_order = orders(value)?,
             "word" => options.words = switch(key, value)?,
             "match" => options.matches = switch(key, value)?,
+            "fast" => options.fast = number(key, value, 2)? as u8,
             "sparse" => options.sparse = switch(key, value)?,
             "mem" => options.log = memory(value)?,
             _ => fail!(
                 Method,
-                "\"{key}={value}\": an unknown key; neural, orders, word, match, sparse and mem are known"
+                "\"{key}={value}\": an unknown key; neural, orders, word, match, sparse, fast and mem are known"
             ),
         }
     }
