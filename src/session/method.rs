@@ -596,7 +596,7 @@ fn split_outside(text: &str, separator: char) -> Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// `neural=...,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any of them, these are the defaults, without a network.
+/// `neural=...,orders=0-6,word=1,match=1,sparse=1,fast=0,mem=16M`: any of them, these are the defaults, without a network.
 fn parse_mix(text: &str, given: bool) -> Result<Method> {
     let mut options =
         Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, fast: 0, log: 24 };
@@ -671,6 +671,8 @@ mod tests {
             canonical("mix:orders=0-2,mem=64K,match=0"),
             "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
         );
+        assert_eq!(canonical("mix:fast=0"), mix);
+        assert_eq!(canonical("mix:fast=2"), canonical("level:1"));
         let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=128M,word=0");
         let network = canonical("cfg:train=adam;weights=f32");
         assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
@@ -766,6 +768,7 @@ mod tests {
             ("mix:mem=32K", "mem=32K"),
             ("mix:mem=256M", "mem=256M"),
             ("mix:word=2", "word=2"),
+            ("mix:fast=3", "fast=3"),
             ("mix:word=1,word=1", "word"),
             ("mix:words=1", "words"),
             ("mix:neural=cfg:hidden=64", "neural=cfg"),
