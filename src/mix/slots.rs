@@ -88,7 +88,7 @@ impl Slots {
     /// The line of a context (by its hash) and nibble (0 for the first).
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
-        (hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask
+        (hash ^ ((nibble >> 1).wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
     /// Prefetches a context's line.
