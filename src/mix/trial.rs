@@ -7,7 +7,9 @@ use super::matches::{Match, MatchState};
 use super::mixer::Saved as SavedMixer;
 use super::slots::LINE;
 use super::{APMS, BitState, DIRECT, Mix, ONE, SETS, Views, nibble};
+use crate::error::Result;
 use crate::model::VOCAB;
+use crate::numeric::buffer::{boxed, reserved};
 
 /// Everything one bit changes, saved so that a bit can be tried and undone.
 struct SavedBit {
@@ -25,11 +27,15 @@ struct SavedBit {
 
 impl Mix {
     /// The probability of every byte: the product of its bits' probabilities. Leaves the state unchanged.
-    pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) {
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) -> Result<()> {
         // Each trial is undone at once. Journalling it would only make the journals grow with every call.
         self.pause(true);
-        self.walk_bits(neural, 1.0, out);
+        let walked = self.walk_bits(neural, 1.0, out);
         self.pause(false);
+        walked
     }
 
     /// Pauses or resumes the journals of the tables that bits write to.
@@ -42,7 +48,7 @@ impl Mix {
         self.checkpoint.direct.iter_mut().for_each(|journal| journal.pause(paused));
     }
 
-    fn walk_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) {
+    fn walk_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) -> Result<()> {
         let ones = self.predict(neural);
         let first = self.bit_state.partial << 1 & 0xff;
         for (bit, share) in [ONE as u32 - ones, ones].into_iter().enumerate() {
@@ -50,15 +56,19 @@ impl Mix {
             if self.bit_state.bits == 7 {
                 out[first as usize + bit] = p;
             } else {
-                let saved = self.save();
+                let saved = self.save()?;
                 self.update(bit as u32);
-                self.walk_bits(neural, p, out);
+                let walked = self.walk_bits(neural, p, out);
                 self.restore(&saved);
+                walked?;
             }
         }
+        Ok(())
     }
 
-    fn save(&self) -> SavedBit {
+    /// On the heap, and in a frame of its own: eight of them on the stack would be most of what a call may take of it.
+    #[inline(never)]
+    fn save(&self) -> Result<Box<SavedBit>> {
         let (bit_state, node) = (self.bit_state, self.node());
         let mut saved = SavedBit {
             bit_state,
@@ -84,9 +94,10 @@ impl Mix {
                 self.text.contexts(&mut hashes);
             }
             let hashes = &hashes[..self.contexts];
-            saved.lines = hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))).collect();
+            saved.lines = reserved(2 * hashes.len(), "a trial")?;
+            saved.lines.extend(hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))));
         }
-        saved
+        boxed(saved, "a trial")
     }
 
     fn restore(&mut self, saved: &SavedBit) {
