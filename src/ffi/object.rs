@@ -24,7 +24,7 @@ struct Object<V> {
 /// Moves a value to the heap and returns the pointer for C.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     let object = boxed(Object { tag: T::TAG, value }, T::NAME)?;
-    // The last thing that can fail.
+    // This is the last operation that can fail.
     reserve::check()?;
     Ok(Box::into_raw(object).cast())
 }
@@ -35,7 +35,7 @@ fn check<T: Opaque>(p: *const T) -> Result<*const Object<T::Value>> {
         fail!(Argument, "the {} is NULL", T::NAME);
     }
     // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it, and the tag is the first word of
-    // every object. The read is volatile because after a caller's mistake the memory may hold anything.
+    // every object. The read is volatile because the memory of a freed object may hold anything.
     if !p.is_aligned() || unsafe { (&raw const (*p).tag).read_volatile() } != T::TAG {
         fail!(Argument, "the {0} is not a {0}: it was freed, or it is another object", T::NAME);
     }
@@ -59,8 +59,8 @@ pub(super) unsafe fn object<'a, T: Opaque>(p: *const T) -> Result<&'a T::Value> 
 /// As [`object`], and no reference to the value exists.
 pub(super) unsafe fn release<T: Opaque>(p: *mut T) -> Result<()> {
     let p = check(p.cast_const())?.cast_mut();
-    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the compiler
-    // would remove a plain write to memory that is freed next.
+    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the
+    // compiler would remove a plain write to memory that is freed next.
     unsafe {
         (&raw mut (*p).tag).write_volatile(0);
         drop(Box::from_raw(p));
