@@ -292,7 +292,7 @@ void callbacks()
         }
         CHECK(code == 17);
         throws = false;
-        fails(GPTZ_ERROR_CANCELLED, "1024", call); // The earlier exception is not thrown again.
+        fails(GPTZ_ERROR_CANCELLED, "1024", call); // and not the earlier exception again
     }
     CHECK(z.predict() == before);
 
