@@ -3,9 +3,9 @@
  *
  *     progress [-c PERCENT] FILE
  *
- * Compresses FILE and shows the percentage on stderr. With -c the callback cancels the call at PERCENT. A cancelled call
- * leaves the handle as it was, so the program then compresses again, to the end. At last it decompresses the frame and
- * compares the result with FILE.
+ * Compresses FILE and shows the percentage on stderr. With -c the callback cancels the call at PERCENT. A cancelled
+ * call leaves the handle as it was, so the program then compresses again, to the end. At last it decompresses the frame
+ * and compares the result with FILE.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

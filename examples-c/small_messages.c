@@ -3,10 +3,10 @@
  *
  *     small_messages
  *
- * Generates log records of about 100 bytes. Feeds some of them as samples to a writer and a reader. Compresses each of the
- * other records on its own, without and with the base, as a version 2 frame, as a version 3 frame and as a record without
- * a frame. Prints the mean sizes. Fails if a message differs after decompression, if a reader with another base accepts a
- * frame, or if the base does not help.
+ * Generates log records of about 100 bytes. Feeds some of them as samples to a writer and a reader. Compresses each of
+ * the other records on its own, without and with the base, as a version 2 frame, as a version 3 frame and as a record
+ * without a frame. Prints the mean sizes. Fails if a message differs after decompression, if a reader with another base
+ * accepts a frame, or if the base does not help.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

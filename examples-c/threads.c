@@ -3,9 +3,9 @@
  *
  *     threads FILE [N [WEIGHTS.safetensors]]
  *
- * N threads (4 by default) compress FILE at the same time, each with a handle of its own, and must write the same frame.
- * All handles share one snapshot as their base, taken after the first bytes of the file. With WEIGHTS they also share one
- * model, so that its weights are in memory once. Link with -lpthread.
+ * N threads (4 by default) compress FILE at the same time, each with a handle of its own, and must write the same
+ * frame. All handles share one snapshot as their base, taken after the first bytes of the file. With WEIGHTS they also
+ * share one model, so that its weights are in memory once. Link with -lpthread.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

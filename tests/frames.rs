@@ -208,7 +208,7 @@ fn a_header_with_one_wrong_field_is_refused_for_that_field() {
         ("exabytes", forged(&[(6, &(1u64 << 60).to_le_bytes())]), GPTZ_ERROR_CORRUPT, "1152921504606846976"),
         ("flag", forged(&[(18, &[0x23])]), GPTZ_ERROR_FORMAT, "0x0023"),
         ("high flag", forged(&[(19, &[0x80])]), GPTZ_ERROR_FORMAT, "0x8003"),
-        ("both CRC flags", forged(&[(18, &[0x13])]), GPTZ_ERROR_CORRUPT, "contradicts"),
+        ("both CRC flags", forged(&[(18, &[0x13])]), GPTZ_ERROR_CORRUPT, "contradict each other"),
         ("numerics", forged(&[(20, &[9])]), GPTZ_ERROR_NUMERICS, "version 9"),
         ("lanes", forged(&[(crc_at - 3, &[1])]), GPTZ_ERROR_FORMAT, "lanes"),
         ("block size", forged(&[(crc_at - 2, &[40])]), GPTZ_ERROR_CORRUPT, "2^40"),

@@ -7,5 +7,5 @@ use super::status::gptz_status;
 /// Panics inside the library, as a defect would. Returns GPTZ_ERROR_INTERNAL.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_testing_panic() -> gptz_status {
-    call(|| panic!("a panic that was asked for"))
+    call(|| panic!("a panic for a test"))
 }

@@ -64,7 +64,7 @@ fn every_spelling_of_a_method_has_one_canonical_form() {
 }
 
 #[test]
-fn a_model_that_is_open_takes_the_place_of_a_path() {
+fn an_open_model_replaces_a_path() {
     let canonical = |text| Method::of_model(text).map(|m| m.canonical());
     assert_eq!(canonical("").unwrap(), "file:");
     assert_eq!(canonical("weights=f32").unwrap(), "file:;weights=f32");
@@ -144,7 +144,7 @@ fn a_method_string_has_at_most_4096_bytes() {
 }
 
 #[test]
-fn a_message_has_its_reason_however_long_the_text_is() {
+fn a_message_keeps_its_reason_with_a_long_text() {
     let x = "x".repeat(3000);
     for (text, reason) in [
         (x.clone(), "nor a file that exists"),
@@ -176,7 +176,7 @@ fn a_message_has_its_reason_however_long_the_text_is() {
 }
 
 #[test]
-fn the_message_of_a_mistake_quotes_it() {
+fn messages_quote_the_mistake() {
     let cases = [
         ("", "\"\""),
         ("nonsense", "nonsense"),
