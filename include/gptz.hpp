@@ -341,7 +341,7 @@ public:
         return bytes;
     }
 
-    /** Returns the message of the last call on this compressor that failed, on whatever thread. gptz_handle_error. */
+    /** Returns the message of the last call on this compressor that failed, on any thread. gptz_handle_error. */
     [[nodiscard]] std::string last_error() const { return gptz_handle_error(handle()); }
 
     /**

@@ -151,7 +151,7 @@ impl Decoder for RangeDecoder<'_> {
             && self.offset < self.range
             && tail.is_some_and(|tail| tail <= FLUSH && (tail == 0 || self.input.last() != Some(&0)));
         if !ends_well {
-            fail!(Corrupt, "the range coder's {} bytes do not end where their symbols do", self.input.len());
+            fail!(Corrupt, "the range coder's {} bytes do not end after their last symbol", self.input.len());
         }
         Ok(())
     }

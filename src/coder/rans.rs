@@ -156,7 +156,7 @@ impl Decoder for RansDecoder<'_> {
 
     fn finish(self) -> Result<()> {
         if self.damaged || self.state != START || !self.input.is_empty() {
-            fail!(Corrupt, "the rANS block does not end where its symbols do ({} bytes over)", self.input.len());
+            fail!(Corrupt, "the rANS block does not end after its last symbol ({} bytes are left)", self.input.len());
         }
         Ok(())
     }

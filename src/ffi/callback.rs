@@ -68,7 +68,7 @@ mod unwind {
     /// Calls the callback and returns its result. If it unwinds, the unwinding ends here, and `*exception` is the
     /// exception.
     ///
-    /// The frame has a personality routine of its own. Its language-specific data is the address at which execution
+    /// The frame has its own personality routine. Its language-specific data is the address at which execution
     /// continues after an unwind.
     #[cfg(target_arch = "x86_64")]
     #[unsafe(naked)]
@@ -204,7 +204,7 @@ mod unwind {
         total: u64,
         _exception: *mut *mut c_void,
     ) -> c_int {
-        // SAFETY: the caller's promise. The header says that a callback must not unwind here.
+        // SAFETY: the caller's promise. The header forbids callbacks to unwind here.
         unsafe { callback(userdata, done, total) }
     }
 

@@ -106,7 +106,7 @@ pub const GPTZ_PARAM_BLOCK_LOG: c_int = 6;
 pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// Option: the most bytes that the weights and all states of a handle may take; 2^30 (1 GiB) by default. A call on a
 /// handle that needs more returns GPTZ_ERROR_MEMORY. Weights from a file or a model are not counted. The calls that
-/// create handles refuse a method that needs more than 1 GiB, without what a network from a file or a model needs. So a
+/// create handles refuse a method that needs more than 1 GiB, not counting a network from a file or a model. So a
 /// larger value matters only for such networks.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
@@ -215,8 +215,9 @@ impl Inner {
         let (progress, userdata) = (self.progress, self.userdata);
         let Some(progress) = progress else { return f(&mut self.session, None) };
         // SAFETY: the caller set this callback together with this userdata.
-        let mut asked = move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
-        f(&mut self.session, Some(&mut asked))
+        let mut callback =
+            move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
+        f(&mut self.session, Some(&mut callback))
     }
 }
 
@@ -238,7 +239,7 @@ impl Inner {
 ///
 /// Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for a GRU that needs more than
 /// 2^28 multiplications a byte on average. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file. GPTZ_ERROR_MEMORY,
-/// also for a method that needs more than 1 GiB, without what a network from a file needs. A method string cannot
+/// also for a method that needs more than 1 GiB, not counting a network from a file. A method string cannot
 /// contain a path that has a semicolon or is not UTF-8: open such a file with gptz_model_open and use
 /// gptz_create_from_model.
 #[unsafe(no_mangle)]

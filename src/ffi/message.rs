@@ -63,7 +63,7 @@ fn write(text: &str, buffer: &mut Text) {
     buffer[end] = 0;
 }
 
-/// Takes `n` bytes of the room, and returns whether there are so many.
+/// Takes `n` bytes of the room. Returns false, and takes nothing, if it has fewer.
 fn fits(room: &mut usize, n: usize) -> bool {
     match room.checked_sub(n) {
         Some(left) => {

@@ -32,7 +32,7 @@ pub(super) fn set(rule: &mut Rule, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a rule of which every key was set. A head that trains must have a rate: with a rate of 0 it would do all the
+/// Checks a rule after all its keys were set. A head that trains must have a rate: with a rate of 0 it would do all the
 /// work of training and never learn.
 pub(super) fn check(rule: &Rule) -> Result<()> {
     if rule.train != Train::None && rule.lr == 0.0 {

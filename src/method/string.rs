@@ -32,7 +32,7 @@ impl Method {
     }
 
     /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base,
-    /// such as `weights=f32`, or a `mix:` in which `neural=(file:)` stands for the model.
+    /// such as `weights=f32`, or a `mix:` in which `neural=(file:)` means the model.
     ///
     /// # Errors
     /// As [`Method::parse`]. `Method` also for a mix without the model.

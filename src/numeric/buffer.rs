@@ -155,8 +155,8 @@ pub(crate) fn padded(values: &[f32], what: &str) -> Result<Vec<Vec16>> {
     Ok(v)
 }
 
-/// One row of f32 for each lane, padded to whole vectors. The padding is zero unless a kernel's documentation says
-/// otherwise.
+/// One row of f32 for each lane, padded to whole vectors. The padding is zero unless a kernel's documentation
+/// states otherwise.
 #[derive(Clone, Debug)]
 pub struct Rows {
     data: Vec<Vec16>,

@@ -129,7 +129,7 @@ pub fn was_used() -> bool {
 /// # Errors
 /// `Memory`.
 pub fn check() -> Result<()> {
-    if was_used() { Err(Error::new(Status::Memory, "the system has no more memory")) } else { Ok(()) }
+    if was_used() { Err(Error::new(Status::Memory, "an allocation failed")) } else { Ok(()) }
 }
 
 /// A list of the blocks that served an allocation and are not freed yet. Guarded by [`Lock`].

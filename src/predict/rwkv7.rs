@@ -19,7 +19,7 @@ pub struct Blueprint {
     pub weights: Arc<Weights>,
     /// How the head learns.
     pub rule: Rule,
-    /// Whether there is a head that learns beside the frozen one. If not, a head that learns replaces the frozen one.
+    /// Whether a head that learns is used in addition to the frozen one. If not, it replaces the frozen one.
     pub second_head: bool,
 }
 

@@ -128,7 +128,7 @@ impl Header {
                 let name = shortened(name);
                 fail!(
                     Model,
-                    "{name}: its bytes are said to be {from}..{to}, expected from {end} on and within {available}"
+                    "{name}: its data_offsets are {from}..{to}, expected from {end} on and within {available}"
                 );
             }
             let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));

@@ -33,7 +33,7 @@ static const char method[] = "cfg:hidden=32,layers=1,intermediate=32,head_size=3
 /* The calls that run a progress callback. */
 enum { COMPRESS, DECOMPRESS, FEED, CROSS_ENTROPY, BYTE_COSTS, RECORDS_COMPRESS, RECORDS_DECOMPRESS, CALLS };
 
-/* What the callback does at `done` >= 600. */
+/* The action of the callback at `done` >= 600. */
 enum action { NOTHING, EXIT, CANCEL };
 
 static const char *weights;

@@ -269,7 +269,7 @@ static void drop(struct run *r)
     __libc_free(r);
 }
 
-/* The results of a run, except for handles. */
+/* Whether two runs have the same results. Handles are not compared. */
 static int same(const struct run *a, const struct run *b)
 {
     return a->out_len == b->out_len && memcmp(a->out, b->out, a->out_len) == 0 && a->number == b->number
@@ -320,7 +320,7 @@ static void sweep(const struct scenario *s, const char *method)
             if (status != GPTZ_OK || !same(r, want))
                 fault(s, method, n, "the call does not go well afterwards", status);
         } else {
-            fault(s, method, n, "another answer than GPTZ_ERROR_MEMORY", status);
+            fault(s, method, n, "another status than GPTZ_ERROR_MEMORY", status);
         }
         drop(r);
     }
@@ -385,6 +385,6 @@ int main(int argc, char **argv)
         status_of_program = 1;
     }
     if (status_of_program == 0)
-        printf("every failed allocation was told\n");
+        printf("every failed allocation was reported\n");
     return status_of_program;
 }

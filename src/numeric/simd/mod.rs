@@ -1,9 +1,9 @@
-//! Sixteen-wide vectors at every level: the operations of which the kernels are written.
+//! Sixteen-wide vectors at every level, and the operations that the kernels use.
 //!
 //! Each implementation is a zero-sized token that proves that the CPU supports the level. The operations are IEEE
 //! binary32 add, subtract, multiply, divide and square root (each rounded once, to nearest even), comparisons,
-//! selects and integer operations. No result depends on the width of the hardware's registers. There is deliberately no
-//! fused multiply-add, no sum in an unspecified order and no approximate reciprocal (docs/NUMERICS.md).
+//! selects and integer operations. No result depends on the width of the hardware's registers. It has
+//! deliberately no fused multiply-add, no sum in an unspecified order and no approximate reciprocal (docs/NUMERICS.md).
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
