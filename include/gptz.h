@@ -30,8 +30,8 @@
  *   new ones do not change the ABI.
  * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a
  *   model or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
- * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. A call uses at most
- *   32 KiB of stack, so a thread with a stack of 48 KiB may make it.
+ * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. Without its progress
+ *   callback, a call uses at most 32 KiB of stack, so a thread with a stack of 48 KiB may make it.
  * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may
  *   use the library and its parent's handles, unless another thread of the parent was in a call at that moment.
  * - Thread cancellation. On Linux no call acts on pthread_cancel: every call disables cancellation and restores the
@@ -135,7 +135,7 @@
 /**
  * Option: the most bytes that the weights and all states of a handle may take; 2^30 (1 GiB) by default. A call on a
  * handle that needs more returns GPTZ_ERROR_MEMORY. Weights from a file or a model are not counted. The calls that
- * create handles refuse a method that needs more than 1 GiB, without what a network from a file or a model needs. So a
+ * create handles refuse a method that needs more than 1 GiB, not counting a network from a file or a model. So a
  * larger value matters only for such networks.
  */
 #define GPTZ_PARAM_MEMORY_LIMIT 8
@@ -208,7 +208,7 @@ typedef int gptz_status;
  * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes,
  * and at the end of a call that succeeds. With a slow method it is called more often: once in 2^24 multiplications on
  * average (some 2 to 10 milliseconds), or after every byte if a byte takes more. A single interval can be longer,
- * because a call whose input is known computes up to 2^26 multiplications as one batch, and because a GRU (`gru:`)
+ * because calls that compress, feed or measure compute up to 2^26 multiplications as one batch, and because a GRU
  * trains after some of the bytes.
  *
  * `done` never decreases. It may stay the same over many calls of the callback and then grow by a whole block at once,
@@ -386,7 +386,7 @@ const char *gptz_cpu_level(void);
  *
  * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for a GRU that needs more than
  * 2^28 multiplications a byte on average. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file. GPTZ_ERROR_MEMORY,
- * also for a method that needs more than 1 GiB, without what a network from a file needs. A method string cannot
+ * also for a method that needs more than 1 GiB, not counting a network from a file. A method string cannot
  * contain a path that has a semicolon or is not UTF-8: open such a file with gptz_model_open and use
  * gptz_create_from_model.
  */

@@ -63,7 +63,7 @@ impl Opaque for gptz {
 /// The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes,
 /// and at the end of a call that succeeds. With a slow method it is called more often: once in 2^24 multiplications on
 /// average (some 2 to 10 milliseconds), or after every byte if a byte takes more. A single interval can be longer,
-/// because a call whose input is known computes up to 2^26 multiplications as one batch, and because a GRU (`gru:`)
+/// because calls that compress, feed or measure compute up to 2^26 multiplications as one batch, and because a GRU
 /// trains after some of the bytes.
 ///
 /// `done` never decreases. It may stay the same over many calls of the callback and then grow by a whole block at once,

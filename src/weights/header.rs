@@ -38,7 +38,7 @@ pub const PARSER_MEMORY_FACTOR: usize = 3;
 /// The largest number of dimensions of a tensor. The reference model has tensors of three.
 const MAX_DIMENSIONS: usize = 8;
 
-/// A tensor's entry in the header. Offsets and lengths of its name and its shape count within [`Header`].
+/// A tensor's entry in the header. `name` and `shape` are offsets and lengths in the tables of [`Header`].
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     name: (u32, u32),
