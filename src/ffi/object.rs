@@ -24,7 +24,7 @@ struct Object<V> {
 /// Moves a value to the heap and returns the pointer for C.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     let object = boxed(Object { tag: T::TAG, value }, T::NAME)?;
-    // The last thing that can fail.
+    // This is the last operation that can fail.
     reserve::check()?;
     Ok(Box::into_raw(object).cast())
 }
@@ -74,8 +74,8 @@ pub(super) unsafe fn object_if_any<'a, T: Opaque>(p: *const T) -> Option<&'a T::
 /// As [`object`], and no reference to the value exists.
 pub(super) unsafe fn release<T: Opaque>(p: *mut T) -> Result<()> {
     let p = check(p.cast_const())?.cast_mut();
-    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the compiler
-    // would remove a plain write to memory that is freed next.
+    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the
+    // compiler would remove a plain write to memory that is freed next.
     unsafe {
         (&raw mut (*p).tag).write_volatile(0);
         drop(Box::from_raw(p));

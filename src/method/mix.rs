@@ -68,8 +68,9 @@ fn orders(value: &str) -> Result<u8> {
     }
 }
 
-/// Parses the networks of a mix: `none`, or a network in parentheses, which a plus and a GRU in parentheses may follow. A
-/// path without a prefix is not allowed, so that a frame's method never makes the library look for a file.
+/// Parses the networks of a mix: `none`, or a network in parentheses, optionally followed by a plus and a GRU in
+/// parentheses. A path without a prefix is not allowed, so that the method of a frame never makes the library access a
+/// file.
 fn parse_neural(value: &str, model_is_open: bool) -> Result<Vec<Network>> {
     if value == "none" {
         return Ok(Vec::new());
