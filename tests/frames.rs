@@ -265,7 +265,7 @@ fn methods_in_frames_are_limited_and_name_no_path() {
         let mut header = b"GPTZ\x03\0".to_vec();
         header.extend(0u64.to_le_bytes());
         header.extend(crc32fast::hash(b"").to_le_bytes());
-        header.extend([3, 0, 1, 0, 0]);
+        header.extend([3, 0, 2, 0, 0]);
         header.extend((method.len() as u16).to_le_bytes());
         header.extend(method.as_bytes());
         header.extend([0, 17, 0]);

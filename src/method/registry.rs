@@ -15,8 +15,8 @@ pub(super) static REGISTERED: [(u8, &CStr); 10] = [
          seed=0,train=adam,lr=0.001,stride=1",
     ),
     (2, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
-    (3, c"mix:neural=none,orders=0-5,word=1,match=1,sparse=0,mem=16M"),
-    (4, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=0,mem=16M"),
+    (3, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=2,mem=16M"),
+    (4, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=1,mem=16M"),
     (5, c"mix:neural=(builtin:1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (6, c"mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (

@@ -36,6 +36,8 @@ fn every_spelling_of_a_method_has_one_canonical_form() {
         canonical("mix:orders=0-2,mem=64K,match=0"),
         "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
     );
+    assert_eq!(canonical("mix:fast=0"), canonical("mix:"));
+    assert_eq!(canonical("mix:fast=2"), canonical("level:1"));
     let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=128M,word=0");
     let network = canonical("cfg:train=adam;weights=f32");
     assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
@@ -232,6 +234,7 @@ fn messages_quote_the_mistake() {
         ("mix:mem=32K", "mem=32K"),
         ("mix:mem=256M", "mem=256M"),
         ("mix:word=2", "word=2"),
+        ("mix:fast=3", "fast=3"),
         ("mix:word=1,word=1", "word"),
         ("mix:words=1", "words"),
         ("mix:neural=cfg:hidden=64", "neural=cfg"),

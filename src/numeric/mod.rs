@@ -19,5 +19,5 @@ pub mod visit;
 pub mod wkv;
 
 /// The version of the arithmetic. Every version 3 frame contains it. From release 1.0 on, a change of any output bit
-/// raises it. Until then it stays 1, and CHANGELOG.md lists such changes.
-pub const NUMERICS_VERSION: u16 = 1;
+/// raises it. Until then larger changes raise it, and CHANGELOG.md lists all of them.
+pub const NUMERICS_VERSION: u16 = 2;

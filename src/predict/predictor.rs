@@ -253,14 +253,18 @@ impl Predictor {
     }
 
     /// The probabilities of all bytes, as the coders use them.
-    pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
+    ///
+    /// # Errors
+    /// `Memory`. The state then does not change.
+    pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) -> Result<()> {
         match (&mut self.mix, self.networks.first_mut()) {
             (Some(mix), _) => {
                 self.networks.iter_mut().for_each(Network::prepare_views);
-                mix.probabilities(&views(&self.networks), out);
+                return mix.probabilities(&views(&self.networks), out);
             }
             (None, Some(network)) => network.probabilities(out),
             (None, None) => out.fill(1.0 / VOCAB as f32),
         }
+        Ok(())
     }
 }

@@ -112,8 +112,7 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
-        self.live()?.probabilities(probabilities);
-        Ok(())
+        self.live()?.probabilities(probabilities)
     }
 
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.

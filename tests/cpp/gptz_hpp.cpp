@@ -265,9 +265,11 @@ void callbacks()
 
     // Every call that has progress: the callback cancels it, or throws an exception, which the call throws unchanged.
     bool throws = false;
+    std::uint64_t stopped_at = 0;
     z.set_progress([&](std::uint64_t done, std::uint64_t) {
         if (done < 1000)
             return true;
+        stopped_at = done;
         if (throws)
             throw stop{17};
         return false;
@@ -282,7 +284,10 @@ void callbacks()
     };
     for (const auto &call : all) {
         throws = false;
-        fails(GPTZ_ERROR_CANCELLED, "1024", call);
+        fails(GPTZ_ERROR_CANCELLED, "of 3000 bytes", call);
+        // The callback is invoked at least once in 256 bytes, and nothing happens after it has cancelled.
+        CHECK(stopped_at < 1256);
+        CHECK(std::strstr(gptz_last_error(), ("after " + std::to_string(stopped_at) + " of").c_str()) != nullptr);
         throws = true;
         int code = 0;
         try {
@@ -292,7 +297,7 @@ void callbacks()
         }
         CHECK(code == 17);
         throws = false;
-        fails(GPTZ_ERROR_CANCELLED, "1024", call); // and not the earlier exception again
+        fails(GPTZ_ERROR_CANCELLED, "of 3000 bytes", call); // and not the earlier exception again
     }
     CHECK(z.predict() == before);
 
