@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::buffers::input;
 use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::model::gptz_model;
-use super::object::{Opaque, hand_out, object, release};
+use super::object::{Opaque, hand_out, object, object_if_any, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
 use super::{callback, message};
 use crate::container::Coder;
@@ -199,7 +199,7 @@ pub(super) unsafe fn ended(handle: *const gptz, status: gptz_status) -> gptz_sta
     if status != GPTZ_OK
         && status != GPTZ_ERROR_BUSY
         // SAFETY: the caller's promise.
-        && let Ok(handle) = unsafe { object(handle) }
+        && let Some(handle) = unsafe { object_if_any(handle) }
     {
         handle.error.store_last_error();
     }
@@ -369,7 +369,7 @@ pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_handle_error(handle: *const gptz) -> *const c_char {
     // SAFETY: a handle or NULL, as the header asks.
-    unsafe { object(handle) }.map_or(c"".as_ptr(), |h| h.error.get())
+    unsafe { object_if_any(handle) }.map_or(c"".as_ptr(), |h| h.error.get())
 }
 
 /// Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N".

@@ -29,17 +29,23 @@ pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     Ok(Box::into_raw(object).cast())
 }
 
-fn check<T: Opaque>(p: *const T) -> Result<*const Object<T::Value>> {
+/// The object at `p`, if `p` points to an object of this type. Allocates nothing.
+fn find<T: Opaque>(p: *const T) -> Option<*const Object<T::Value>> {
     let p = p.cast::<Object<T::Value>>();
-    if p.is_null() {
-        fail!(Argument, "the {} is NULL", T::NAME);
+    if p.is_null() || !p.is_aligned() {
+        return None;
     }
     // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it, and the tag is the first word of
     // every object. The read is volatile because the memory of a freed object may hold anything.
-    if !p.is_aligned() || unsafe { (&raw const (*p).tag).read_volatile() } != T::TAG {
-        fail!(Argument, "the {0} is not a {0}: it was freed, or it is another object", T::NAME);
+    (unsafe { (&raw const (*p).tag).read_volatile() } == T::TAG).then_some(p)
+}
+
+fn check<T: Opaque>(p: *const T) -> Result<*const Object<T::Value>> {
+    match find(p) {
+        Some(object) => Ok(object),
+        None if p.is_null() => fail!(Argument, "the {} is NULL", T::NAME),
+        None => fail!(Argument, "the {0} is not a {0}: it was freed, or it is another object", T::NAME),
     }
-    Ok(p)
 }
 
 /// The value that a pointer leads to.
@@ -51,6 +57,15 @@ pub(super) unsafe fn object<'a, T: Opaque>(p: *const T) -> Result<&'a T::Value> 
     let p = check(p)?;
     // SAFETY: the tag shows that `hand_out` made this object of a T::Value. The caller promises that it is not freed.
     Ok(unsafe { &(*p).value })
+}
+
+/// As [`object`], but returns no error. It is for use outside of calls, where no memory is reserved for an error's text.
+///
+/// # Safety
+/// As [`object`].
+pub(super) unsafe fn object_if_any<'a, T: Opaque>(p: *const T) -> Option<&'a T::Value> {
+    // SAFETY: as in `object`.
+    find(p).map(|p| unsafe { &(*p).value })
 }
 
 /// Frees an object that [`hand_out`] made. An object of another type is an error and is not freed.

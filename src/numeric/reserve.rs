@@ -9,7 +9,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
 
@@ -18,8 +19,9 @@ use crate::error::{Error, Result, Status};
 /// each block.
 pub const PER_CALL: usize = 96 << 10;
 
-/// Whether this build's allocator is [`Allocator`]. If not, reserves would not be used, so none is taken.
-const INSTALLED: bool = cfg!(feature = "capi");
+/// Whether this build's allocator is [`Allocator`]. If not, reserves would not be used, so none is taken. Tests call
+/// the allocator directly.
+const INSTALLED: bool = cfg!(any(feature = "capi", test));
 
 thread_local! {
     /// The newest reserve of the call on this thread.
@@ -93,15 +95,16 @@ impl Reserve {
 impl Drop for Reserve {
     fn drop(&mut self) {
         let Some(block) = self.block else { return };
-        let _lock = Lock::take();
-        // SAFETY: the block is alive as long as it has not ended; the lock is held.
+        let block = block.as_ptr();
+        // SAFETY: the block is alive until it has ended. Only this thread writes `outer`, `used` and `listed` before
+        // that, and other threads access the block only if it is listed, and then the lock is held.
         unsafe {
-            let block = block.as_ptr();
             CURRENT.set((*block).outer);
             // The use of a nested reserve counts as a use of the outer one, which belongs to the call.
             if (*block).used && !(*block).outer.is_null() {
                 (*(*block).outer).used = true;
             }
+            let _lock = (*block).listed.then(Lock::take);
             (*block).ended = true;
             release_if_done(block);
         }
@@ -134,23 +137,37 @@ pub fn check() -> Result<()> {
 
 /// A list of the blocks that served an allocation and are not freed yet. Guarded by [`Lock`].
 static USED: AtomicUsize = AtomicUsize::new(0);
-static LOCKED: AtomicBool = AtomicBool::new(false);
+/// The process whose thread holds [`Lock`]; 0 if it is free.
+static HOLDER: AtomicU32 = AtomicU32::new(0);
 
-/// A lock that needs no memory. It is held for a few instructions.
+/// A lock that needs no memory. It is taken only after a reserve has served an allocation, and held for a few
+/// instructions and one `free`.
 struct Lock;
 
 impl Lock {
     fn take() -> Self {
-        while LOCKED.swap(true, Ordering::Acquire) {
-            std::hint::spin_loop();
+        let process = std::process::id();
+        loop {
+            let holder = match HOLDER.compare_exchange(0, process, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Self,
+                Err(holder) => holder,
+            };
+            // A thread of the parent held it when this process was forked, and does not exist here. What it was
+            // changing is in order after each of its writes; at worst a block is never freed.
+            if holder != process
+                && HOLDER.compare_exchange(holder, process, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            {
+                return Self;
+            }
+            // Not a busy loop: the holder may have a lower real-time priority.
+            std::thread::sleep(Duration::from_micros(1));
         }
-        Self
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        LOCKED.store(false, Ordering::Release);
+        HOLDER.store(0, Ordering::Release);
     }
 }
 
@@ -170,7 +187,7 @@ fn layout_with(layout: Layout, size: usize) -> Option<Layout> {
 /// Frees a block if its call has ended and all its allocations are freed.
 ///
 /// # Safety
-/// The lock is held, and the block is alive.
+/// The block is alive. If it is listed, the lock is held. If not, no other thread can access it.
 unsafe fn release_if_done(block: *mut Block) {
     // SAFETY: the caller's promise; blocks on the list are alive.
     unsafe {
@@ -180,7 +197,7 @@ unsafe fn release_if_done(block: *mut Block) {
         if (*block).listed {
             let next = (*block).next;
             if first_used() == block {
-                USED.store(next.expose_provenance(), Ordering::Relaxed);
+                USED.store(next.expose_provenance(), Ordering::Release);
             } else {
                 let mut before = first_used();
                 while (*before).next != block {
@@ -219,7 +236,8 @@ impl Allocator {
                     if !(*block).listed {
                         (*block).listed = true;
                         (*block).next = first_used();
-                        USED.store(block.expose_provenance(), Ordering::Relaxed);
+                        // After `next` is written, which a forked process may need.
+                        USED.store(block.expose_provenance(), Ordering::Release);
                     }
                     (*block).end = end;
                     (*block).live += 1;
@@ -331,5 +349,85 @@ mod tests {
         assert!(!FALLIBLE.get());
         assert!(fallible(|| FALLIBLE.get() && fallible(|| FALLIBLE.get()) && FALLIBLE.get()));
         assert!(!FALLIBLE.get());
+    }
+
+    /// Calls the allocator directly, because the system does not refuse memory here. A single test, because all tests
+    /// share one list.
+    #[test]
+    fn reserves_serve_and_take_back() {
+        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
+        let outer = Reserve::take(2000).unwrap();
+        // Nested reserves. The inner block is too small for the later allocations.
+        let inner = Reserve::take(100).unwrap();
+        assert!(!was_used() && USED.load(Ordering::Relaxed) == 0);
+        let small = Allocator::serve(layout(90, 1));
+        let large = Allocator::serve(layout(200, 256));
+        assert!(was_used() && large.addr().is_multiple_of(256));
+        // SAFETY: memory of these layouts, used within them, and freed once each with its own layout.
+        unsafe {
+            small.write_bytes(1, 90);
+            large.write_bytes(2, 200);
+            // The room of the last allocation is used again.
+            let last = Allocator::serve(layout(300, 16));
+            Allocator.dealloc(last, layout(300, 16));
+            assert_eq!(Allocator::serve(layout(40, 16)), last);
+            Allocator.dealloc(last, layout(40, 16));
+            // From a reserve to the system's memory, which grows and shrinks as before.
+            let moved = Allocator.realloc(large, layout(200, 256), 5000);
+            assert!(std::slice::from_raw_parts(moved, 200).iter().all(|b| *b == 2));
+            let moved = Allocator.realloc(moved, layout(5000, 256), 10);
+            Allocator.dealloc(moved, layout(10, 256));
+        }
+        drop(inner);
+        assert!(was_used() && check().is_err(), "the use of a nested call is its caller's");
+        drop(outer);
+        assert!(!was_used() && CURRENT.get().is_null());
+        // The block of the inner call still has an allocation after the call. Another thread frees it.
+        assert_ne!(USED.load(Ordering::Relaxed), 0);
+        let address = small.expose_provenance();
+        std::thread::spawn(move || {
+            let small = ptr::with_exposed_provenance_mut::<u8>(address);
+            // SAFETY: as above.
+            unsafe {
+                assert!(std::slice::from_raw_parts(small, 90).iter().all(|b| *b == 1));
+                Allocator.dealloc(small, layout(90, 1));
+            }
+        })
+        .join()
+        .unwrap();
+        assert_eq!(USED.load(Ordering::Relaxed), 0);
+
+        // A call that needs no reserve takes no lock: neither another thread nor one of a parent process can stop it.
+        let lock = Lock::take();
+        let (tell, told) = std::sync::mpsc::channel();
+        let call = std::thread::spawn(move || {
+            drop(Reserve::take(100));
+            tell.send(()).unwrap();
+        });
+        let done = told.recv_timeout(Duration::from_secs(10));
+        // And one that needs it is not stopped in a child that was forked while the lock was held.
+        #[cfg(unix)]
+        // SAFETY: the child calls nothing that a thread of its parent could hold.
+        let child = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::alarm(10);
+                let reserve = Reserve::take(100);
+                Allocator.dealloc(Allocator::serve(layout(10, 1)), layout(10, 1));
+                drop(reserve);
+                libc::_exit(0);
+            }
+            child
+        };
+        drop(lock);
+        call.join().unwrap();
+        assert!(done.is_ok(), "a call waited for the lock");
+        #[cfg(unix)]
+        {
+            let mut status = -1;
+            // SAFETY: the child from above and a place for its status.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "the child waited for its parent's lock");
+        }
     }
 }

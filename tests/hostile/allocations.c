@@ -6,7 +6,8 @@
  * For each call below and each n, the n-th allocation of the call fails; in a second run all later ones fail too. The
  * call must return GPTZ_ERROR_MEMORY with its out-parameters NULL or 0, or succeed with the same result as without the
  * failure. The same call on the same handle must then succeed. Nothing may be written to descriptor 2, and the process
- * must not abort. With STEP, only every STEP-th n is tested.
+ * must not abort. With STEP > 1, only the first 20 n and then
+ * every STEP-th n are tested.
  *
  * Needs glibc, where the library uses the malloc that the program defines.
  */
@@ -223,6 +224,42 @@ static gptz_status run_refused(struct run *r)
     return status == GPTZ_ERROR_METHOD ? GPTZ_OK : status;
 }
 
+/* The calls that only read, or refuse: what they answer does not depend on the failed allocation, if they do not fail. */
+static gptz_status run_queries(struct run *r)
+{
+    int64_t value = 0;
+    uint64_t size = 0;
+    gptz_status status = gptz_set(r->handle, GPTZ_PARAM_BLOCK_LOG, 12);
+    if (status == GPTZ_OK)
+        status = gptz_get(r->handle, GPTZ_PARAM_BLOCK_LOG, &value);
+    if (status == GPTZ_OK)
+        status = gptz_memory_estimate(r->handle, &size);
+    if (status == GPTZ_OK)
+        status = gptz_decompressed_size(r->frame, r->frame_len, &size);
+    if (status == GPTZ_OK)
+        status = gptz_set_cpu_level(GPTZ_CPU_AUTO);
+    r->number = status == GPTZ_OK ? (double)value + (double)size : 0;
+    if (gptz_method(r->handle) == NULL || gptz_cpu_level() == NULL || gptz_level_method(1) == NULL)
+        return GPTZ_ERROR_INTERNAL;
+    return status;
+}
+
+static gptz_status run_not_a_handle(struct run *r)
+{
+    gptz_status status = gptz_set(NULL, GPTZ_PARAM_BLOCK_LOG, 12);
+    if (gptz_handle_error(NULL)[0] != '\0' || gptz_handle_error((const gptz *)(const void *)r->model)[0] != '\0')
+        return GPTZ_ERROR_INTERNAL;
+    return status == GPTZ_ERROR_ARGUMENT ? GPTZ_OK : status;
+}
+
+static gptz_status run_fingerprint(struct run *r) { return gptz_model_fingerprint(r->model, r->out); }
+
+static gptz_status run_builtin(struct run *r)
+{
+    r->model = gptz_model_builtin();
+    return r->model != NULL ? GPTZ_OK : GPTZ_ERROR_MEMORY;
+}
+
 static const struct scenario {
     const char *name;
     void (*prepare)(struct run *);
@@ -244,11 +281,15 @@ static const struct scenario {
     { "byte_costs", with_handle, run_byte_costs },
     { "records_compress", with_handle, run_records },
     { "records_decompress", with_records, run_records_back },
+    { "queries", with_frame, run_queries },
 };
 
 static const struct scenario of_models[] = {
     { "model_open", with_nothing, run_model_open },
     { "model_from_memory", with_nothing, run_model_from_memory },
+    { "model_builtin", with_nothing, run_builtin },
+    { "model_fingerprint", with_model, run_fingerprint },
+    { "not a handle", with_model, run_not_a_handle },
     { "create_from_model", with_model, run_create_from_model },
 };
 
@@ -293,7 +334,7 @@ static void sweep(const struct scenario *s, const char *method)
 
     s->prepare(want);
     must(s->run(want), s->name);
-    for (n = 1;; n += step) {
+    for (n = 1;; n += n < 20 ? 1 : step) {
         struct run *r = fresh(method);
         gptz_status status;
 
