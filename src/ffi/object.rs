@@ -29,14 +29,14 @@ pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     Ok(Box::into_raw(object).cast())
 }
 
-/// The object that a pointer leads to, if it is one of this type. Allocates nothing.
+/// The object at `p`, if `p` points to an object of this type. Allocates nothing.
 fn find<T: Opaque>(p: *const T) -> Option<*const Object<T::Value>> {
     let p = p.cast::<Object<T::Value>>();
     if p.is_null() || !p.is_aligned() {
         return None;
     }
     // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it, and the tag is the first word of
-    // every object. The read is volatile because after a caller's mistake the memory may hold anything.
+    // every object. The read is volatile because the memory of a freed object may hold anything.
     (unsafe { (&raw const (*p).tag).read_volatile() } == T::TAG).then_some(p)
 }
 
@@ -59,7 +59,7 @@ pub(super) unsafe fn object<'a, T: Opaque>(p: *const T) -> Result<&'a T::Value> 
     Ok(unsafe { &(*p).value })
 }
 
-/// As [`object`], without an error, whose text takes memory: for use outside of calls, where none is reserved.
+/// As [`object`], but returns no error. It is for use outside of calls, where no memory is reserved for an error's text.
 ///
 /// # Safety
 /// As [`object`].

@@ -19,8 +19,8 @@ use crate::error::{Error, Result, Status};
 /// each block.
 pub const PER_CALL: usize = 96 << 10;
 
-/// Whether this build's allocator is [`Allocator`]. If not, reserves would not be used, so none is taken. The tests call the
-/// allocator themselves.
+/// Whether this build's allocator is [`Allocator`]. If not, reserves would not be used, so none is taken. Tests call
+/// the allocator directly.
 const INSTALLED: bool = cfg!(any(feature = "capi", test));
 
 thread_local! {
@@ -96,8 +96,8 @@ impl Drop for Reserve {
     fn drop(&mut self) {
         let Some(block) = self.block else { return };
         let block = block.as_ptr();
-        // SAFETY: the block is alive until it has ended. Only this thread writes `outer`, `used` and `listed` before that, and
-        // other threads know the block only if it is listed: then the lock is held.
+        // SAFETY: the block is alive until it has ended. Only this thread writes `outer`, `used` and `listed` before
+        // that, and other threads access the block only if it is listed, and then the lock is held.
         unsafe {
             CURRENT.set((*block).outer);
             // The use of a nested reserve counts as a use of the outer one, which belongs to the call.
@@ -140,8 +140,8 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 /// The process whose thread holds [`Lock`]; 0 if it is free.
 static HOLDER: AtomicU32 = AtomicU32::new(0);
 
-/// A lock that needs no memory. It is taken only where a reserve has served an allocation, for a few instructions and one
-/// `free`.
+/// A lock that needs no memory. It is taken only after a reserve has served an allocation, and held for a few
+/// instructions and one `free`.
 struct Lock;
 
 impl Lock {
@@ -152,8 +152,8 @@ impl Lock {
                 Ok(_) => return Self,
                 Err(holder) => holder,
             };
-            // A thread of the parent held it when this process was forked, and does not exist here. What it was changing is
-            // in order after each of its writes; at worst a block is never freed.
+            // A thread of the parent held it when this process was forked, and does not exist here. What it was
+            // changing is in order after each of its writes; at worst a block is never freed.
             if holder != process
                 && HOLDER.compare_exchange(holder, process, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
@@ -187,7 +187,7 @@ fn layout_with(layout: Layout, size: usize) -> Option<Layout> {
 /// Frees a block if its call has ended and all its allocations are freed.
 ///
 /// # Safety
-/// The block is alive. If it is listed, the lock is held; else no other thread knows it.
+/// The block is alive. If it is listed, the lock is held. If not, no other thread can access it.
 unsafe fn release_if_done(block: *mut Block) {
     // SAFETY: the caller's promise; blocks on the list are alive.
     unsafe {
@@ -351,12 +351,13 @@ mod tests {
         assert!(!FALLIBLE.get());
     }
 
-    /// The allocator is called directly here: the system has memory. One test, because all share one list.
+    /// Calls the allocator directly, because the system does not refuse memory here. A single test, because all tests
+    /// share one list.
     #[test]
     fn reserves_serve_and_take_back() {
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         let outer = Reserve::take(2000).unwrap();
-        // Nested, of two calls; the second block is too small for what follows.
+        // Nested reserves. The inner block is too small for the later allocations.
         let inner = Reserve::take(100).unwrap();
         assert!(!was_used() && USED.load(Ordering::Relaxed) == 0);
         let small = Allocator::serve(layout(90, 1));
@@ -366,7 +367,7 @@ mod tests {
         unsafe {
             small.write_bytes(1, 90);
             large.write_bytes(2, 200);
-            // What came last is used again.
+            // The room of the last allocation is used again.
             let last = Allocator::serve(layout(300, 16));
             Allocator.dealloc(last, layout(300, 16));
             assert_eq!(Allocator::serve(layout(40, 16)), last);
@@ -381,7 +382,7 @@ mod tests {
         assert!(was_used() && check().is_err(), "the use of a nested call is its caller's");
         drop(outer);
         assert!(!was_used() && CURRENT.get().is_null());
-        // The block of the inner call has outlived it. Another thread frees it.
+        // The block of the inner call still has an allocation after the call. Another thread frees it.
         assert_ne!(USED.load(Ordering::Relaxed), 0);
         let address = small.expose_provenance();
         std::thread::spawn(move || {

@@ -255,7 +255,7 @@ impl Predictor {
     /// The probabilities of all bytes, as the coders use them.
     ///
     /// # Errors
-    /// `Memory`; the state does not change.
+    /// `Memory`. The state then does not change.
     pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) -> Result<()> {
         match (&mut self.mix, self.networks.first_mut()) {
             (Some(mix), _) => {

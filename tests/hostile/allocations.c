@@ -6,7 +6,8 @@
  * For each call below and each n, the n-th allocation of the call fails; in a second run all later ones fail too. The
  * call must return GPTZ_ERROR_MEMORY with its out-parameters NULL or 0, or succeed with the same result as without the
  * failure. The same call on the same handle must then succeed. Nothing may be written to descriptor 2, and the process
- * must not abort. With STEP, only the first 20 and then every STEP-th n are tested.
+ * must not abort. With STEP > 1, only the first 20 n and then
+ * every STEP-th n are tested.
  *
  * Needs glibc, where the library uses the malloc that the program defines.
  */
