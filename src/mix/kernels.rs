@@ -131,7 +131,7 @@ impl Kernel for Learn<'_> {
         for (apm, rate) in mix.apms[..used].iter_mut().zip(APM_RATES) {
             apm.update(bit, rate);
         }
-        update_all(s, &mut mix.bit_state.cells, bit, HISTORY_LIMIT);
+        update_all(s, &mut mix.bit_state.cells, mix.contexts, bit, HISTORY_LIMIT);
         let (bit_state, slots) = (&mix.bit_state, mix.slots.histories_mut());
         let found = bit_state.at.iter().zip(&bit_state.states).zip(&bit_state.cells);
         for (((at, state), cell), map) in found.zip(&mut mix.maps) {

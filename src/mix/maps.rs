@@ -87,12 +87,12 @@ fn rates<S: Simd>(s: S, counts: S::I) -> S::I {
     s.as_int(s.splat((1 << 14) as f32) / below + magic) - s.as_int(magic)
 }
 
-/// [`Adaptive::update`] of all of them.
+/// [`Adaptive::update`] of the first `used` of them, and of what fills up their last vector.
 #[inline(always)]
-pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, bit: u32, limit: u32) {
+pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, used: usize, bit: u32, limit: u32) {
     let target = s.splat_i((bit << 22) as i32 - bit as i32);
     let counts = s.splat_i(COUNTS as i32 - 1);
-    for cells in cells.as_chunks_mut::<WIDTH>().0 {
+    for cells in cells.as_chunks_mut::<WIDTH>().0.iter_mut().take(used.div_ceil(WIDTH)) {
         let cell = s.load_i(&words(cells));
         let rates = rates(s, cell & counts);
         let error = target - (s.shr::<10>(cell) & s.splat_i((1 << 22) - 1));
@@ -236,7 +236,7 @@ mod tests {
             type Output = ();
             #[inline(always)]
             fn run<S: Simd>(self, s: S) {
-                update_all(s, self.0, self.1, 127);
+                update_all(s, self.0, MAX_CONTEXTS, self.1, 127);
             }
         }
         for level in Level::available() {

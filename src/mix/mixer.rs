@@ -255,3 +255,57 @@ impl<const SETS: usize> Mixer<SETS> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::level::{Kernel, Level};
+    use crate::numeric::random::Random;
+
+    struct Bit<'a>(&'a mut Mixer<3>, [usize; 3], u32);
+    impl Kernel for Bit<'_> {
+        type Output = i32;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> i32 {
+            let t = self.0.mix(s, self.1);
+            self.0.update(s, self.2, 300);
+            t
+        }
+    }
+
+    #[test]
+    fn a_bit_is_mixed_and_learned_as_one_input_after_the_other() {
+        for (level, inputs) in Level::available().into_iter().flat_map(|level| [5, 16, 30, 48].map(|n| (level, n))) {
+            let mut random = Random::new(3, "mixer");
+            let mut below = |n: i32| (random.next_u64() >> 33) as i32 % n;
+            let rows = [4, 2, 7];
+            let mut naive: Vec<Vec<Vec<i32>>> = rows
+                .iter()
+                .map(|rows| (0..*rows).map(|_| (0..inputs).map(|_| below(60_000) - 20_000).collect()).collect())
+                .collect();
+            let mut mixer = Mixer::new(rows, inputs, |set, row, out| {
+                out.zip(&naive[set][row]).for_each(|(to, weight)| *to = *weight);
+            })
+            .unwrap();
+            for _ in 0..300 {
+                let selected = rows.map(|rows| below(rows as i32) as usize);
+                let x: Vec<i32> = (0..inputs).map(|_| below(2 * 2307) - 2307).collect();
+                mixer.inputs().0[..inputs].copy_from_slice(&x);
+                let mut sum = 0i32;
+                for (i, x) in x.iter().enumerate() {
+                    let weight: i32 = (0..3).map(|set| naive[set][selected[set]][i]).sum();
+                    sum = sum.wrapping_add((weight >> 5).wrapping_mul(*x));
+                }
+                let (t, bit) = ((sum >> 11).clamp(-LIMIT, LIMIT), below(2) as u32);
+                let error = ((65_535 * bit as i32 - Logistic::get().squash(t)) * 300) >> 8;
+                for (set, row) in selected.into_iter().enumerate() {
+                    naive[set][row].iter_mut().zip(&x).for_each(|(w, x)| *w += (x * error + (1 << 17)) >> 18);
+                }
+                assert_eq!(level.run(Bit(&mut mixer, selected, bit)), t, "{level:?}, {inputs} inputs");
+            }
+            for (set, rows) in naive.iter().enumerate() {
+                assert!(rows.iter().enumerate().all(|(i, row)| mixer.row(set, i).take(inputs).eq(row)));
+            }
+        }
+    }
+}
