@@ -39,6 +39,17 @@ fn check_range(null: bool, len: usize, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether two buffers share bytes.
+pub(super) fn overlap(
+    src: *const core::ffi::c_void,
+    src_len: usize,
+    dst: *const core::ffi::c_void,
+    dst_len: usize,
+) -> bool {
+    let (a, b) = (src.addr(), dst.addr());
+    src_len > 0 && dst_len > 0 && a < b.saturating_add(dst_len) && b < a.saturating_add(src_len)
+}
+
 /// Refuses a source and a destination that share bytes.
 pub(super) fn check_apart(
     src: *const core::ffi::c_void,
@@ -46,8 +57,7 @@ pub(super) fn check_apart(
     dst: *const core::ffi::c_void,
     dst_len: usize,
 ) -> Result<()> {
-    let (a, b) = (src.addr(), dst.addr());
-    if src_len > 0 && dst_len > 0 && a < b.saturating_add(dst_len) && b < a.saturating_add(src_len) {
+    if overlap(src, src_len, dst, dst_len) {
         fail!(Argument, "source and destination overlap");
     }
     Ok(())

@@ -125,13 +125,18 @@ pub(super) unsafe fn with_out<T: Copy>(
     name: &str,
     body: impl FnOnce() -> Result<T>,
 ) -> gptz_status {
+    if !out.is_null() {
+        // Before the call, which may find no memory to start with.
+        // SAFETY: the caller's promise; unaligned, for C programs may pack their structs.
+        unsafe { out.write_unaligned(nothing) };
+    }
     call(|| {
         if out.is_null() {
             fail!(Argument, "{name} is NULL");
         }
-        // SAFETY: the caller's promise. The write is unaligned because C programs may pack their structs.
-        unsafe { out.write_unaligned(nothing) };
         let found = body()?;
+        // Before the result is written: a call that answers `Memory` has none.
+        reserve::check()?;
         // SAFETY: as above.
         unsafe { out.write_unaligned(found) };
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::ffi::c_void;
 
-use super::buffers::{check_apart, input, output};
+use super::buffers::{check_apart, input, output, overlap};
 use super::guard::call;
 use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::gptz_status;
 use crate::error::{Result, Status, fail};
 use crate::numeric::buffer::filled;
+use crate::numeric::reserve;
 
 /// The caller's arrays: `count` records and `count` lengths to write.
 #[derive(Clone, Copy)]
@@ -18,6 +19,13 @@ struct Arrays {
     dst: *mut c_void,
     dst_cap: usize,
     dst_len: *mut usize,
+}
+
+/// Why the lengths of records have no place.
+enum BadLengths {
+    TooMany,
+    Null,
+    Overlap,
 }
 
 impl Arrays {
@@ -32,33 +40,31 @@ impl Arrays {
         }
     }
 
-    /// The size in bytes of an array of `count` lengths or pointers.
-    fn bytes(&self) -> Result<usize> {
-        match self.count.checked_mul(size_of::<usize>()) {
-            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(bytes),
-            _ => fail!(Argument, "a count of {} is more than memory can hold", self.count),
-        }
-    }
-
-    /// Sets all lengths to 0, unless they overlap something that the call reads or writes.
+    /// Sets all lengths to 0, if there is room for them that overlaps nothing that the call reads or writes. Allocates
+    /// nothing. The error says what is wrong with the room.
     ///
     /// # Safety
     /// As [`Arrays::record`] and [`Arrays::write`] ask.
-    unsafe fn clear(&self) -> Result<()> {
-        let bytes = self.bytes()?;
+    unsafe fn clear(&self) -> std::result::Result<(), BadLengths> {
+        let bytes = self.count.checked_mul(size_of::<usize>()).filter(|n| isize::try_from(*n).is_ok());
+        let bytes = bytes.ok_or(BadLengths::TooMany)?;
         if self.count > 0 && self.dst_len.is_null() {
-            fail!(Argument, "dst_len is NULL with a count of {}", self.count);
+            return Err(BadLengths::Null);
         }
-        let apart = |p: *const c_void, len| check_apart(p, len, self.dst_len.cast(), bytes);
-        apart(self.dst, self.dst_cap)?;
-        if !self.src.is_null() && !self.src_len.is_null() {
-            apart(self.src.cast(), bytes)?;
-            apart(self.src_len.cast(), bytes)?;
-            for i in 0..self.count {
-                // SAFETY: the caller's promise.
-                let (p, len) = unsafe { self.record(i) };
-                apart(p, len)?;
-            }
+        let apart = |p: *const c_void, len| !overlap(p, len, self.dst_len.cast(), bytes);
+        let sources_are_apart = || {
+            self.src.is_null()
+                || self.src_len.is_null()
+                || apart(self.src.cast(), bytes)
+                    && apart(self.src_len.cast(), bytes)
+                    && (0..self.count).all(|i| {
+                        // SAFETY: the caller's promise.
+                        let (p, len) = unsafe { self.record(i) };
+                        apart(p, len)
+                    })
+        };
+        if !apart(self.dst, self.dst_cap) || !sources_are_apart() {
+            return Err(BadLengths::Overlap);
         }
         // SAFETY: the caller's promise.
         unsafe { self.write(&[]) };
@@ -102,9 +108,16 @@ impl Arrays {
         handle: *mut gptz,
         f: impl FnOnce(&mut Inner, &[&[u8]], &mut [u8], &mut [usize]) -> Result<usize>,
     ) -> gptz_status {
+        // Before the call, which may find no memory to start with.
+        // SAFETY: the caller's promise.
+        let cleared = unsafe { self.clear() };
         let status = call(|| {
-            // SAFETY: the caller's promise.
-            unsafe { self.clear() }?;
+            match cleared {
+                Ok(()) => {}
+                Err(BadLengths::TooMany) => fail!(Argument, "a count of {} is more than memory can hold", self.count),
+                Err(BadLengths::Null) => fail!(Argument, "dst_len is NULL with a count of {}", self.count),
+                Err(BadLengths::Overlap) => fail!(Argument, "source and destination overlap"),
+            }
             let mut lens = filled(self.count, 0, "the list of lengths")?;
             let body = |h: &mut Inner| {
                 // SAFETY: the caller's promise; no record overlaps the destination.
@@ -112,12 +125,12 @@ impl Arrays {
                 f(h, &src, dst, &mut lens)
             };
             // SAFETY: the caller's promise.
-            let result = unsafe { on_handle(handle, body) };
+            let result = unsafe { on_handle(handle, body) }.and_then(|_| reserve::check());
             if result.as_ref().is_ok() || result.as_ref().is_err_and(|e| e.status() == Status::BufferTooSmall) {
                 // SAFETY: as above.
                 unsafe { self.write(&lens) };
             }
-            result.map(drop)
+            result
         });
         // SAFETY: the caller's promise.
         unsafe { ended(handle, status) }

@@ -123,8 +123,11 @@ impl Session {
         self.live()?;
         let Self { live: Some(live), blueprint, .. } = self else { unreachable!("made above") };
         let before = if progress.is_some() { Some(live.save(blueprint)?) } else { None };
+        // Before the state changes. What comes after it is undone only if there is a copy.
+        reserve::check()?;
         let fed = Progress::start(progress, data.len() as u64)
-            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress));
+            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress))
+            .and_then(|()| if before.is_some() { reserve::check() } else { Ok(()) });
         if let (Err(_), Some(before)) = (&fed, &before) {
             live.restore(before)?;
         }
