@@ -4,8 +4,8 @@
  *     plugin LIBRARY        (for example ./libgptz.so.0)
  *
  * Opens the library with dlopen, checks that its version is compatible with the header that this program was compiled
- * with, compresses and decompresses a text, and prints the message of an error. The program is not linked with gptz. Link
- * it with -ldl if dlopen is not in libc.
+ * with, compresses and decompresses a text, and prints the message of an error. The program is not linked with gptz.
+ * Link it with -ldl if dlopen is not in libc.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

@@ -3,9 +3,9 @@
  *
  *     progress [-c PERCENT] FILE
  *
- * Compresses FILE and shows the percentage on stderr. With -c the callback cancels the call at PERCENT. A cancelled call
- * leaves the handle as it was, so the program then compresses again, to the end. At last it decompresses the frame and
- * compares the result with FILE.
+ * Compresses FILE and shows the percentage on stderr. With -c the callback cancels the call at PERCENT. A cancelled
+ * call does not change the handle, so the program then compresses again, to the end. Finally it decompresses the frame
+ * and compares the result with FILE.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -36,7 +36,7 @@ static void check(gptz_status status, const char *what)
     }
 }
 
-/* The library calls this often, so it draws only when the percentage changes. A value other than 0 cancels the call. */
+/* The library calls this often, so it prints only if the percentage changed. A value other than 0 cancels the call. */
 static int draw(void *userdata, uint64_t done, uint64_t total)
 {
     struct meter *meter = userdata;

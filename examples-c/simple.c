@@ -4,8 +4,8 @@
  *     simple INPUT FRAME OUTPUT [METHOD]
  *
  * Compresses INPUT to FRAME, decompresses FRAME to OUTPUT, compares OUTPUT with INPUT, and prints sizes and speeds.
- * Without METHOD the decompressor is created from the frame alone, as in a program that did not write the frame. With
- * METHOD, which may need a weights file, both sides use METHOD.
+ * Without METHOD, the default method is used, and the decompressor is created from the frame alone, as in a program
+ * that did not write the frame. With METHOD, which may need a weights file, both sides use METHOD.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

@@ -3,10 +3,10 @@
  *
  *     small_messages
  *
- * Generates log records of about 100 bytes. Feeds some of them as samples to a writer and a reader. Compresses each of the
- * other records on its own, without and with the base, as a version 2 frame, as a version 3 frame and as a record without
- * a frame. Prints the mean sizes. Fails if a message differs after decompression, if a reader with another base accepts a
- * frame, or if the base does not help.
+ * Generates log records of about 100 bytes. Feeds some of them as samples to a writer and a reader. Compresses each of
+ * the other records on its own, without and with the base, as a version 2 frame, as a version 3 frame and as a record
+ * without a frame. Prints the mean sizes. Fails if a message differs after decompression, if a reader with another base
+ * accepts a frame, or if the base does not help.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -87,7 +87,7 @@ static gptz *make(int samples)
    base, must refuse it. */
 static double mean_size(gptz *writer, gptz *reader, gptz *stranger, int format)
 {
-    /* gptz_compress_bound returns a size that is always enough. A record that does not fit here is a failure anyway. */
+    /* Other programs should use gptz_compress_bound. This one fails if a frame is longer than 2 * ROOM. */
     unsigned char frame[2 * ROOM];
     char back[ROOM];
     size_t frame_len, len, total = 0;
@@ -152,7 +152,7 @@ int main(void)
 
     bare = make(0);
     writer = make(SAMPLES);
-    reader = make(SAMPLES); /* has the same samples as the writer; it could be on another machine */
+    reader = make(SAMPLES); /* The same samples as the writer's give the same base, also on another machine. */
     other = make(SAMPLES - 1);
 
     printf("%d samples, %d messages; mean size in bytes\n", SAMPLES, MESSAGES);

@@ -3,9 +3,9 @@
  *
  *     threads FILE [N [WEIGHTS.safetensors]]
  *
- * N threads (4 by default) compress FILE at the same time, each with a handle of its own, and must write the same frame.
- * All handles share one snapshot as their base, taken after the first bytes of the file. With WEIGHTS they also share one
- * model, so that its weights are in memory once. Link with -lpthread.
+ * N threads (4 by default) compress FILE at the same time, each with its own handle, and must write the same
+ * frame. All handles share one snapshot as their base, taken after the first bytes of the file. With WEIGHTS they also
+ * share one model, so that its weights are in memory once. Link with -lpthread.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -26,10 +26,10 @@ struct job {
     const gptz_snapshot *snapshot; /* shared */
     const void *data;              /* shared */
     size_t len;
-    void *frame; /* its own */
+    void *frame; /* not shared */
     size_t cap, frame_len;
     gptz_status status;
-    char message[MESSAGE]; /* a copy: gptz_last_error belongs to the thread that made the call */
+    char message[MESSAGE]; /* a copy, because gptz_last_error returns only messages of the calling thread */
 };
 
 static void die(const char *what, const char *why)

@@ -12,33 +12,35 @@
  *     if (gptz_compress(z, data, len, frame, cap, &n) != GPTZ_OK) { ... }
  *     gptz_free(z);
  *
- * Conventions. They hold for every call and for later versions; the comment at a call states what differs.
+ * Conventions. They hold for every call and in all later versions. The comment at a call states its exceptions.
  *
  * - Results. A call that can fail returns a gptz_status. The few calls that return a pointer return NULL on failure.
  *   gptz_last_error() then describes the failure.
  * - Failure. A call that fails leaves the handle as it was before the call and sets its out-parameters to NULL or 0.
  *   Out-parameters come last. The content of a destination buffer is unspecified after a failure.
- * - Errors. Every call that takes an object or a pointer can return GPTZ_ERROR_ARGUMENT. Every call on a handle can also
- *   return GPTZ_ERROR_BUSY and GPTZ_ERROR_INTERNAL. The comments below do not repeat these three.
- * - Ownership. Each object is freed with the call that its comment names. Freeing NULL does nothing. The caller never
- *   frees a string that the library returned.
- * - Objects. NULL and an object of another type give GPTZ_ERROR_ARGUMENT. The library recognises many freed objects, but
- *   not all: do not use an object after it was freed.
+ * - Errors. Every call that takes an object or a pointer can return GPTZ_ERROR_ARGUMENT. Every call on a handle can
+ *   also return GPTZ_ERROR_BUSY and GPTZ_ERROR_INTERNAL. The comments below do not repeat these three.
+ * - Ownership. The comment at a call that creates an object names the call that frees it. Freeing NULL does nothing.
+ *   The caller never frees a string that the library returned.
+ * - Objects. NULL and an object of another type give GPTZ_ERROR_ARGUMENT. The library recognises many freed objects,
+ *   but not all: do not use an object after it was freed.
  * - Buffers. A buffer must have the stated length. An input must not change during a call. An input and an output must
  *   not overlap. NULL is allowed for a buffer of length 0.
- * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that new
- *   ones do not change the ABI.
- * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a model
- *   or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
- * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may use
- *   the library and its parent's handles, unless another thread of the parent was in a call at that moment.
+ * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that
+ *   new ones do not change the ABI.
+ * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a
+ *   model or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
+ * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. Without its progress
+ *   callback, a call uses at most 32 KiB of stack, so a thread with a stack of 48 KiB may make it.
+ * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may
+ *   use the library and its parent's handles, unless another thread of the parent was in a call at that moment.
  * - Thread cancellation. On Linux no call acts on pthread_cancel: every call disables cancellation and restores the
- *   caller's state. A request that is pending acts at the thread's next cancellation point after the call. To end a long
- *   call early, cancel it by its progress callback.
+ *   caller's state. A pending request acts at the thread's next cancellation point after the call. To end a long call
+ *   early, return a value other than 0 from its progress callback.
  * - Floating point. On x86, AArch64 and 64-bit PowerPC every call saves the caller's floating-point environment (on x86
- *   that of SSE and of x87), works in the default one and restores the caller's. On other architectures the caller must
- *   use rounding to nearest and must not flush subnormal numbers to zero. Otherwise frames can differ from those of other
- *   machines, and may not decompress elsewhere.
+ *   that of SSE and that of x87), sets the default one and restores the caller's at the end. On other architectures the
+ *   caller must use rounding to nearest and must not flush subnormal numbers to zero. Otherwise frames can differ from
+ *   those of other machines, and other machines may be unable to decompress them.
  *
  * This file is generated from the library's sources. Do not edit it.
  *
@@ -57,7 +59,7 @@
 #define GPTZ_VERSION_PATCH 0
 #define GPTZ_VERSION_STRING "0.1.0"
 /**
- * major * 10000 + minor * 100 + patch. Compare with gptz_version_number(), which tells of the library that is
+ * major * 10000 + minor * 100 + patch. gptz_version_number() returns the same number of the library that is
  * running.
  */
 #define GPTZ_VERSION_NUMBER 100
@@ -97,8 +99,8 @@
  * Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
  *
  * A version 3 frame names its method and base, has a checksum for each block and stores content that does not
- * compress. A version 2 frame is at least 12 bytes smaller and has none of these. It names no method. Content that the
- * method predicts badly becomes larger. With the range coder the frame does not mark its end, so nothing can follow it.
+ * compress. A version 2 frame is at least 12 bytes smaller and does none of this: content that the method predicts
+ * badly becomes larger. With the range coder a version 2 frame does not mark its end, so no frame can follow it.
  */
 #define GPTZ_PARAM_FORMAT 2
 
@@ -131,24 +133,26 @@
 #define GPTZ_PARAM_SEGMENT_LOG 7
 
 /**
- * Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that
- * would need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted.
- * gptz_create refuses to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
+ * Option: the most bytes that the weights and all states of a handle may take; 2^30 (1 GiB) by default. A call on a
+ * handle that needs more returns GPTZ_ERROR_MEMORY. Weights from a file or a model are not counted. The calls that
+ * create handles refuse a method that needs more than 1 GiB, not counting a network from a file or a model. So a
+ * larger value matters only for such networks.
  */
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
 /**
- * Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
- * same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base goes undetected
- * in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content without an error.
+ * Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be
+ * the same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base
+ * stays undetected in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content
+ * without an error.
  */
 #define GPTZ_PARAM_RECORD_CHECK 10
 
 /**
  * Option: the most multiplications that the method of a frame or record may take for one byte, training included.
- * gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default is 2^27
- * (134217728, some ten milliseconds), or what the handle's own method takes if that is more. gptz_create_for_frame always
- * uses 2^27.
+ * gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default
+ * is 2^27 (134217728, some ten milliseconds), or the number that the handle's method takes if that is larger.
+ * gptz_create_for_frame always uses 2^27.
  */
 #define GPTZ_PARAM_WORK_LIMIT 11
 
@@ -167,26 +171,26 @@
  *
  * The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never
  * change it, so the same input gives the same output, whatever calls came before. The live state is a second state. It
- * starts as a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore
- * work on it.
+ * starts as a copy of the base. gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore use
+ * it.
  *
  * Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or
- * by the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads
- * that work at the same time need a handle each.
+ * by the progress callback, returns GPTZ_ERROR_BUSY and does nothing. This check finds mistakes; it is not a lock.
+ * Threads that work at the same time need one handle each.
  */
 typedef struct gptz gptz;
 
 /**
  * The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
- * threads may share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be
- * freed in any order.
+ * threads may share it. A handle keeps the weights that it uses in memory, so models and handles may be freed in any
+ * order.
  */
 typedef struct gptz_model gptz_model;
 
 /**
  * A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not
- * depend on the handle that it was taken from. It fits every handle with the same method and weights; others return
- * GPTZ_ERROR_MISMATCH.
+ * depend on the handle that it was taken from. Every handle with the same method and weights accepts it; other handles
+ * return GPTZ_ERROR_MISMATCH.
  */
 typedef struct gptz_snapshot gptz_snapshot;
 
@@ -201,23 +205,27 @@ typedef int gptz_status;
  * gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
  * GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
  *
- * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes
- * or 2^24 multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end
- * of a call that succeeds. `done` never decreases. It may stay the same over many calls of the callback and then grow by
- * a whole block at once, because gptz_compress can code a block in several ways before it chooses one.
+ * The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes,
+ * and at the end of a call that succeeds. With a slow method it is called more often: once in 2^24 multiplications on
+ * average (some 2 to 10 milliseconds), or after every byte if a byte takes more. A single interval can be longer,
+ * because calls that compress, feed or measure compute up to 2^26 multiplications as one batch, and because a GRU
+ * trains after some of the bytes.
+ *
+ * `done` never decreases. It may stay the same over many calls of the callback and then grow by a whole block at once,
+ * because gptz_compress can code a block in several ways before it chooses one.
  *
  * The callback may do anything except the following:
  *
- * - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are
+ * - It must not use the handle of the call; such a call returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are
  *   allowed.
  * - It must not leave by longjmp.
  * - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and
- *   AArch64. There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or
- *   the exception continues in the caller of the call. On every other system the callback must do neither: the process
- *   may be aborted, or the handle may stay in the call forever.
+ *   AArch64. On these systems the call first ends as if it were cancelled, so the handle stays usable. Then the thread
+ *   ends, or the exception continues in the caller of the call. On every other system the callback must do neither,
+ *   because the process may be aborted, or the handle may stay in the call forever.
  *
- * The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes
- * of either is undone when it returns.
+ * The callback runs in C's default floating-point environment and with thread cancellation disabled. When it returns,
+ * the library undoes the changes that it made to either.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 
@@ -233,13 +241,13 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_ARGUMENT 1
 
 /**
- * A method string is malformed, names something that this library does not have, or needs too much work per byte. Or a
- * frame names no method, because it is of version 2.
+ * A method string is malformed or names something that this library does not have. Or the method needs more
+ * multiplications per byte than a limit allows. Or a frame is of version 2, which names no method.
  */
 #define GPTZ_ERROR_METHOD 2
 
 /**
- * A weights file is malformed or describes no supported network. Or a frame needs weights, and none were given.
+ * A weights file is malformed or describes a network that is not supported. Or a frame needs weights from a file.
  */
 #define GPTZ_ERROR_MODEL 3
 
@@ -289,7 +297,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_CANCELLED 12
 
 /**
- * The handle is already in a call: on another thread, or in the call whose progress callback made this one.
+ * The handle is already in a call on another thread, or in the call whose progress callback made this call.
  */
 #define GPTZ_ERROR_BUSY 13
 
@@ -304,7 +312,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_SIZE_UNKNOWN 15
 
 /**
- * A defect of the library; please report it. The handle returns this from every later call; free it.
+ * The library has a defect; please report it. Every later call on the handle returns the same status; free the handle.
  */
 #define GPTZ_ERROR_INTERNAL 16
 
@@ -319,13 +327,13 @@ extern "C" {
 const char *gptz_status_name(gptz_status status);
 
 /**
- * Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It
- * is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the middle of a
- * longer message is left out.
+ * Returns the message of the last call of this thread that failed. It says what was found, where, and what was
+ * expected. It is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the
+ * middle of a longer message is left out.
  *
- * The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until
- * the next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The
- * wording is for people and may change between versions; programs should test the status.
+ * The string belongs to the library. It is valid until the thread ends, and unchanged until the next call of this
+ * thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is for people
+ * and may change between versions; programs should test the status.
  */
 const char *gptz_last_error(void);
 
@@ -342,14 +350,14 @@ const char *gptz_version_string(void);
 
 /**
  * Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... .
- * GPTZ_CPU_AUTO removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in
- * speed.
+ * GPTZ_CPU_AUTO removes the limit. The limit is for tests and bug reports: all levels give the same bits and differ
+ * only in speed.
  *
  * The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call
- * that needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and
- * the CPU does not is allowed and limits nothing. Calls that are running keep their level.
+ * that needs it; other values are ignored. The lower of the two limits applies. If the CPU does not support `level`,
+ * the best lower level is used. Calls that are running keep their level.
  *
- * Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
+ * Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have. The limit then does not change.
  */
 gptz_status gptz_set_cpu_level(int level);
 
@@ -376,10 +384,11 @@ const char *gptz_cpu_level(void);
  *
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
- * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than
- * 2^28 multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
- * GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8
- * cannot stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
+ * Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for a GRU that needs more than
+ * 2^28 multiplications a byte on average. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file. GPTZ_ERROR_MEMORY,
+ * also for a method that needs more than 1 GiB, not counting a network from a file. A method string cannot
+ * contain a path that has a semicolon or is not UTF-8: open such a file with gptz_model_open and use
+ * gptz_create_from_model.
  */
 gptz_status gptz_create(const char *method, gptz **out);
 
@@ -391,22 +400,21 @@ gptz_status gptz_create(const char *method, gptz **out);
  *
  * Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base.
  * GPTZ_ERROR_METHOD if it is of version 2, if it needs a network that the library was built without, or if its method
- * takes more than 2^27 multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a
- * method. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
+ * takes more than 2^27 multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT).
+ * GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+ * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
  *
  * Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the
- * time, check gptz_method or set a progress callback.
+ * time, set a lower GPTZ_PARAM_WORK_LIMIT on the handle, check gptz_method, or set a progress callback.
  */
-gptz_status gptz_create_for_frame(const void *src,
-                                  size_t src_len,
-                                  gptz **out);
+gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
 
 /**
  * Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model
  * may be freed before the handle.
  *
- * `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix,
- * in which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
+ * `policy` is NULL, or the part of a method string that may follow "file:PATH;", such as "weights=f32". It may also be
+ * a whole mix, in which "(file:)" means the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
  *
  * Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was
  * created from a path, from memory or from a model.
@@ -419,14 +427,14 @@ gptz_status gptz_create_from_model(const gptz_model *model, const char *policy, 
 
 /**
  * Frees a handle. NULL is allowed and does nothing. If the handle is in a call, or `handle` points to another object,
- * nothing is freed and gptz_last_error says so.
+ * the call frees nothing, and gptz_last_error returns the reason.
  */
 void gptz_free(gptz *handle);
 
 /**
  * Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal
- * strings read each other's frames. If a method has a weights file, its path is left out of the string, and the
- * weights must be equal too.
+ * strings and equal bases read each other's frames. If the method has a weights file, the string does not contain its
+ * path, and the weights must be equal too.
  *
  * The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in
  * a call. Returns NULL if `handle` is not a handle.
@@ -438,23 +446,22 @@ const char *gptz_method(const gptz *handle);
  * most 511 bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never
  * fails.
  *
- * gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker
- * threads and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their
- * own thread.
+ * gptz_last_error returns only messages of the calling thread. This call is for programs that run the calls of a
+ * handle on worker threads and read the message on another thread. A call that creates a handle has no handle yet: use
+ * gptz_last_error on its thread.
  *
- * The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call
- * on the handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and
- * calls that return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
+ * The string belongs to the handle and is valid until the handle is freed. It does not change before two more calls on
+ * the handle have failed, so one thread may read it while a call on another thread fails. Calls that succeed, and
+ * calls that return GPTZ_ERROR_BUSY, do not change the message. The call is allowed while the handle is in a call.
  */
 const char *gptz_handle_error(const gptz *handle);
 
 /**
  * Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N".
- * Level 1 is the fastest; higher levels are slower and aim at smaller output. Returns NULL for a level that this library does not
- * have. Those are all levels below 1, above the last one, and the levels whose network the library was built without.
- * A program can therefore count from 1 until NULL to find all levels, and a library without models returns NULL for
- * every level whose method has "builtin:". The string is static. The call opens no model, allocates nothing and never
- * fails.
+ * Level 1 is the fastest; higher levels are slower and aim at smaller output. Returns NULL for a level that this
+ * library does not have. The levels of a library are consecutive from 1, so a program finds all of them by counting
+ * until NULL. A library that was built without models has only the levels whose method does not contain "builtin:".
+ * The string is static. The call opens no model, allocates nothing and never fails.
  */
 const char *gptz_level_method(int level);
 
@@ -473,10 +480,10 @@ gptz_status gptz_set(gptz *handle, int param, int64_t value);
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 
 /**
- * Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its
- * network and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower
- * limit, calls return GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the
- * memory is allocated when a call first needs it. On failure `*bytes` is 0.
+ * Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
+ * states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
+ * than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
+ * failure `*bytes` is 0.
  */
 gptz_status gptz_memory_estimate(const gptz *handle, uint64_t *bytes);
 
@@ -510,11 +517,11 @@ size_t gptz_compress_bound(size_t src_len);
 gptz_status gptz_compress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
 
 /**
- * Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be
- * present. The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing
- * that depends on the input. On failure `*size` is 0.
+ * Computes the total length in bytes of the content of all frames in `src`. The frames must be complete. The call
+ * checks the structure of every frame from start to end; it decodes nothing, and its memory does not depend on the
+ * input. On failure `*size` is 0.
  *
- * Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept
+ * Security: the input states the size, and the input may be hostile. Compare the size with the most that you accept
  * before you allocate a buffer.
  *
  * Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
@@ -526,15 +533,20 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
  * 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
  *
- * Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
- * method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
- * handle that fits); and the room in `dst`.
+ * Before it decodes anything, the call checks, in this order:
+ *
+ * - the structure of all frames;
+ * - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that the frames
+ *   have the method, weights and base of this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides;
+ *   gptz_create_for_frame creates a handle for a frame);
+ * - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD);
+ * - the room in `dst`.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
  * content, or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
- * GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
- * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
- * method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
+ * GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_NUMERICS, GPTZ_ERROR_MISMATCH,
+ * GPTZ_ERROR_METHOD, GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A
+ * version 2 frame names no method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
  *
  * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
  * and to restore the base once for each frame that has content.
@@ -548,24 +560,24 @@ gptz_status gptz_decompress(gptz *handle, const void *src, size_t src_len, void 
  *
  * Records are for messages, table rows and log lines. They are small if the base has learned from similar content:
  * call gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only
- * on the method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any
- * order and in any grouping. The live state does not change.
+ * on the method, the base, the length of the check and the record's content. So records may be stored, sent and
+ * decompressed one by one, in any order and in any grouping. The live state does not change.
  *
- * A compressed record has no header that names the method or the base: the reader must have the same of both. By default
- * it has no checksum either: damage and a wrong base usually give an error, but not always. With
+ * A compressed record has no header that names the method or the base: the reader must have the same method and the
+ * same base. By default it has no checksum either: damage and a wrong base usually give an error, but not always. With
  * GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder.
  * GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
  *
- * A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a
- * list of the records and room for one compressed record.
+ * Without its check, a compressed record is at most 5 bytes longer than its content. In addition to the memory of the
+ * method, a call allocates a list of the records and room for one compressed record.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the
  * compressed lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
- * GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer
- * of the call: `src_len` and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is
- * NULL or overlaps, it is not written.
+ * GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps another array or buffer
+ * of the call; `src_len` and `dst_len` must be different arrays. On every other failure all `dst_len` are 0. If
+ * `dst_len` is NULL or overlaps another array or buffer, it is not written.
  *
- * The progress callback counts the bytes of all records.
+ * `done` and `total` of the progress callback count the bytes of all records.
  */
 gptz_status gptz_records_compress(gptz *handle,
                                   const void *const *src,
@@ -576,8 +588,8 @@ gptz_status gptz_records_compress(gptz *handle,
                                   size_t *dst_len);
 
 /**
- * Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the
- * `src_len[i]` bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst`
+ * Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is exactly the
+ * `src_len[i]` bytes at `src[i]`. The contents are written to `dst` one after the other without gaps. `dst`
  * has room for `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not
  * change.
  *
@@ -585,13 +597,13 @@ gptz_status gptz_records_compress(gptz *handle,
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the
  * lengths that the records state. Compare them with the most that you accept before you allocate a buffer.
- * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED,
- * GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0,
- * except as stated there.
+ * GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index), GPTZ_ERROR_CANCELLED,
+ * GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. GPTZ_ERROR_METHOD if the method takes more
+ * multiplications for a byte than GPTZ_PARAM_WORK_LIMIT allows. On every other failure `dst_len` is as after a failure
+ * of gptz_records_compress.
  *
- * GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base
- * usually gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input
- * is safe.
+ * A handle of another method or base usually returns GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also
+ * return wrong content without an error. Any input is safe.
  */
 gptz_status gptz_records_decompress(gptz *handle,
                                     const void *const *src,
@@ -615,13 +627,13 @@ gptz_status gptz_predict(gptz *handle, float *probs, size_t n);
  * Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
  * Feeding a and then b gives the same state as feeding both in one call.
  *
- * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
  */
 gptz_status gptz_feed(gptz *handle, const void *data, size_t len);
 
 /**
- * Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was
- * set. The base and the options do not change.
+ * Sets the live state to the base, which is the snapshot of the last gptz_set_base, or the state of a new handle if no
+ * base was set. The base and the options do not change.
  */
 gptz_status gptz_reset(gptz *handle);
 
@@ -630,9 +642,9 @@ gptz_status gptz_reset(gptz *handle);
  * the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does
  * not change.
  *
- * This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a
- * block that does not compress, from which it does not learn while this call does, and where it leaves networks out of
- * a block because they do not help, while this call always uses them.
+ * The result is close to the size of the frame that gptz_compress writes, without headers. It differs for two reasons:
+ * gptz_compress stores blocks that do not compress, and it may not learn from them; and it bypasses networks in blocks
+ * that they do not make smaller. This call uses and learns from every byte, with all networks.
  *
  * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
  */
@@ -640,8 +652,8 @@ gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, doubl
 
 /**
  * Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the
- * probability of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file
- * format wastes. `bits` has room for `len` floats, must be aligned for float, and must not overlap `data`.
+ * probability of byte i, given all bytes before it. The costs show which parts of a file are hard to predict. `bits`
+ * has room for `len` floats, must be aligned for float, and must not overlap `data`.
  *
  * The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
  *
@@ -651,8 +663,8 @@ gptz_status gptz_byte_costs(gptz *handle, const void *data, size_t len, float *b
 
 /**
  * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor
- * names of flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor
- * NAME.scale that has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
+ * names of flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor
+ * for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
  * elsewhere it must be UTF-8.
  *
  * The whole file is read into memory. It may be changed or deleted after the call.
@@ -665,8 +677,8 @@ gptz_status gptz_byte_costs(gptz *handle, const void *data, size_t len, float *b
 gptz_status gptz_model_open(const char *path, gptz_model **out);
 
 /**
- * Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. Everything else is as in
- * gptz_model_open; GPTZ_ERROR_IO cannot occur.
+ * Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. In all other respects the call
+ * does what gptz_model_open does; GPTZ_ERROR_IO cannot occur.
  */
 gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **out);
 
@@ -674,9 +686,10 @@ gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **ou
  * Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free.
  * Callers that have it open at the same time share its memory.
  *
- * It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a
- * handle name the weights by their fingerprint, like those of any model, so their reader must have the model open. A
- * frame of a method with "builtin:" names the model itself, and its reader needs nothing else.
+ * Most programs do not need this call, because a method string can name the model ("builtin:1"), and a reader of the
+ * frames then needs no other file. The call is for reading the model's fingerprint, and for creating handles with
+ * gptz_create_from_model. The frames of such a handle contain the fingerprint, like those of any other model, so their
+ * reader must have the model open.
  *
  * Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an
  * allocation failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or
@@ -688,16 +701,16 @@ gptz_model *gptz_model_builtin(void);
 /**
  * Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the
  * names and values of all tensors. It does not depend on the type and layout in which the file holds the values.
- * Models with equal fingerprints predict alike. A frame that needs weights states the first 8 bytes of their
- * fingerprint.
+ * Models with equal fingerprints make equal predictions. A frame that needs weights from a file contains the first 8
+ * bytes of their fingerprint.
  *
  * On failure `out`, unless it is NULL, is all 0.
  */
 gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
 
 /**
- * Frees a model. NULL is allowed and does nothing. If `model` points to another object, nothing is freed and
- * gptz_last_error says so.
+ * Frees a model. NULL is allowed and does nothing. If `model` points to another object, the call frees nothing, and
+ * gptz_last_error returns the reason.
  */
 void gptz_model_free(gptz_model *model);
 
@@ -710,10 +723,10 @@ void gptz_model_free(gptz_model *model);
 gptz_status gptz_snapshot_take(const gptz *handle, gptz_snapshot **out);
 
 /**
- * Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which
- * may be freed after the call.
+ * Replaces the live state by the state of a snapshot. The base and the snapshot do not change. The snapshot may be
+ * freed after the call.
  *
- * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
+ * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state then does not change.
  */
 gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
 
@@ -723,16 +736,16 @@ gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
  * The snapshot may be freed after the call.
  *
  * A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on
- * both sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns
- * GPTZ_ERROR_MISMATCH.
+ * both sides. A version 3 frame contains 8 bytes that identify its base. A handle with another base returns
+ * GPTZ_ERROR_MISMATCH for it.
  *
- * Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
+ * Errors: GPTZ_ERROR_MISMATCH. The base then does not change.
  */
 gptz_status gptz_set_base(gptz *handle, const gptz_snapshot *snapshot);
 
 /**
  * Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to
- * another object, nothing is freed and gptz_last_error says so.
+ * another object, the call frees nothing, and gptz_last_error returns the reason.
  */
 void gptz_snapshot_free(gptz_snapshot *snapshot);
 

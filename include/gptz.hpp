@@ -1,6 +1,6 @@
 /*
  * gptz for C++17: the calls of gptz.h as classes that own their handles, throw exceptions and return containers. The
- * header is all there is; link with gptz.
+ * wrapper consists of this header only; link with gptz.
  *
  *     gptz_cpp::compressor z;                                        // the default method
  *     std::vector<std::byte> frame = z.compress(text);               // a std::string, a vector, a span, ...
@@ -10,14 +10,15 @@
  * name of the C handle's type.
  *
  * Conventions:
- * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The object is then
- *   as it was before the call. Allocating a result or a callback can throw std::bad_alloc.
- * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may be
- *   destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned to,
- *   and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
+ * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The
+ *   object does not change then. Allocating a result or a callback can throw std::bad_alloc.
+ * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may
+ *   be destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned
+ *   to, and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
  * - Threads. A compressor may move between threads and serves one call at a time. A second call throws GPTZ_ERROR_BUSY;
- *   that finds mistakes and is not a lock. Do not move, assign to or destroy a compressor while it is in a call, neither
- *   from another thread nor from its own callback. Any number of threads may use a const model or snapshot at once.
+ *   this check finds mistakes and is not a lock. Do not move, assign to or destroy a compressor while it is in a call,
+ *   neither from another thread nor from its own callback. Any number of threads may use a const model or snapshot at
+ *   the same time.
  * - Exceptions of a callback do not pass through the C library: see compressor::set_progress.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
@@ -61,8 +62,8 @@ public:
     gptz_status status() const noexcept { return status_; }
 
     /**
-     * The needed size in bytes, after GPTZ_ERROR_BUFFER_TOO_SMALL, or if the content is longer than the limit of
-     * decompress(). 0 if the size is not known, and after all other errors.
+     * The size in bytes that is needed, after GPTZ_ERROR_BUFFER_TOO_SMALL, or if the content is longer than the limit
+     * of decompress(). 0 if the size is not known, and after all other errors.
      */
     std::size_t needed() const noexcept { return needed_; }
 
@@ -119,7 +120,7 @@ inline void check(gptz_status status)
     throw error(status, *text != '\0' ? text : gptz_last_error(), needed);
 }
 
-/** The text as a C string. A zero byte would cut it short, so it is an error. */
+/** The text as a C string. A zero byte in it is an error, because it would end the C string. */
 inline const char *c_string(const std::string &text, const char *what)
 {
     if (text.find('\0') != std::string::npos)
@@ -137,7 +138,7 @@ struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
 };
 
-/** A callback. It is on the heap, so that the library's pointer to it stays valid when its compressor is moved. */
+/** A callback. It is on the heap, so that the library's pointer to it stays valid after its compressor is moved. */
 struct progress {
     std::function<bool(std::uint64_t, std::uint64_t)> callback;
     std::exception_ptr thrown;
@@ -161,9 +162,9 @@ struct progress {
  * temporary, because the temporary lives until the call returns.
  *
  * It converts from every type that has data() and size() and elements of one byte (std::byte, char, signed char,
- * unsigned char, char8_t), such as std::string, std::string_view, std::vector, std::array and std::span, and from arrays
- * of such elements. It does not convert from string literals and other arrays of const char, because their final zero
- * may or may not be content: write std::string_view("text") or bytes_view(array, sizeof array).
+ * unsigned char, char8_t), such as std::string, std::string_view, std::vector, std::array and std::span, and from
+ * arrays of such elements. It does not convert from string literals and other arrays of const char, because their final
+ * zero may or may not be content: write std::string_view("text") or bytes_view(array, sizeof array).
  */
 class bytes_view {
 public:
@@ -196,7 +197,7 @@ private:
 
 /**
  * The weights of a network. A model is immutable, and any number of compressors and threads may share it. A compressor
- * keeps the weights that it uses by itself, so the model may be destroyed first.
+ * keeps the weights that it uses in memory, so the model may be destroyed first.
  */
 class model {
 public:
@@ -213,7 +214,8 @@ public:
     {
         gptz_model *p = gptz_model_builtin();
         if (p == nullptr) {
-            // The call returns no status. Creating a handle fails for the same reasons; if it does not, memory was short.
+            // The call returns no status. Creating a handle fails for the same reason; if it does not fail, an allocation
+            // had failed before.
             const std::string text = gptz_last_error();
             gptz *handle = nullptr;
             const gptz_status status = gptz_create("builtin:1", &handle);
@@ -223,7 +225,7 @@ public:
         return model(p);
     }
 
-    /** Whether the library carries models. If not, builtin() throws GPTZ_ERROR_METHOD. Costs nothing. */
+    /** Whether the library carries models. If not, builtin() throws GPTZ_ERROR_METHOD. Allocates nothing. */
     [[nodiscard]] static bool carried() noexcept
     {
         for (int level = 1; const char *method = gptz_level_method(level); level++)
@@ -274,8 +276,8 @@ private:
 };
 
 /**
- * A compressor, which is also a decompressor. It has a method, a base, a live state and options; gptz.h describes them at
- * the type gptz.
+ * A compressor, which is also a decompressor. It has a method, a base, a live state and options; gptz.h describes them
+ * at the type gptz.
  */
 class compressor {
 public:
@@ -339,21 +341,21 @@ public:
         return bytes;
     }
 
-    /** Returns the message of the last call on this compressor that failed, on whatever thread. gptz_handle_error. */
+    /** Returns the message of the last call on this compressor that failed, on any thread. gptz_handle_error. */
     [[nodiscard]] std::string last_error() const { return gptz_handle_error(handle()); }
 
     /**
-     * Sets the progress callback of later calls: `callback(done, total)`, in bytes of content. It returns true to continue
-     * and false to cancel the call, which then throws GPTZ_ERROR_CANCELLED. (A C callback returns 0 to continue.) An empty
-     * function removes the callback.
+     * Sets the progress callback of later calls: `callback(done, total)`, in bytes of content. It returns true to
+     * continue and false to cancel the call, which then throws GPTZ_ERROR_CANCELLED. (A C callback returns 0 to
+     * continue.) An empty function removes the callback.
      *
      * An exception in the callback also cancels the call. It does not pass through the C library: it is stored, and the
-     * call throws it instead of GPTZ_ERROR_CANCELLED after the library has returned. In both cases the compressor is as it
-     * was before the call.
+     * call throws it instead of GPTZ_ERROR_CANCELLED after the library has returned. In both cases the compressor does
+     * not change.
      *
-     * The callback runs on the thread of the call, as often as gptz_progress_fn in gptz.h says. It must not use this
-     * compressor (GPTZ_ERROR_BUSY), nor move it, assign to it or destroy it. A move of the compressor keeps the callback.
-     * The callback is destroyed by the next set_progress or with the compressor.
+     * The callback runs on the thread of the call, as often as gptz_progress_fn in gptz.h states. It must not use this
+     * compressor (GPTZ_ERROR_BUSY), nor move it, assign to it or destroy it. A move of the compressor keeps the
+     * callback. The callback is destroyed by the next set_progress or with the compressor.
      */
     void set_progress(std::function<bool(std::uint64_t done, std::uint64_t total)> callback)
     {
@@ -367,8 +369,8 @@ public:
     /**
      * Compresses `src` into one frame. gptz_compress.
      *
-     * If a version 2 frame (GPTZ_PARAM_FORMAT) is longer than gptz_compress_bound, the call compresses a second time, into
-     * a larger buffer. A progress callback then sees both runs.
+     * If a version 2 frame (GPTZ_PARAM_FORMAT) is longer than gptz_compress_bound, the call compresses a second time,
+     * into a larger buffer. A progress callback then sees both runs.
      */
     [[nodiscard]] std::vector<std::byte> compress(bytes_view src)
     {
@@ -388,8 +390,9 @@ public:
     }
 
     /**
-     * Compresses `src` into one frame at `dst`, which has room for `capacity` bytes and must not overlap `src`. Returns the
-     * length of the frame. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the frame. gptz_compress.
+     * Compresses `src` into one frame at `dst`, which has room for `capacity` bytes and must not overlap `src`. Returns
+     * the length of the frame. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the frame.
+     * gptz_compress.
      */
     std::size_t compress(bytes_view src, void *dst, std::size_t capacity)
     {
@@ -402,9 +405,9 @@ public:
     /**
      * Decompresses all frames of `src`, one after the other. gptz_decompress.
      *
-     * The input states how long the content is, and the input may be hostile. If that is more than `limit` bytes, the call
-     * throws GPTZ_ERROR_MEMORY, and error::needed() is the length. The limit, the structure of the frames and their method,
-     * weights and base are checked before any memory is allocated for the content.
+     * The input states how long the content is, and the input may be hostile. If that is more than `limit` bytes, the
+     * call throws GPTZ_ERROR_MEMORY, and error::needed() is the length. The limit, the structure of the frames and
+     * their method, weights and base are checked before any memory is allocated for the content.
      */
     [[nodiscard]] std::vector<std::byte> decompress(bytes_view src, std::size_t limit = default_limit)
     {
@@ -429,9 +432,9 @@ public:
     }
 
     /**
-     * Decompresses all frames of `src` to `dst`, which has room for `capacity` bytes and must not overlap `src`. Returns the
-     * length of the content. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the content.
-     * gptz_decompress.
+     * Decompresses all frames of `src` to `dst`, which has room for `capacity` bytes and must not overlap `src`.
+     * Returns the length of the content. After GPTZ_ERROR_BUFFER_TOO_SMALL, error::needed() is the length of the
+     * content. gptz_decompress.
      */
     std::size_t decompress(bytes_view src, void *dst, std::size_t capacity)
     {
@@ -446,7 +449,7 @@ public:
         std::vector<std::byte> bytes;
         std::vector<std::size_t> lengths;
 
-        /** A view of each record. The views point into `bytes`, so a temporary cannot be asked for them. */
+        /** A view of each record. The views point into `bytes`, so this cannot be called on a temporary. */
         std::vector<bytes_view> views() const && = delete;
         [[nodiscard]] std::vector<bytes_view> views() const &
         {
@@ -463,15 +466,17 @@ public:
     /** Compresses each content on its own from the base, without a frame. gptz_records_compress. */
     [[nodiscard]] records compress_records(const std::vector<bytes_view> &contents)
     {
+        // A record is at most 5 bytes and a check of at most 4 bytes longer than its content.
         std::size_t room = 0;
         for (bytes_view content : contents)
-            room += content.size() + 5;
+            room += content.size() + 9;
         return run_records(gptz_records_compress, contents, room);
     }
 
     /**
-     * Decompresses records that were compressed with this method and base. gptz_records_decompress. If the records state
-     * more than `limit` bytes of content together, the call throws GPTZ_ERROR_MEMORY before it allocates memory for them.
+     * Decompresses records that were compressed with this method and base. gptz_records_decompress. If the records
+     * state more than `limit` bytes of content in total, the call throws GPTZ_ERROR_MEMORY before it allocates memory
+     * for them.
      */
     [[nodiscard]] records decompress_records(const std::vector<bytes_view> &compressed, std::size_t limit = default_limit)
     {

@@ -13,7 +13,7 @@ pub enum Status {
     Method = 2,
     /// Weights are malformed or do not fit the model.
     Model = 3,
-    /// The operating system could not read or write a file.
+    /// The operating system could not open, read or write a file.
     Io = 4,
     /// An allocation failed, or would exceed the memory limit.
     Memory = 5,
@@ -21,7 +21,7 @@ pub enum Status {
     BufferTooSmall = 6,
     /// The input is not a gptz frame, or has a version or a flag that this library does not support.
     Format = 7,
-    /// The input ends before the frame does.
+    /// The input ends before its frame or record ends.
     Truncated = 8,
     /// The input is damaged.
     Corrupt = 9,
@@ -29,13 +29,13 @@ pub enum Status {
     Mismatch = 10,
     /// The input was written with a version of the arithmetic that this library does not support.
     Numerics = 11,
-    /// The progress callback asked to stop.
+    /// The progress callback cancelled the call.
     Cancelled = 12,
     /// Another call is using the handle.
     Busy = 13,
-    /// The call is not allowed in the handle's current state.
+    /// Reserved: the call is not allowed in the handle's current state.
     State = 14,
-    /// The input does not state the size.
+    /// Reserved: the input does not state the size.
     SizeUnknown = 15,
     /// A defect of the library. The only valid call on the handle is to free it.
     Internal = 16,
@@ -94,11 +94,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The longest quote of a text in a message, in bytes. Messages of the C ABI hold 511 bytes, and a message has at most three
-/// quotes.
+/// The longest quote of a text in a message, in bytes. A message has at most three quotes, and the C ABI keeps 511
+/// bytes of it.
 const MAX_QUOTE: usize = 120;
 
-/// Text of a caller or an input, for a message: at most [`MAX_QUOTE`] bytes, so that the rest of the message is never cut off.
+/// Quotes text of a caller or an input in a message: at most [`MAX_QUOTE`] bytes, so that the rest of the message is
+/// never cut off.
 ///
 /// A longer text loses its middle, which becomes `...`. Characters that are not printable are escaped, so that an input
 /// cannot control a terminal.
@@ -111,17 +112,17 @@ pub(crate) fn shortened_path(path: &Path) -> String {
     shortened(&path.to_string_lossy()).to_string()
 }
 
-/// What [`shortened`] returns. Its size does not depend on the text's.
+/// The result of [`shortened`]. It borrows the text and allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shortened<'a>(&'a str);
 
-/// A character as messages show it.
+/// The printable form of a character, for messages.
 fn printable(c: char) -> impl Iterator<Item = char> + Clone {
     let escaped = (!matches!(c, '"' | '\'' | '\\')).then(|| c.escape_debug());
     escaped.clone().into_iter().flatten().chain(escaped.is_none().then_some(c))
 }
 
-/// How many bytes of `text` the characters of `chars` cover whose printable forms take at most `most` bytes together.
+/// The length in bytes of the longest prefix of `chars` whose printable form takes at most `most` bytes.
 fn bytes_that_fit(chars: impl Iterator<Item = char>, most: usize) -> usize {
     let mut left = most;
     let fits = |c: &char| {
@@ -174,7 +175,7 @@ mod tests {
         let shown = show(&long);
         assert!(shown.starts_with("headxx") && shown.contains("xx...xx") && shown.ends_with("xxtail"), "{shown}");
         assert_eq!(shown.len(), MAX_QUOTE - 1);
-        // Cut between characters, of any width.
+        // The cut is between characters, whatever their width.
         for c in ["ü", "漢", "🦀", "\u{1b}"] {
             for n in 0..80 {
                 let shown = show(&("a".repeat(n % 4) + &c.repeat(n)));

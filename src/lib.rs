@@ -1,14 +1,14 @@
 //! gptz: a neural lossless compressor behind a C ABI.
 //!
-//! Models predict the next byte, an entropy coder writes only the surprise. A frame written on one machine decodes on every
-//! other: any CPU, instruction set, thread count and build.
+//! Models predict the next byte, and an entropy coder writes well predicted bytes in few bits. A frame that one machine
+//! writes decodes on every other, whatever the CPU, the instruction set and the build.
 //!
-//! The library is made for C ([`ffi`], `include/gptz.h`); Rust programs use [`session::Session`]:
+//! The library has a C API ([`ffi`], `include/gptz.h`). Rust programs use [`session::Session`]:
 //!
 //! ```
 //! use gptz::session::{DEFAULT, Session, compress_bound};
 //!
-//! let text = b"as it was, as it is, as it will be";
+//! let text = b"a lossless compressor restores every byte";
 //! let mut writer = Session::create(DEFAULT)?;
 //! let mut frame = vec![0; compress_bound(text.len()).unwrap()];
 //! let n = writer.compress(text, &mut frame, None)?;
@@ -20,21 +20,21 @@
 //! # Ok::<(), gptz::error::Error>(())
 //! ```
 //!
-//! The map of this house, from the street down. A room uses those below it, never one above:
+//! The modules are layers, from the highest to the lowest. A module uses only modules of its own and of lower layers:
 //!
 //! - [`ffi`]: the C ABI, one file for each noun
-//! - [`session`]: one compressor: predictor, coder and container at work; live state and base; records; measures
+//! - [`session`]: a compressor: predictor, coder and container together; live state and base; records; measures
 //! - [`method`]: method strings: grammar, canonical form, registered methods and levels
-//! - [`predict`]: what predicts the next byte: a network at work, the mix, both together
-//! - [`snapshot`]: what identifies a state
-//! - [`container`]: GPTZ frames, blocks and records; bytes only (docs/FORMAT.md)
+//! - [`predict`]: predictors of the next byte: a network, a mix, or both
+//! - [`snapshot`]: the identifier of a state
+//! - [`container`]: GPTZ frames, blocks and records, without their decoding (docs/FORMAT.md)
 //! - [`adapt`]: online learning: output heads, GRUs, optimisers
 //! - [`mix`]: context models and the mixer
 //! - [`model`]: networks: [`model::rwkv7`], [`model::gru`]
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies
 //! - [`numeric`]: exact arithmetic (docs/NUMERICS.md)
-//! - [`error`]: one error type for all of them
+//! - [`error`]: the error type of all layers
 
 pub mod adapt;
 pub mod coder;

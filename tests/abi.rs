@@ -8,7 +8,7 @@ use std::ptr;
 use common::*;
 
 #[test]
-fn null_where_it_is_not_allowed_is_an_argument_error() {
+fn null_is_an_argument_error_unless_allowed() {
     let h = Handle::new(FROZEN);
     let (mut n, mut size, mut bits, mut value) = (7usize, 7u64, 7f64, 7i64);
     let (mut buffer, mut probs, mut print) = ([0u8; 64], [1f32; 256], [9u8; 32]);
@@ -16,9 +16,9 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
     let null = ptr::null_mut::<c_void>();
     let none = ptr::null_mut::<gptz>();
     let (mut handle, mut model, mut snapshot) = (none, ptr::null_mut(), ptr::null_mut());
-    // SAFETY: every pointer that is not NULL is what the call asks for.
+    // SAFETY: every pointer that is not NULL meets the requirements of the call.
     unsafe {
-        let answers = [
+        let statuses = [
             ("create out", gptz_create(ptr::null(), ptr::null_mut())),
             ("for_frame out", gptz_create_for_frame(b, 8, ptr::null_mut())),
             ("for_frame src", gptz_create_for_frame(null, 8, &mut handle)),
@@ -66,7 +66,7 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
             ("estimate handle", gptz_memory_estimate(none, &mut size)),
             ("estimate out", gptz_memory_estimate(h.0, ptr::null_mut())),
         ];
-        for (name, status) in answers {
+        for (name, status) in statuses {
             assert_eq!(status, GPTZ_ERROR_ARGUMENT, "{name}");
         }
         assert!(gptz_method(ptr::null()).is_null());
@@ -81,7 +81,7 @@ fn null_where_it_is_not_allowed_is_an_argument_error() {
 }
 
 #[test]
-fn nothing_is_compressed_to_a_frame_of_nothing() {
+fn empty_content_round_trips() {
     let h = Handle::new(LEARNING);
     let (mut frame, mut n) = ([0u8; 4096], 0usize);
     // SAFETY: NULL is allowed for a length of 0; the rest are buffers of their lengths.
@@ -103,7 +103,7 @@ fn a_handle_of_another_type_is_refused() {
     let h = Handle::new(FROZEN);
     let (snapshot, model) = (h.snapshot(), Model::from_memory(WEIGHTS).unwrap());
     let (mut n, mut out) = (0i64, ptr::null_mut());
-    // SAFETY: all are objects of the library, as a caller that mixes them up would pass them.
+    // SAFETY: all are objects of the library, which a caller could confuse.
     unsafe {
         assert_eq!(gptz_get(snapshot.0.cast(), 1, &mut n), GPTZ_ERROR_ARGUMENT);
         assert!(message().contains("handle is not a handle"), "{}", message());
@@ -112,7 +112,7 @@ fn a_handle_of_another_type_is_refused() {
         assert_eq!(gptz_set_base(h.0, model.0.cast()), GPTZ_ERROR_ARGUMENT);
         assert_eq!(gptz_create_from_model(h.0.cast(), ptr::null(), &mut out), GPTZ_ERROR_ARGUMENT);
         assert!(gptz_method(snapshot.0.cast()).is_null());
-        // Freeing by the wrong call frees nothing: the right one works afterwards (and valgrind sees no leak).
+        // The wrong call frees nothing, so the right one works afterwards.
         gptz_free(snapshot.0.cast());
         gptz_model_free(h.0.cast());
         gptz_snapshot_free(model.0.cast());
@@ -144,7 +144,7 @@ fn overlapping_buffers_are_refused() {
 }
 
 #[test]
-fn a_buffer_one_byte_too_small_is_told_with_what_is_needed() {
+fn a_buffer_one_byte_too_small_reports_the_needed_size() {
     let h = Handle::new(LEARNING);
     for format in [2, 3] {
         for coder in [0, 1] {
@@ -163,7 +163,7 @@ fn a_buffer_one_byte_too_small_is_told_with_what_is_needed() {
                 assert_eq!((status, len), (GPTZ_ERROR_BUFFER_TOO_SMALL, text.len()));
             }
             assert_eq!(h.decompress_into(&frame, text.len()).2, text);
-            // Room beyond what is needed is not touched.
+            // Bytes of the buffer after the content are not written.
             let (status, len, dst) = h.decompress_into(&frame, text.len() + 50);
             assert_eq!((status, len), (GPTZ_OK, text.len()));
             assert!(dst[len..].iter().all(|b| *b == 0xa5));
@@ -174,7 +174,7 @@ fn a_buffer_one_byte_too_small_is_told_with_what_is_needed() {
 }
 
 #[test]
-fn options_are_checked_and_stay() {
+fn options_are_checked_and_kept() {
     let h = Handle::new(FROZEN);
     let all = [
         (GPTZ_PARAM_CODER, 0, 1, 0),
@@ -214,7 +214,7 @@ fn options_are_checked_and_stay() {
 }
 
 #[test]
-fn methods_that_cannot_be_are_refused() {
+fn invalid_methods_are_refused() {
     for (method, expected) in [
         ("cfg:hidden=65", GPTZ_ERROR_METHOD),
         ("nonsense", GPTZ_ERROR_METHOD),
@@ -233,7 +233,7 @@ fn methods_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn the_live_state_is_one_and_the_base_another() {
+fn the_live_state_and_the_base_are_independent() {
     for method in [LEARNING, FROZEN] {
         let (a, b) = (Handle::new(method), Handle::new(method));
         let frame = a.compress(&ALICE[..2000]);
@@ -243,7 +243,8 @@ fn the_live_state_is_one_and_the_base_another() {
         }
         assert_eq!(a.predict(), b.predict(), "feed(a), feed(b) equals feed(ab)");
         let fed = a.predict();
-        // Calls that start at the base leave the live state alone, and the other way round.
+        // Calls that start from the base do not change the live state, and calls on the live state do not change the
+        // base.
         assert_eq!(a.compress(&ALICE[..2000]), frame);
         a.cross_entropy(&ALICE[..100]);
         a.decompress(&frame);
@@ -255,13 +256,13 @@ fn the_live_state_is_one_and_the_base_another() {
 }
 
 #[test]
-fn probabilities_are_those_that_are_coded_with() {
+fn predicted_probabilities_give_the_measured_cost() {
     let h = Handle::new(LEARNING);
     let text = &ALICE[..400];
     let mut bits = 0.0;
     for byte in text {
         let probs = h.predict();
-        assert_eq!(probs, h.predict(), "asking changes nothing");
+        assert_eq!(probs, h.predict(), "gptz_predict changes the live state");
         let sum: f64 = probs.iter().map(|p| f64::from(*p)).sum();
         assert!((sum - 1.0).abs() < 1e-4 && probs.iter().all(|p| *p > 0.0), "{sum}");
         bits -= f64::from(probs[usize::from(*byte)]).log2();
@@ -272,7 +273,7 @@ fn probabilities_are_those_that_are_coded_with() {
 }
 
 #[test]
-fn snapshots_hold_a_moment_and_serve_as_base() {
+fn a_snapshot_restores_its_state_and_serves_as_base() {
     for method in [LEARNING, FROZEN] {
         let h = Handle::new(method);
         h.feed(&ALICE[..3000]);
@@ -283,25 +284,25 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
         assert_eq!(h.restore(&snapshot), GPTZ_OK);
         assert_eq!(h.predict(), then);
         h.feed(&ALICE[3000..4000]);
-        assert_eq!(h.predict(), later, "what follows is the same again");
+        assert_eq!(h.predict(), later, "feeding after restore gives another state");
 
         let text = &ALICE[3000..3400];
         let bare = h.compress(text);
         assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
-        assert_eq!(h.predict(), later, "the live state stays");
+        assert_eq!(h.predict(), later, "a call from the base changes the live state");
         let based = h.compress(text);
         assert_eq!(h.compress(text), based);
         if method == LEARNING {
             assert!(based.len() < bare.len(), "{} and {}", based.len(), bare.len());
         }
         h.reset();
-        assert_eq!(h.predict(), then, "reset goes back to the base");
+        assert_eq!(h.predict(), then, "reset does not restore the base");
         drop(snapshot);
         assert_eq!(h.decompress(&based), text);
         assert_eq!(h.decompress_into(&bare, 400).0, GPTZ_ERROR_MISMATCH);
         assert!(message().contains("base none"), "{}", message());
 
-        // Another handle gets there by itself.
+        // Another handle reaches the same state by feeding the same bytes.
         let other = Handle::new(method);
         assert_eq!(other.decompress_into(&based, 400).0, GPTZ_ERROR_MISMATCH);
         other.feed(&ALICE[..3000]);
@@ -312,7 +313,8 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
         assert_eq!(other.decompress(&bare), text);
         assert_eq!(Handle::for_frame(&based).err(), Some(GPTZ_ERROR_MISMATCH), "{}", message());
     }
-    // The live state starts at the base as it was when the handle was made or reset, whenever it is first asked for.
+    // The live state starts as the base that the handle had when it was created or reset, even if it is first used
+    // later.
     let h = Handle::new(LEARNING);
     let (fresh, fed) = (Handle::new(LEARNING), Handle::new(LEARNING));
     fed.feed(b"something else");
@@ -326,23 +328,23 @@ fn snapshots_hold_a_moment_and_serve_as_base() {
     assert_eq!(fresh.restore(&lazy), GPTZ_OK);
     assert_eq!(fresh.predict(), fed.predict());
 
-    // A snapshot of another method fits nowhere.
+    // A snapshot of another method is refused.
     let (a, b) = (Handle::new(LEARNING), Handle::new(FROZEN));
     let snapshot = a.snapshot();
     assert_eq!(b.set_base(Some(&snapshot)), GPTZ_ERROR_MISMATCH);
     assert_eq!(b.restore(&snapshot), GPTZ_ERROR_MISMATCH);
-    // Both methods are quoted, without the middle of those that are long.
+    // Both methods are quoted. The middle of a long one is left out.
     for method in [a.method(), b.method()] {
         assert!(message().contains(&method[..50]) && message().contains(&method[method.len() - 50..]), "{}", message());
     }
 }
 
-/// What a callback does and has seen.
+/// The instructions for a callback, and its observations.
 struct Watch {
     cancel_at: Option<u64>,
     seen: Vec<(u64, u64)>,
     handle: *mut gptz,
-    answers: Vec<gptz_status>,
+    statuses: Vec<gptz_status>,
 }
 
 unsafe extern "C" fn watch(userdata: *mut c_void, done: u64, total: u64) -> i32 {
@@ -351,11 +353,11 @@ unsafe extern "C" fn watch(userdata: *mut c_void, done: u64, total: u64) -> i32 
     watch.seen.push((done, total));
     if !watch.handle.is_null() {
         let (mut n, mut value) = (0, 0);
-        // SAFETY: a handle that is in a call, which is what is tried here.
+        // SAFETY: a handle that is in a call. The calls must return GPTZ_ERROR_BUSY.
         unsafe {
-            watch.answers.push(gptz_reset(watch.handle));
-            watch.answers.push(gptz_get(watch.handle, 1, &mut value));
-            watch.answers.push(gptz_compress(watch.handle, ptr::null(), 0, ptr::null_mut(), 0, &mut n));
+            watch.statuses.push(gptz_reset(watch.handle));
+            watch.statuses.push(gptz_get(watch.handle, 1, &mut value));
+            watch.statuses.push(gptz_compress(watch.handle, ptr::null(), 0, ptr::null_mut(), 0, &mut n));
             gptz_free(watch.handle);
             assert!(!gptz_method(watch.handle).is_null());
         }
@@ -364,13 +366,13 @@ unsafe extern "C" fn watch(userdata: *mut c_void, done: u64, total: u64) -> i32 
 }
 
 fn watched(h: &Handle, cancel_at: Option<u64>) -> Box<Watch> {
-    let mut w = Box::new(Watch { cancel_at, seen: Vec::new(), handle: ptr::null_mut(), answers: Vec::new() });
+    let mut w = Box::new(Watch { cancel_at, seen: Vec::new(), handle: ptr::null_mut(), statuses: Vec::new() });
     h.set_progress(Some(watch), (&raw mut *w).cast());
     w
 }
 
 #[test]
-fn progress_rises_from_nothing_to_the_total() {
+fn progress_rises_from_0_to_the_total() {
     let h = Handle::new(FROZEN);
     let frames = [h.compress(&ALICE[..3000]), h.compress(&ALICE[..2000])].concat();
     let w = watched(&h, None);
@@ -413,15 +415,15 @@ fn a_callback_that_cancels_anywhere_leaves_the_handle_usable() {
 }
 
 #[test]
-fn a_handle_in_a_call_answers_busy() {
+fn a_handle_in_a_call_returns_busy() {
     let h = Handle::new(FROZEN);
     let mut w = watched(&h, None);
     w.handle = h.0;
     h.set_progress(Some(watch), (&raw mut *w).cast());
     let frame = h.compress(&ALICE[..600]);
-    assert!(w.answers.len() >= 9 && w.answers.iter().all(|s| *s == GPTZ_ERROR_BUSY), "{:?}", w.answers);
+    assert!(w.statuses.len() >= 9 && w.statuses.iter().all(|s| *s == GPTZ_ERROR_BUSY), "{:?}", w.statuses);
     h.set_progress(None, ptr::null_mut());
-    assert_eq!(h.decompress(&frame), &ALICE[..600], "it was not freed meanwhile");
+    assert_eq!(h.decompress(&frame), &ALICE[..600], "a busy handle was freed");
 }
 
 #[test]
@@ -438,14 +440,14 @@ fn models_and_handles_are_freed_in_any_order() {
     let hex: String = fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect();
     assert!(message().contains(&hex), "{}", message());
 
-    // The same weights by another way read the same frames; a file's path is no part of the method.
+    // A handle with the same weights from a path reads the same frames, because the path is not part of the method.
     let path = concat!("file:", env!("CARGO_MANIFEST_DIR"), "/tests/data/rwkv7-tiny.safetensors");
     let by_path = Handle::new(path);
     assert_eq!(by_path.method(), a.method());
     assert_eq!(by_path.compress(text), from_a);
     assert!(Handle::new(path.strip_prefix("file:").unwrap()).decompress(&from_a) == text);
 
-    // Other weights do not.
+    // A handle with other weights does not.
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.safetensors");
     let config = gptz_config();
@@ -478,7 +480,7 @@ fn threads_use_a_handle_each_and_share_model_and_snapshot() {
                 assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
                 assert_eq!(h.compress(&ALICE[300..4000]), expected);
                 assert_eq!(h.decompress(&expected), &ALICE[300..4000]);
-                // Messages are a thread's own.
+                // Each thread has its own message.
                 assert_eq!(h.set(0, 0), GPTZ_ERROR_ARGUMENT);
                 assert!(message().starts_with("parameter 0"));
             });
@@ -490,7 +492,7 @@ fn threads_use_a_handle_each_and_share_model_and_snapshot() {
 }
 
 #[test]
-fn names_and_versions() {
+fn status_names_and_versions() {
     // SAFETY: static strings.
     unsafe {
         assert_eq!(CStr::from_ptr(gptz_version_string()).to_str(), Ok(env!("CARGO_PKG_VERSION")));
@@ -506,7 +508,7 @@ fn names_and_versions() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
+fn the_callers_floating_point_environment_does_not_matter_and_is_restored() {
     use std::arch::asm;
     let mxcsr = |new: Option<u32>| {
         let mut old = 0u32;
@@ -525,7 +527,7 @@ fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
         (h.compress(&ALICE[..3000]), h.predict(), h.cross_entropy(&ALICE[..500]))
     };
     let expected = run();
-    // A callback that leaves another environment behind (a plugin built with -ffast-math sets FTZ) changes nothing.
+    // A callback that changes the environment (a plugin built with -ffast-math sets FTZ) does not change the result.
     unsafe extern "C" fn careless(_: *mut c_void, _: u64, _: u64) -> i32 {
         let odd = 0x1f80u32 | 0x6000 | 0x8000 | 0x40;
         // SAFETY: a legal value of MXCSR.
@@ -537,7 +539,7 @@ fn the_callers_floating_point_environment_changes_nothing_and_comes_back() {
     h.feed(&ALICE[..100]);
     let found = (h.compress(&ALICE[..3000]), h.predict(), h.cross_entropy(&ALICE[..500]));
     assert!(found == expected && mxcsr(None) == 0x1f80);
-    // Towards zero with FTZ and DAZ; upwards.
+    // Rounding towards zero with FTZ and DAZ; rounding upwards.
     for odd in [0x1f80 | 0x6000 | 0x8000 | 0x40, 0x1f80 | 0x4000] {
         let before = mxcsr(Some(odd));
         let found = run();
@@ -556,15 +558,15 @@ fn the_costs_of_bytes_add_up_to_the_payload() {
         // SAFETY: data and floats of these lengths.
         let status = unsafe { gptz_byte_costs(h.0, text.as_ptr().cast(), text.len(), costs.as_mut_ptr()) };
         assert_eq!(status, GPTZ_OK);
-        assert!(costs[text.len()].is_nan(), "no more than was asked for");
+        assert!(costs[text.len()].is_nan(), "it writes after the end of the buffer");
         let sum: f64 = costs[..text.len()].iter().map(|c| f64::from(*c)).sum();
         let (frame, nothing) = (h.compress(text), h.compress(&[]));
         let measured = h.cross_entropy(text) * text.len() as f64;
         assert!((sum - measured).abs() < sum * 1e-5, "{method}: {sum} {measured}");
-        // Less the header; a block has some twelve bytes of its own.
+        // The frame without its header. Each block has some twelve bytes in addition to its payload.
         let payload = (frame.len() - nothing.len()) as f64 * 8.0;
         assert!(sum < payload && payload < sum * 1.001 + 16.0 * 8.0, "{method}: {sum} bits, {payload} in the frame");
-        // A surprise costs more than what was expected.
+        // Every byte costs something. The first one is hard to predict.
         assert!(costs[1..text.len()].iter().all(|c| *c > 0.0) && costs[0] > 3.0);
     }
 }
@@ -573,11 +575,12 @@ fn the_costs_of_bytes_add_up_to_the_payload() {
 fn a_handle_keeps_the_message_of_its_last_failure() {
     let (a, b) = (Handle::new(FROZEN), Handle::new(FROZEN));
     assert_eq!((handle_message(&a), handle_message(&b)), (String::new(), String::new()));
-    // Every kind of call, each with a failure of its own; the thread's message is another call's by then.
+    // Every kind of call fails in its own way. Before the handle's message is read, another call replaces the thread's
+    // one.
     let (mut n, mut m, mut out, mut bits, text) = (0, 0, ptr::null_mut(), 0.0, ALICE.as_ptr().cast::<c_void>());
     let null = ptr::null::<c_void>();
     type Call<'a> = (&'a str, &'a mut dyn FnMut(*mut gptz) -> gptz_status);
-    // SAFETY: a handle, and arguments that are refused before anything is done with them.
+    // SAFETY: a handle, and arguments that are refused before they are used.
     let calls: [Call; 12] = unsafe {
         [
             ("parameter 88", &mut |h| gptz_set(h, 88, 0)),
@@ -608,7 +611,7 @@ fn a_handle_keeps_the_message_of_its_last_failure() {
         assert!(message().contains("nonsense"));
     }
 
-    // The failure of another thread, which ends.
+    // A failure in another thread, which then ends.
     let a = std::thread::spawn(move || {
         assert_eq!(a.set(99, 0), GPTZ_ERROR_ARGUMENT);
         a
@@ -616,7 +619,7 @@ fn a_handle_keeps_the_message_of_its_last_failure() {
     let a = a.join().unwrap();
     assert!(handle_message(&a).contains("parameter 99"));
 
-    // A call that finds the handle busy leaves the message to the call that is under way; it may be read meanwhile.
+    // A call that finds the handle busy does not change the handle's message. The message may be read during the call.
     struct Inside(*mut gptz, gptz_status, String);
     unsafe extern "C" fn intrude(userdata: *mut c_void, _: u64, _: u64) -> i32 {
         // SAFETY: the test passes an Inside that outlives the call, with a handle.
@@ -632,12 +635,12 @@ fn a_handle_keeps_the_message_of_its_last_failure() {
     a.compress(b"text");
     assert!(inside.1 == GPTZ_ERROR_BUSY && inside.2.contains("parameter 99"), "{}", inside.2);
     assert!(message().contains("in a call already") && handle_message(&a).contains("parameter 99"));
-    // SAFETY: what is no handle, as a caller that mixes objects up would pass it.
+    // SAFETY: an object of another type, as a caller could pass it by mistake.
     assert!(unsafe { CStr::from_ptr(gptz_handle_error(a.snapshot().0.cast())) }.is_empty());
 }
 
 #[test]
-fn the_memory_estimate_is_what_the_limit_is_compared_with() {
+fn the_memory_limit_is_compared_with_the_estimate() {
     for method in [FROZEN, LEARNING, "level:1", "mix:mem=1M,neural=(gru:hidden=16)"] {
         let h = Handle::new(method);
         let mut bytes = 0;
@@ -676,7 +679,7 @@ fn levels_are_listed_with_their_methods() {
 }
 
 #[test]
-fn a_long_path_leaves_the_reason_in_the_message() {
+fn a_message_keeps_its_reason_after_a_long_path() {
     let path = std::ffi::CString::new(format!("/nonexistent/{}", "folder/".repeat(500))).unwrap();
     let mut model = ptr::null_mut();
     // SAFETY: a string and a place to write to.
@@ -687,7 +690,7 @@ fn a_long_path_leaves_the_reason_in_the_message() {
 /// The x87 unit, which C's `long double` uses; `fesetround` sets it together with SSE.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn the_callers_x87_environment_comes_back_and_callbacks_have_the_default_one() {
+fn the_callers_x87_environment_is_restored_and_callbacks_have_the_default() {
     use std::arch::asm;
     use std::sync::atomic::{AtomicU32, Ordering};
     static SEEN: AtomicU32 = AtomicU32::new(0);
@@ -714,14 +717,14 @@ fn the_callers_x87_environment_comes_back_and_callbacks_have_the_default_one() {
     }
     unsafe extern "C" fn careless(_: *mut c_void, _: u64, _: u64) -> i32 {
         SEEN.fetch_max(1 + u32::from(control() != DEFAULT), Ordering::Relaxed);
-        // Raises a flag, then has it trap: the next instruction that waits for the unit would.
+        // Raises a flag and then unmasks its exception, so that the next waiting x87 instruction would trap.
         divide_by_zero();
         set_control(0x0b7b);
         0
     }
     let h = Handle::new(FROZEN);
     h.set_progress(Some(careless), ptr::null_mut());
-    // Rounding up; towards zero with 24 bits.
+    // Rounding upwards; rounding towards zero with 24 bits.
     for odd in [0x0b7f, 0x0c7f] {
         set_control(odd);
         SEEN.store(0, Ordering::Relaxed);

@@ -19,7 +19,7 @@ fn kinds(frame: &[u8]) -> Vec<BlockKind> {
 }
 
 #[test]
-fn the_model_is_a_handle_like_any_other() {
+fn the_builtin_model_works_like_an_opened_one() {
     let (a, b) = (Model::builtin(), Model::builtin());
     assert_eq!(a.fingerprint(), b.fingerprint());
     let alone = Handle::from_model(&a, None).unwrap();
@@ -41,7 +41,7 @@ fn the_model_is_a_handle_like_any_other() {
 }
 
 #[test]
-fn frames_of_its_methods_need_nothing_else() {
+fn frames_of_builtin_methods_need_no_file() {
     let long = "mix:neural=(builtin:1;head:lr=0.02)+(gru:hidden=16,embed=16,bptt=2),mem=1M";
     for method in ["level:4", "level:5", "level:6", "builtin:1", "builtin:1;weights=f32", long] {
         let h = Handle::new(method);
@@ -68,13 +68,13 @@ fn networks_are_bypassed_where_they_do_not_help() {
         use BlockKind::*;
         assert_eq!(kinds(&frame), [Coded, CodedAlone, StoredLearned, Coded]);
         assert!(Handle::for_frame(&frame).unwrap().decompress(&frame) == content);
-        // Smaller than the mix alone compresses it.
+        // Smaller than the frame of the mix alone.
         let alone = Handle::new("level:3");
         alone.set(GPTZ_PARAM_CODER, coder.into());
         alone.set(GPTZ_PARAM_BLOCK_LOG, 15);
         assert!(frame.len() < alone.compress(&content).len());
     }
-    // A short block says little about what follows, so it is tried to its end.
+    // A short block is coded to its end in both ways, because its first piece is the whole block.
     h.set(GPTZ_PARAM_CODER, GPTZ_CODER_AC.into());
     for n in [1, 2, 3, 10, 100, 1000, 5000] {
         for content in [&numbers[..n], &text[..n], &noise(n, 4)[..]] {
@@ -114,7 +114,7 @@ fn progress_counts_every_byte_once_despite_trials() {
 }
 
 #[test]
-fn a_block_with_the_kind_of_another_is_damage() {
+fn a_block_with_a_changed_kind_is_corrupt() {
     for (method, content, from, to) in [
         ("level:4", &ALICE[..3000][..], BlockKind::Coded, BlockKind::CodedAlone),
         ("level:4", &NUMBERS[..20_000], BlockKind::CodedAlone, BlockKind::Coded),
@@ -144,7 +144,7 @@ fn a_block_with_the_kind_of_another_is_damage() {
 }
 
 #[test]
-fn records_start_from_what_the_model_knows() {
+fn the_model_makes_records_smaller() {
     let text = &ALICE[2000..6000];
     let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
     let bytes = |method: &str| {
@@ -161,7 +161,7 @@ fn records_start_from_what_the_model_knows() {
 
 /// Bytes known in advance are batched; the ends of batches must not affect results.
 #[test]
-fn the_live_state_is_the_same_however_much_is_fed_at_once() {
+fn the_live_state_does_not_depend_on_the_sizes_fed() {
     for method in ["builtin:1", "builtin:1;weights=f32", "mix:neural=(builtin:1;head:),mem=64K", "level:4"] {
         let (whole, parts, bytes) = (Handle::new(method), Handle::new(method), Handle::new(method));
         whole.feed(&ALICE[..300]);

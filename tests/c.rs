@@ -1,14 +1,14 @@
-//! What a C programmer does: compile against the committed header, link the library both ways, run the examples.
+//! Compiles C and C++ programs with the committed headers, links them with both libraries, and runs the examples.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WARNINGS: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-/// What Rust's standard library needs of the system, as in the Makefile.
+/// The system libraries that Rust's standard library needs, as in the Makefile.
 const SYSTEM: [&str; 5] = ["-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
-/// Where cargo has put the libraries that this test was built with.
+/// The directory of the libraries that cargo built together with this test.
 fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
@@ -44,7 +44,8 @@ enum Link {
     Static,
 }
 
-/// The run path of programs. The old kind comes before LD_LIBRARY_PATH, in which cargo may have an older build.
+/// The run path of programs. It is a DT_RPATH, which precedes LD_LIBRARY_PATH, because that may name an older build of
+/// cargo.
 fn rpath(libraries: &Path) -> String {
     format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())
 }
@@ -71,13 +72,13 @@ fn build(source: &str, link: Link, folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_header_is_clean_c99() {
+fn the_header_is_c99_without_warnings() {
     run(compiler().args(WARNINGS).args(["-x", "c", "-fsyntax-only"]).arg(Path::new(ROOT).join("include/gptz.h")));
 }
 
 #[test]
-fn the_header_is_clean_c89_but_for_its_integers() {
-    // stdint.h, which C89 has not, is the system's.
+fn the_header_is_c89_apart_from_stdint() {
+    // C89 has no stdint.h, but the system's header works in C89 mode too.
     for standard in ["-std=c89", "-std=c99", "-std=c11"] {
         let mut cc = compiler();
         cc.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-x", "c", "-fsyntax-only"]);
@@ -97,11 +98,11 @@ fn a_compiler_may_be_several_words() {
 }
 
 #[test]
-fn the_abi_serves_c() {
+fn the_abi_works_from_c() {
     let folder = tempfile::tempdir().unwrap();
     for link in [Link::Shared, Link::Static] {
         let output = run(&mut Command::new(build("tests/c/abi.c", link, folder.path())));
-        assert!(output.stderr.is_empty(), "a library that prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "the library prints: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
     }
 }
@@ -112,12 +113,12 @@ fn threads_may_end_around_and_inside_calls() {
     for link in [Link::Shared, Link::Static] {
         let program = build("tests/c/thread_end.c", link, folder.path());
         let output = run(Command::new(program).arg(Path::new(ROOT).join("tests/data/rwkv7-tiny.safetensors")));
-        assert!(output.stderr.is_empty(), "a library that prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "the library prints: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
     }
 }
 
-/// A C++ compiler with what a program needs to be linked with the shared library.
+/// A C++ compiler with the arguments that link a program with the shared library.
 fn cpp(standard: &str, source: &Path, program: &Path) -> Command {
     let libraries = libraries();
     let mut cc = Command::new(std::env::var_os("CXX").unwrap_or("c++".into()));
@@ -128,7 +129,7 @@ fn cpp(standard: &str, source: &Path, program: &Path) -> Command {
 }
 
 #[test]
-fn the_cpp_wrapper_serves_cpp() {
+fn the_cpp_wrapper_works() {
     let folder = tempfile::tempdir().unwrap();
     for (source, argument) in [("gptz_hpp.cpp", Some("tests/data/rwkv7-tiny.safetensors")), ("failures.cpp", None)] {
         let program = folder.path().join(source).with_extension("");
@@ -152,7 +153,7 @@ fn the_cpp_wrapper_says_in_one_error_which_cpp_it_needs() {
 }
 
 #[test]
-fn simple_takes_a_file_to_a_frame_and_back() {
+fn simple_round_trips_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let [input, frame, output] = ["in.txt", "frame.gptz", "out.txt"].map(|n| folder.path().join(n));
     let text = &std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap()[..20_000];
@@ -160,8 +161,8 @@ fn simple_takes_a_file_to_a_frame_and_back() {
     let weights = format!("file:{ROOT}/tests/data/rwkv7-tiny.safetensors");
     for link in [Link::Shared, Link::Static] {
         let program = build("examples-c/simple.c", link, folder.path());
-        // The reader is made from the frame alone where no method is named. The file's weights are random: noise to it
-        // is text, which is stored.
+        // Without a method, the reader is created from the frame. The weights of the file are random, so it cannot
+        // predict the text, which is stored.
         let cases =
             [(None, 9_000), (Some(weights.as_str()), 20_100), (Some("cfg:hidden=64,train=sgd,lr=0.01"), 14_000)];
         for (method, bound) in cases {
@@ -181,7 +182,7 @@ fn simple_takes_a_file_to_a_frame_and_back() {
 }
 
 #[test]
-fn predict_tells_what_comes_next() {
+fn predict_prints_the_next_byte() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("ab.txt");
     std::fs::write(&text, "ab".repeat(3000)).unwrap();
@@ -217,7 +218,7 @@ fn small_messages_are_smaller_with_a_base() {
 }
 
 #[test]
-fn progress_is_drawn_and_cancels() {
+fn progress_prints_percentages_and_cancels() {
     let folder = tempfile::tempdir().unwrap();
     let (text, program) = (text_file(folder.path(), 8000), build("examples-c/progress.c", Link::Shared, folder.path()));
     let whole = run(Command::new(&program).arg(&text));
@@ -227,7 +228,7 @@ fn progress_is_drawn_and_cancels() {
 }
 
 #[test]
-fn threads_agree() {
+fn threads_write_the_same_frame() {
     let folder = tempfile::tempdir().unwrap();
     let (text, program) = (text_file(folder.path(), 4000), build("examples-c/threads.c", Link::Shared, folder.path()));
     run(Command::new(&program).arg(&text));

@@ -9,7 +9,7 @@ fn contents() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> =
         [0, 1, 2, 15, 255, 256, 257, 4095, 4096, 4097, 9000].map(|n| ALICE[..n].to_vec()).into();
     all.extend([noise(1, 1), noise(300, 2), noise(5000, 3), vec![0; 6000], vec![255; 1]]);
-    // Noise between texts: stored blocks between coded ones.
+    // Noise between texts gives stored blocks between coded ones.
     all.push([&ALICE[..5000], &noise(9000, 4), &ALICE[5000..9000]].concat());
     all
 }
@@ -50,7 +50,7 @@ fn more_than_one_block_of_rans_round_trips() {
 }
 
 #[test]
-fn content_that_costs_next_to_nothing_round_trips() {
+fn content_of_almost_no_cost_round_trips() {
     // Byte 0 has the lowest interval of the range coder, so a long run of it is coded as zeros.
     let h = Handle::new(&LEARNING.replace("layers=2", "layers=1"));
     let image = [&b"P5\n500 400\n255\n"[..], &vec![0; 200_000]].concat();
@@ -72,7 +72,7 @@ fn content_that_costs_next_to_nothing_round_trips() {
 }
 
 #[test]
-fn the_default_reaches_what_the_readme_says() {
+fn the_default_method_compresses_as_the_readme_states() {
     let h = Handle::default();
     let frame = h.compress(ALICE);
     let bits = frame.len() as f64 * 8.0 / ALICE.len() as f64;
@@ -82,7 +82,7 @@ fn the_default_reaches_what_the_readme_says() {
     let reader = Handle::for_frame(&frame).unwrap();
     assert_eq!(reader.method(), h.method());
     assert!(reader.decompress(&frame) == ALICE);
-    // The measured cost is the frame's size, except for headers and rounding.
+    // The measured cost equals the frame's size, apart from headers and rounding.
     let measured = h.cross_entropy(ALICE);
     assert!((measured - bits).abs() < 0.005, "measured {measured}, spent {bits}");
 }
@@ -98,7 +98,7 @@ fn noise_grows_by_no_more_than_the_stated_overhead() {
 }
 
 #[test]
-fn frames_follow_each_other_and_skippable_ones_are_passed_over() {
+fn concatenated_frames_are_decoded_and_skippable_ones_skipped() {
     let h = Handle::new(LEARNING);
     let skippable = {
         // The 18 common bytes with version 0, and the length and CRC-32 of the bytes to skip.
@@ -150,7 +150,8 @@ fn a_frame_that_is_cut_anywhere_is_truncated() {
             let cut = &frame[..n];
             let (status, len, _) = h.decompress_into(cut, 4096);
             assert_eq!(len, 0);
-            // A version 2 payload of the range coder has no stated length: the coder finds that it ends too early.
+            // A frame does not state the length of a version 2 payload of the range coder. Its decoder finds that it is
+            // truncated.
             let whole_payload = name == "coder 0 version 2" && n >= 18;
             let expected = if whole_payload { GPTZ_ERROR_CORRUPT } else { GPTZ_ERROR_TRUNCATED };
             assert_eq!(status, expected, "{name} cut to {n}: {}", message());
@@ -208,7 +209,7 @@ fn a_header_with_one_wrong_field_is_refused_for_that_field() {
         ("exabytes", forged(&[(6, &(1u64 << 60).to_le_bytes())]), GPTZ_ERROR_CORRUPT, "1152921504606846976"),
         ("flag", forged(&[(18, &[0x23])]), GPTZ_ERROR_FORMAT, "0x0023"),
         ("high flag", forged(&[(19, &[0x80])]), GPTZ_ERROR_FORMAT, "0x8003"),
-        ("both CRC flags", forged(&[(18, &[0x13])]), GPTZ_ERROR_CORRUPT, "contradicts"),
+        ("both CRC flags", forged(&[(18, &[0x13])]), GPTZ_ERROR_CORRUPT, "contradict each other"),
         ("numerics", forged(&[(20, &[9])]), GPTZ_ERROR_NUMERICS, "version 9"),
         ("lanes", forged(&[(crc_at - 3, &[1])]), GPTZ_ERROR_FORMAT, "lanes"),
         ("block size", forged(&[(crc_at - 2, &[40])]), GPTZ_ERROR_CORRUPT, "2^40"),
@@ -236,11 +237,11 @@ fn a_frame_of_another_method_is_refused_before_it_is_decoded() {
     b.set_progress(Some(count), (&raw mut calls).cast());
     let (status, len, _) = b.decompress_into(&frame, 5000);
     assert_eq!((status, len, calls), (GPTZ_ERROR_MISMATCH, 0, 0));
-    // Both methods are quoted, without the middle of those that are long.
+    // Both methods are quoted. The middle of a long one is left out.
     for method in [a.method(), b.method()] {
         assert!(message().contains(&method[..50]) && message().contains(&method[method.len() - 50..]), "{}", message());
     }
-    // Also after a frame of the right method, and before the capacity is checked.
+    // The same with the other frame after a frame of the right method. The method is checked before the capacity.
     let (status, ..) = b.decompress_into(&[b.compress(b"mine"), frame.clone()].concat(), 0);
     assert_eq!(status, GPTZ_ERROR_MISMATCH);
     // A version 2 frame names no method, so a wrong one looks like damage.
@@ -252,19 +253,19 @@ fn a_frame_of_another_method_is_refused_before_it_is_decoded() {
 }
 
 unsafe extern "C" fn count(calls: *mut std::ffi::c_void, _done: u64, _total: u64) -> i32 {
-    // SAFETY: the test passes a u32 of its own.
+    // SAFETY: the test passes a u32.
     unsafe { *calls.cast::<u32>() += 1 };
     0
 }
 
 #[test]
-fn stored_methods_are_bounded_and_name_no_path() {
+fn methods_in_frames_are_limited_and_name_no_path() {
     // A valid empty frame whose header names this method.
     let naming = |method: &str| {
         let mut header = b"GPTZ\x03\0".to_vec();
         header.extend(0u64.to_le_bytes());
         header.extend(crc32fast::hash(b"").to_le_bytes());
-        header.extend([3, 0, 1, 0, 0]);
+        header.extend([3, 0, 2, 0, 0]);
         header.extend((method.len() as u16).to_le_bytes());
         header.extend(method.as_bytes());
         header.extend([0, 17, 0]);
@@ -303,15 +304,15 @@ fn stored_methods_are_bounded_and_name_no_path() {
     for (method, expected) in cases {
         assert_eq!(Handle::for_frame(&naming(&method)).err(), Some(expected), "{method:?}: {}", message());
         assert!(!message().contains('\u{1b}') && message().len() < 450, "{}", message());
-        // The limit is part of the format: longer methods are damage, shorter ones are looked at.
+        // The limit is part of the format: a longer method is damage, a shorter one is parsed.
         let too_long = message().contains("4096 are allowed");
         assert_eq!(too_long, method.len() > 4096, "{}", message());
     }
 }
 
 #[test]
-fn trailers_are_read() {
-    // A frame as a stream will write it: the length and the CRC-32 follow the blocks.
+fn lengths_and_checksums_in_trailers_are_read() {
+    // A frame whose length and CRC-32 follow the blocks, as a streaming encoder will write it.
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..100]);
     let crc_at = 18 + 2 + 2 + 1 + 2 + h.method().len() + 3;

@@ -1,7 +1,7 @@
-//! Golden frames: every build, level and machine must write them byte for byte and read them.
+//! Golden frames: every build must read them and write the same bytes, at every CPU level and on every machine.
 //!
 //! They are provisional until streams and lanes are built, and never change afterwards. `GPTZ_RENEW_GOLDEN=1` rewrites
-//! them, which is right only with a raised numerics or format version (or, before 1.0, an entry in CHANGELOG.md).
+//! them. Use it only after the numerics or format version was raised (or, before 1.0, with an entry in CHANGELOG.md).
 
 mod common;
 

@@ -1,9 +1,9 @@
-//! The C header is made from the comments and signatures under src/ffi, here and nowhere else, and committed: a build takes
-//! it as it is. `make header` renews it.
+//! Generates include/gptz.h from the comments and signatures under src/ffi and compares it with the committed file,
+//! which builds use. `make header` renews the file.
 
 use cbindgen::{Builder, Config};
 
-/// In the order in which a reader meets them.
+/// The files under src/ffi that the header documents, in the order of the header.
 const NOUNS: [&str; 8] = ["status", "library", "handle", "compress", "records", "predict", "model", "snapshot"];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");
@@ -21,7 +21,7 @@ fn number() -> u32 {
 fn generated() -> String {
     let mut config = Config::from_file(format!("{ROOT}/cbindgen.toml")).unwrap();
     let [major, minor, patch] = version();
-    // The number is a literal, for those who read the header without a preprocessor.
+    // The number is a literal, because some programs read the header without a preprocessor.
     config.after_includes = Some(format!(
         "\n/** The version of this header. */\n\
          #define GPTZ_VERSION_MAJOR {major}\n\
@@ -29,7 +29,7 @@ fn generated() -> String {
          #define GPTZ_VERSION_PATCH {patch}\n\
          #define GPTZ_VERSION_STRING \"{major}.{minor}.{patch}\"\n\
          /**\n \
-         * major * 10000 + minor * 100 + patch. Compare with gptz_version_number(), which tells of the library that is\n \
+         * major * 10000 + minor * 100 + patch. gptz_version_number() returns the same number of the library that is\n \
          * running.\n \
          */\n\
          #define GPTZ_VERSION_NUMBER {}\n",
@@ -41,7 +41,7 @@ fn generated() -> String {
     }
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
-    // What cbindgen adds of its own is no C89.
+    // cbindgen adds comments that are not C89.
     let header = String::from_utf8(header).unwrap();
     header.replace("}  // extern \"C\"", "}  /* extern \"C\" */").replace("// __cplusplus", "/* __cplusplus */")
 }
@@ -54,7 +54,10 @@ fn the_committed_header_is_the_generated_one() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap();
-    assert!(committed == generated, "include/gptz.h is not what src/ffi makes: run `make header` and commit it");
+    assert!(
+        committed == generated,
+        "include/gptz.h differs from what src/ffi generates: run `make header` and commit it"
+    );
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn the_version_macros_are_those_of_the_package() {
     assert_eq!(gptz::ffi::gptz_version_number(), number());
 }
 
-/// Programs that read the header without a preprocessor (Python's cffi) know literals alone.
+/// Programs that read the header without a preprocessor (Python's cffi) understand only literals.
 #[test]
 fn every_macro_is_a_literal() {
     let mut macros = 0;
@@ -81,8 +84,7 @@ fn every_macro_is_a_literal() {
 }
 
 #[test]
-fn no_comment_is_of_cpp() {
-    // Within comments, addresses are allowed.
+fn comments_are_c89() {
     for line in COMMITTED.lines().filter(|l| !l.trim_start().starts_with(['*', '/'])) {
         assert!(!line.contains("//"), "{line}");
     }

@@ -1,4 +1,4 @@
-//! Every CPU level writes the same frames. One test in this process, since the cap is per process.
+//! Every CPU level writes the same frames. This file has a single test, because the limit applies to the whole process.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=3");
     let mix = mixed_with(LEARNING);
     let mix_gru = mixed_with(REPLAYING);
-    // A method with everything that the library carries.
+    // A method that uses all data in the library.
     let all = if cfg!(feature = "builtin-model") { "level:6" } else { "level:3" };
     for method in [LEARNING, FROZEN, &float, &sgd, path, "mix:mem=1M", &mix, GRU, &mix_gru, all] {
         let mut frames = Vec::new();
@@ -41,7 +41,7 @@ fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
     }
     assert_eq!(gptz_set_cpu_level(GPTZ_CPU_AUTO), GPTZ_OK);
 
-    // gptz_cpu_level returns the level under the cap.
+    // gptz_cpu_level returns the limited level.
     // SAFETY: static strings.
     let name = || unsafe { std::ffi::CStr::from_ptr(gptz_cpu_level()) }.to_str().unwrap();
     let best = name();

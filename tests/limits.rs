@@ -44,7 +44,8 @@ fn hostile_input_is_refused_without_a_large_allocation() {
     assert_eq!(decompressed_size(&many), Ok(0));
     drop(many);
 
-    // Methods that need more memory than there is: refused by their size, or by the allocation that fails.
+    // Methods that need more memory than the process may have. They are refused because of their size, or an allocation
+    // fails.
     let sizes = [
         ("cfg:hidden=65536,layers=1024,intermediate=65536", GPTZ_ERROR_MEMORY),
         ("cfg:hidden=8192,layers=2,intermediate=8192", GPTZ_ERROR_MEMORY),
@@ -68,7 +69,8 @@ fn hostile_input_is_refused_without_a_large_allocation() {
     for header in [many, format!("{{\"{}\\u0041\":0}}", "x".repeat((4 << 20) - 16)), "[".repeat(4 << 20)] {
         let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
         drop(header);
-        // What is left is this input, the library's copy of the header, the stated multiple of it, and some slack.
+        // The rest of the limit is for this input, the library's copy of the header, the stated multiple of it, and
+        // slack.
         let needed = bytes.len() * (2 + ::gptz::weights::HEADER_MEMORY_FACTOR);
         let held = ROOM as usize - needed - (4 << 20);
         let mut ballast = Vec::<u8>::new();
@@ -76,7 +78,7 @@ fn hostile_input_is_refused_without_a_large_allocation() {
         assert_eq!(Model::from_memory(&bytes).err(), Some(GPTZ_ERROR_MODEL), "{}", message());
     }
 
-    // Headers whose parsed form would be many times their size.
+    // Headers that would be many times larger in a general JSON representation.
     let zeros = "0,".repeat(1 << 20);
     for header in [
         format!("{{\"x\":{{\"dtype\":\"F32\",\"shape\":[{zeros}0],\"data_offsets\":[0,0]}}}}"),

@@ -22,7 +22,7 @@ fn primed(method: &str) -> (Handle, Vec<Vec<u8>>) {
     };
     let h = Handle::new(method);
     (0..200).for_each(|i| h.feed(line(i).as_bytes()));
-    // The base ends within a line; a record is treated as the start of a line all the same.
+    // The base ends within a line. A record is still treated as the start of a line.
     h.feed(b"2024-05-1");
     assert_eq!(h.set_base(Some(&h.snapshot())), GPTZ_OK);
     let mut lines: Vec<Vec<u8>> = (200..230).map(|i| line(i).into_bytes()).collect();
@@ -67,18 +67,18 @@ fn a_destination_too_small_gives_the_length_needed() {
     let (_, lens, all) = records(&h, gptz_records_compress, &src, 100_000);
     let needed: usize = lens.iter().sum();
     for room in [0, 1, needed - 1] {
-        let (status, told, _) = records(&h, gptz_records_compress, &src, room);
-        assert_eq!((status, &told), (GPTZ_ERROR_BUFFER_TOO_SMALL, &lens));
+        let (status, found, _) = records(&h, gptz_records_compress, &src, room);
+        assert_eq!((status, &found), (GPTZ_ERROR_BUFFER_TOO_SMALL, &lens));
         assert!(message().contains(&needed.to_string()), "{}", message());
     }
-    let (status, told, exact) = records(&h, gptz_records_compress, &src, needed);
-    assert_eq!((status, told, &exact[..]), (GPTZ_OK, lens.clone(), &all[..needed]));
+    let (status, found, exact) = records(&h, gptz_records_compress, &src, needed);
+    assert_eq!((status, found, &exact[..]), (GPTZ_OK, lens.clone(), &all[..needed]));
     let (compressed, sizes): (_, Vec<usize>) = (pieces(&all, &lens), src.iter().map(|r| r.len()).collect());
     let total: usize = sizes.iter().sum();
-    let (status, told, _) = records(&h, gptz_records_decompress, &compressed, total - 1);
-    assert_eq!((status, &told), (GPTZ_ERROR_BUFFER_TOO_SMALL, &sizes));
-    let (status, told, back) = records(&h, gptz_records_decompress, &compressed, total);
-    assert_eq!((status, told, back), (GPTZ_OK, sizes, src.concat()));
+    let (status, found, _) = records(&h, gptz_records_decompress, &compressed, total - 1);
+    assert_eq!((status, &found), (GPTZ_ERROR_BUFFER_TOO_SMALL, &sizes));
+    let (status, found, back) = records(&h, gptz_records_decompress, &compressed, total);
+    assert_eq!((status, found, back), (GPTZ_OK, sizes, src.concat()));
     assert_eq!(records(&h, gptz_records_compress, &[], 0), (GPTZ_OK, vec![], vec![]));
     assert_eq!(records(&h, gptz_records_decompress, &[], 0), (GPTZ_OK, vec![], vec![]));
 }
@@ -88,31 +88,31 @@ fn damage_is_an_error_that_names_the_record() {
     let (h, lines) = primed("mix:mem=64K");
     let (_, lens, all) = records(&h, gptz_records_compress, &[&lines[0]], 1000);
     let whole = &all[..lens[0]];
-    let mut told = 0;
-    let mut ask = |bytes: &[u8]| {
+    let mut detected = 0;
+    let mut check = |bytes: &[u8]| {
         let (status, sizes, back) = records(&h, gptz_records_decompress, &[whole, bytes], 200_000);
         match status {
             GPTZ_OK => assert!(back.starts_with(&lines[0]) && sizes[0] == lines[0].len()),
             GPTZ_ERROR_TRUNCATED | GPTZ_ERROR_CORRUPT => {
                 assert!(message().contains("record 1") && sizes == [0, 0], "{}", message());
-                told += 1;
+                detected += 1;
             }
             GPTZ_ERROR_BUFFER_TOO_SMALL => {}
             other => panic!("{other}: {}", message()),
         }
     };
     for cut in 0..whole.len() {
-        ask(&whole[..cut]);
+        check(&whole[..cut]);
     }
     for at in 0..whole.len() {
         for bit in 0..8 {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 1 << bit;
-            ask(&bytes);
+            check(&bytes);
         }
     }
-    assert!(told > whole.len() * 6, "{told} of {} told", whole.len() * 9);
-    // Without the base the record is an error or another content.
+    assert!(detected > whole.len() * 6, "{detected} of {} detected", whole.len() * 9);
+    // Without the base, decoding gives an error or another content.
     let (status, lens, back) = records(&Handle::new("mix:mem=64K"), gptz_records_decompress, &[whole], 1000);
     assert!(status == GPTZ_ERROR_CORRUPT || (status == GPTZ_OK && back[..lens[0]] != lines[0]), "{status}");
 }
@@ -155,7 +155,7 @@ fn a_check_detects_another_base_and_damage() {
             assert_eq!(other.set(GPTZ_PARAM_RECORD_CHECK, width as i64), GPTZ_OK);
             compressed.iter().for_each(|record| expect_corrupt(other, record));
         }
-        // A bit of every byte but those of the length.
+        // One bit of every byte is changed, except in the length.
         let record = &compressed[1];
         for at in 1..record.len() {
             let mut bytes = record.clone();
@@ -177,9 +177,9 @@ fn wrong_arguments_are_refused() {
     for call in [gptz_records_compress, gptz_records_decompress] {
         let mut len = [5usize; 2];
         // `dst_len` is NULL, or has more elements than memory can hold.
-        // SAFETY: every pointer that is not NULL is what the call asks for, and so below.
+        // SAFETY: every pointer that is not NULL meets the requirements of the call, here and below.
         unsafe {
-            let answers = [
+            let statuses = [
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, ptr::null_mut()),
                 call(h.0, good.as_ptr(), sizes.as_ptr(), usize::MAX / 4, to, 32, len.as_mut_ptr()),
                 // `dst_len` overlaps another array: nothing is written.
@@ -188,7 +188,7 @@ fn wrong_arguments_are_refused() {
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, at.cast()),
                 call(h.0, good.as_ptr(), sizes.as_ptr(), 2, to, 32, good.as_ptr().cast_mut().cast()),
             ];
-            assert_eq!((answers, len, sizes, buffer), ([GPTZ_ERROR_ARGUMENT; 6], [5, 5], [8, 8], [0; 64]));
+            assert_eq!((statuses, len, sizes, buffer), ([GPTZ_ERROR_ARGUMENT; 6], [5, 5], [8, 8], [0; 64]));
         }
         for case in 0..6 {
             let mut len = [5usize; 2];
@@ -228,7 +228,7 @@ fn arrays_may_be_unaligned() {
 }
 
 #[test]
-fn the_id_of_a_base_depends_on_everything_it_learned() {
+fn the_identifier_of_a_base_depends_on_all_learned_state() {
     for method in [GRU, &mixed_with(REPLAYING)] {
         let base_of = |text: &[u8]| {
             let h = Handle::new(method);

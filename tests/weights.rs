@@ -1,4 +1,5 @@
-//! Weights files that are missing, damaged or of the wrong shape. Errors name the tensor, what was found and what is needed.
+//! Weights files that are missing, damaged or of the wrong shape. Errors name the tensor, what was found and what is
+//! needed.
 
 mod common;
 
@@ -143,7 +144,7 @@ fn i8_with_a_scale_per_row_equals_the_products() {
 }
 
 #[test]
-fn a_file_that_is_cut_or_lies_about_its_header_is_refused() {
+fn a_truncated_file_or_a_wrong_header_length_is_refused() {
     for n in [0, 1, 7, 8, 9, 100, 2000, WEIGHTS.len() / 2, WEIGHTS.len() - 1] {
         refused(&WEIGHTS[..n], &[]);
     }
@@ -243,8 +244,8 @@ fn a_wrong_dtype_or_a_value_that_is_not_finite_is_named() {
 
 #[test]
 fn extreme_weights_give_frames_that_decode_at_every_level() {
-    // Finite weights so large that activations overflow to infinities and NaN. The rules for those must give the same bits
-    // at every level too.
+    // Finite weights so large that activations overflow to infinities and NaN. The rules for those must give the same
+    // bits at every level too.
     let file = File::fixture();
     for size in [1e30f32, 3e38] {
         for part in ["ffn.value.weight", "attn.v_proj.weight", "lm_head.weight", "norm.weight", "w_lora.lora.0.weight"]
@@ -295,8 +296,8 @@ fn files_that_cannot_be_read_are_io_errors() {
 }
 
 #[test]
-fn a_message_has_its_reason_however_long_the_path_is() {
-    // 572 bytes, the length of the report that this fixes. Each part is short enough for a file system.
+fn a_message_keeps_its_reason_with_a_long_path() {
+    // 572 bytes, which is longer than a message. Each part is short enough for a file system.
     let path = format!("/none/{}", format!("{}/", "d".repeat(80)).repeat(6)) + &"f".repeat(80);
     assert_eq!(path.len(), 572);
     let c_path = CString::new(&*path).unwrap();
@@ -326,7 +327,7 @@ fn empty_tensors(n: usize) -> Vec<u8> {
 
 #[test]
 fn headers_are_bounded() {
-    // 65,536 tensors take less than 4 MiB, so that either limit can be the one that is met.
+    // 65,536 tensors can take less than 4 MiB, so each of the two limits is tested without the other.
     refused(&empty_tensors(65_536), &["model.embeddings.weight", "missing"]);
     refused(&empty_tensors(65_537), &["more than 65536 tensors"]);
     let padded = |n: usize| [&(n as u64).to_le_bytes()[..], b"{}", &vec![b' '; n - 2]].concat();
@@ -369,7 +370,7 @@ fn a_header_is_json_of_the_right_types() {
 
 #[test]
 fn another_head_size_is_another_fingerprint() {
-    // Two heads of 32 or one of 64: the same values in two different networks.
+    // Two heads of 32 and one head of 64 have the same values, but are different networks.
     let file = File::fixture();
     let mut other = file.clone();
     for layer in 0..3 {

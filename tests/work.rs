@@ -1,4 +1,4 @@
-//! The work that a method takes: how often a call can be cancelled, and the limit for methods that an input names.
+//! The work per byte of a method: how often a call can be cancelled, and the limit for methods that an input names.
 
 mod common;
 
@@ -6,11 +6,11 @@ use std::ffi::{c_int, c_void};
 
 use common::*;
 
-/// More than 2^24 multiplications a byte.
+/// A method that takes more than 2^24 multiplications a byte.
 const SLOW: &str = "gru:embed=16,hidden=512,bptt=16";
-/// More than 2^27 for a byte.
+/// A method that takes more than 2^27 multiplications a byte.
 const TOO_SLOW: &str = "gru:embed=16,hidden=1024,bptt=32";
-/// Little on average, but more than 2^27 for a byte that it trains after.
+/// A method that takes few multiplications on average, but more than 2^27 for a byte after which it trains.
 const TOO_SLOW_AT_ONCE: &str = "gru:embed=16,hidden=64,bptt=64,stride=64,replay=64";
 
 unsafe extern "C" fn record_done(seen: *mut c_void, done: u64, _total: u64) -> c_int {
@@ -22,7 +22,7 @@ unsafe extern "C" fn record_done(seen: *mut c_void, done: u64, _total: u64) -> c
 #[test]
 fn a_slow_method_can_be_cancelled_at_every_byte() {
     let h = Handle::new(SLOW);
-    // Version 2 stores nothing: decompression has to decode.
+    // Version 2 has no stored blocks, so decompression must decode.
     h.set(GPTZ_PARAM_FORMAT, 2);
     let text = &ALICE[..7];
     let frame = h.compress(text);
@@ -43,12 +43,12 @@ fn a_slow_method_can_be_cancelled_at_every_byte() {
 }
 
 #[test]
-fn a_frame_may_not_ask_for_more_than_the_default_limit() {
+fn a_frame_over_the_default_work_limit_is_refused() {
     for method in [TOO_SLOW, TOO_SLOW_AT_ONCE] {
         let h = Handle::new(method);
         let limit = h.get(GPTZ_PARAM_WORK_LIMIT);
         assert!(limit > 1 << 27, "{limit}");
-        // The handle reads its own frames: its method is the caller's choice.
+        // The handle reads its own frames, because the caller chose its method.
         let frame = h.compress(b"ab");
         assert_eq!(h.decompress(&frame), b"ab");
         assert_eq!(Handle::for_frame(&frame).err(), Some(GPTZ_ERROR_METHOD));

@@ -1,5 +1,5 @@
-//! Hostile frames: parses, sizes and decodes the input as it is, and also after a valid header, so that the code after the
-//! header check is reached.
+//! Hostile frames. The target parses the input, computes its decompressed size and decodes it. It does the same with
+//! the input after a valid header, so that the code after the header check is reached.
 #![no_main]
 
 use std::cell::RefCell;
@@ -49,7 +49,8 @@ fuzz_target!(|data: &[u8]| {
     let made = if data.first().is_some_and(|b| b & 1 == 0) { behind_a_header(data) } else { None };
     let frame = made.as_deref().unwrap_or(data);
     let size = decompressed_size(frame);
-    // A frame's method may be as large as the limits allow. Only short frames are tried, so that few large ones are built.
+    // A frame's method may be as large as the limits allow. Only short frames are tried, so that few large ones are
+    // built.
     if frame.len() < 60 {
         let _ = Session::create_for_frame(frame);
     }

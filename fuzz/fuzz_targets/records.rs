@@ -1,4 +1,4 @@
-//! Hostile records after a valid one: decoding succeeds or fails with an error, and the valid record is decoded correctly.
+//! Hostile records after a valid one: decoding succeeds or returns an error, and the valid record is decoded correctly.
 #![no_main]
 
 use std::cell::RefCell;

@@ -24,7 +24,7 @@ struct Input<'a> {
     version_2: bool,
     no_checksum: bool,
     block_log: u8,
-    /// How often the content is repeated. Content that costs little to code has found defects before.
+    /// The number of repetitions of the content. Content that costs little to code has shown defects before.
     repeat: u8,
     content: &'a [u8],
 }

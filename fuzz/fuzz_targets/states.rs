@@ -1,5 +1,5 @@
-//! Any order of feed, predict, snapshot, restore, base, reset and cancelled calls. The target keeps the bytes that led to the
-//! live state and to the base, and compares with a new handle that is fed these bytes.
+//! Any order of feed, predict, snapshot, restore, base, reset and cancelled calls. The target keeps the bytes that led
+//! to the live state and to the base, and compares with a new handle that is fed these bytes.
 #![no_main]
 
 use std::sync::Arc;

@@ -34,7 +34,7 @@ pub struct Head {
     /// In the order of the weights.
     moments: Moments,
     powers: Powers,
-    /// Bytes until the next one that is trained on.
+    /// The number of bytes before the next byte that is trained on.
     countdown: u32,
 }
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn every_level_learns_as_the_naive_loop_does() {
         for train in [Train::Sgd, Train::Adam] {
-            // Of sixteen values between -1 and 1, all are below 0.9 now and then.
+            // Sometimes all of sixteen values between -1 and 1 are below 0.9 in magnitude.
             for (cols, kind, least) in
                 [(32, KINDS[0], 0.0), (7, KINDS[0], 0.9), (20, KINDS[1], 0.0), (16, KINDS[2], 0.0)]
             {

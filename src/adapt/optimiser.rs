@@ -64,7 +64,8 @@ impl Powers {
 }
 
 impl AdamStep {
-    /// `m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w = w + (step * m) / (sqrt(v * correction) + epsilon)`.
+    /// `m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w = w + (step * m) / (sqrt(v * correction) +
+    /// epsilon)`.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(self, s: S, g: S::F, w: &mut Vec16, m: &mut Vec16, v: &mut Vec16) {
         let c = |x: f32| s.splat(x);

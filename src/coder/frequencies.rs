@@ -19,7 +19,7 @@ const ROUND: f32 = 8_388_608.0; // 2^23
 /// The weights of 256 symbols, proportional to exp(logit): `1 + round(2^22 * exp(logit - largest))`.
 ///
 /// Intervals are ordered column by column: symbols with equal low four bits are neighbours, ordered by their high bits.
-/// So a search looks at no more than sixteen column sums, which the vector code computes anyway, and sixteen weights.
+/// So a search reads at most sixteen column sums, which the vector code computes in any case, and sixteen weights.
 #[derive(Clone, Debug)]
 pub struct Frequencies {
     weights: [[i32; WIDTH]; ROWS],
@@ -36,12 +36,12 @@ impl Default for Frequencies {
 }
 
 impl Frequencies {
-    /// A byte of payload holds fewer symbols than this: a symbol costs at least log2(total / (total - 255)) bits, and the
-    /// total is at least 2^22. A stated length that requires more is damage.
+    /// A byte of payload holds fewer symbols than this: a symbol costs at least log2(total / (total - 255)) bits, and
+    /// the total is at least 2^22. A stated length that requires more is damage.
     pub const MAX_SYMBOLS_A_BYTE: u64 = 92_000;
 
-    /// Sets the weights from 256 logits. A non-finite logit counts as the smallest finite one. If no logit is finite, all
-    /// symbols have the same weight.
+    /// Sets the weights from 256 logits. A non-finite logit counts as the smallest finite one. If no logit is finite,
+    /// all symbols have the same weight.
     ///
     /// # Panics
     /// If `logits` are not 16 vectors.

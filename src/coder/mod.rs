@@ -1,5 +1,5 @@
-//! Entropy coding of symbols given as (cumulative, frequency, total): a byte under a model's distribution, or a bit.
-//! Both coders implement the same traits, and the driver in `session` is the same for encoding and decoding.
+//! Entropy coding of symbols given as (cumulative, frequency, total). A symbol is a byte with a network's distribution,
+//! or a bit. Both coders implement the same traits, and the driver in `session` is the same for encoding and decoding.
 
 mod frequencies;
 mod range;
@@ -77,7 +77,8 @@ pub trait Encoder {
 pub trait Decoder {
     /// Decodes the next symbol.
     fn decode(&mut self, distribution: &impl Distribution) -> u32;
-    /// Checks that the block ends exactly as an encoder ends it: every byte was read and the final state is the right one.
+    /// Checks that the block ends exactly as an encoder ends it: every byte was read and the final state is the right
+    /// one.
     ///
     /// # Errors
     /// `Corrupt` if it does not.

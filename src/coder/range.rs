@@ -12,7 +12,7 @@ const BOTTOM: u64 = 1 << 56;
 /// The number of bytes that end a block, before trailing zeros are removed.
 const FLUSH: usize = 8;
 
-/// Collects the block's bytes in memory of its own until [`Encoder::finish`].
+/// The encoder. It collects the block's bytes until [`Encoder::finish`].
 #[derive(Debug)]
 pub struct RangeEncoder {
     low: u64,
@@ -28,8 +28,8 @@ impl Default for RangeEncoder {
     }
 }
 
-/// The number that ends the block: the one in `low..low + range` with the most trailing zero bytes. It wraps around if it
-/// carries.
+/// The number that ends the block: the one in `low..low + range` with the most trailing zero bytes. It wraps around if
+/// it carries.
 fn last_value(low: u64, range: u64) -> u64 {
     for shift in (8..64).step_by(8).rev() {
         // low + up is the next multiple of 2^shift.
@@ -76,9 +76,9 @@ impl Encoder for RangeEncoder {
             self.carry();
         }
         self.failed |= !append(out, &self.out);
-        // The decoder reads zeros past the end, so trailing zeros of the last value need not be written. Zeros that were
-        // written earlier are kept: the block's length then follows from the cost of its symbols, and the container can
-        // check a stated content length against it.
+        // The decoder reads zeros past the end, so trailing zeros of the last value need not be written. Zeros that
+        // were written earlier are kept: the block's length then follows from the cost of its symbols, and the
+        // container can check a stated content length against it.
         let value = value.to_be_bytes();
         let len = value.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
         self.failed |= !append(out, &value[..len]);
@@ -144,14 +144,14 @@ impl Decoder for RangeDecoder<'_> {
     }
 
     fn finish(self) -> Result<()> {
-        // How many of the last eight bytes that were read lie inside the input.
+        // The number of bytes of the input among the last eight bytes that were read.
         let tail = (self.input.len() + FLUSH).checked_sub(self.at);
         let ends_well = !self.damaged
             && self.low.wrapping_add(self.offset) == last_value(self.low, self.range)
             && self.offset < self.range
             && tail.is_some_and(|tail| tail <= FLUSH && (tail == 0 || self.input.last() != Some(&0)));
         if !ends_well {
-            fail!(Corrupt, "the range coder's {} bytes do not end where their symbols do", self.input.len());
+            fail!(Corrupt, "the range coder's {} bytes do not end after their last symbol", self.input.len());
         }
         Ok(())
     }

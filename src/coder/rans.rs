@@ -1,11 +1,11 @@
 //! rANS (Duda 2013): a 64-bit state, renormalised by 16-bit words, in blocks of [`BLOCK`] symbols.
 //!
-//! A symbol's share is counted in 2^31 slots, and the state stays at or above 2^47. The 16 bits between the two keep the
-//! loss by rounding negligible. Totals need not be powers of two: an interval bound x becomes the slot
-//! floor(x * 2^31 / total), which gives every symbol at least one slot, and the encoder and the decoder the same ones.
+//! A symbol's share is counted in 2^31 slots, and the state stays at or above 2^47. The 16 bits between the two keep
+//! the loss by rounding negligible. Totals need not be powers of two: an interval bound x becomes the slot floor(x *
+//! 2^31 / total). So every symbol has at least one slot, and the encoder and the decoder compute the same slots.
 //!
 //! A block holds the encoder's final state in 48 bits LE and then its words (u16 LE) in the order in which the decoder
-//! reads them. Of a final state of more than 48 bits, the low 16 bits are the first word. Blocks follow each other
+//! reads them. If the final state has more than 48 bits, its low 16 bits are the first word. Blocks follow each other
 //! without a length: a block ends after its last symbol.
 
 use super::{Decoder, Distribution, Encoder, Interval, MAX_TOTAL, append, block_out_of_memory};
@@ -15,7 +15,8 @@ use crate::error::{Result, fail};
 pub const BLOCK: usize = 128 << 10;
 
 const SLOT_BITS: u32 = 31;
-/// The encoder's state at the start of every block, and so the decoder's at its end. Also the state's lower bound.
+/// The encoder's state at the start of every block, which is the decoder's state at its end. It is also the lower bound
+/// of the state.
 const START: u64 = 1 << 47;
 const WORD_BITS: u32 = 16;
 
@@ -54,8 +55,8 @@ impl RansEncoder {
             }
             state = ((state / width) << SLOT_BITS) + state % width + from;
         }
-        // The stored state has six bytes. A larger state is written as one word more, which the decoder reads before its
-        // first symbol.
+        // The stored state has six bytes. A larger state is written as one word more, which the decoder reads before
+        // its first symbol.
         if state >= 1 << 48 {
             self.failed |= !append(&mut self.words, &[state as u16]);
             state >>= WORD_BITS;
@@ -91,7 +92,7 @@ impl Encoder for RansEncoder {
 #[derive(Debug)]
 pub struct RansDecoder<'a> {
     state: u64,
-    /// How many symbols of this block were decoded.
+    /// The number of symbols of this block that were decoded.
     taken: usize,
     input: &'a [u8],
     damaged: bool,
@@ -155,7 +156,7 @@ impl Decoder for RansDecoder<'_> {
 
     fn finish(self) -> Result<()> {
         if self.damaged || self.state != START || !self.input.is_empty() {
-            fail!(Corrupt, "the rANS block does not end where its symbols do ({} bytes over)", self.input.len());
+            fail!(Corrupt, "the rANS block does not end after its last symbol ({} bytes are left)", self.input.len());
         }
         Ok(())
     }

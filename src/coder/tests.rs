@@ -43,7 +43,7 @@ fn encode<E: Encoder + Default>(symbols: &[(impl Distribution, u32)]) -> Vec<u8>
     }
     let mut out = Vec::new();
     encoder.finish(&mut out).unwrap();
-    // After finish() the encoder is as new.
+    // After finish() the encoder is in its initial state.
     let mut again = Vec::new();
     for (d, s) in symbols {
         encoder.encode(d, *s);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_decodes_to_something(bytes in prop::collection::vec(any::<u8>(), 0..200), symbols in symbols()) {
+    fn decoding_garbage_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), symbols in symbols()) {
         for (d, _) in &symbols {
             prop_assert!(d.total() >= 1);
         }
@@ -208,8 +208,8 @@ fn a_byte_of_payload_holds_no_more_symbols_than_stated() {
     assert!(8.0 / cost < Frequencies::MAX_SYMBOLS_A_BYTE as f64, "{} symbols a byte", 8.0 / cost);
 }
 
-/// For each coder, the bits per symbol that the quantiser and the coder cost together over -log2 softmax, and the ideal
-/// bits per symbol.
+/// For each coder, the loss of the quantiser and the coder together in bits per symbol, compared with -log2 softmax,
+/// and the ideal bits per symbol.
 fn loss(logits: impl Fn(&mut Random) -> Vec<f32>, n: usize) -> Vec<(f64, f64)> {
     let mut random = Random::new(9, "loss");
     let mut ideal = 0.0;

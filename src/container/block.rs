@@ -1,4 +1,4 @@
-//! Blocks: the units that a frame's content is coded and checked in. They bound the memory that decoding needs.
+//! Blocks: the units in which a frame's content is coded and checked. They bound the memory that decoding needs.
 
 use super::read::{Reader, put_varint};
 use crate::coder::Frequencies;
@@ -46,8 +46,8 @@ pub struct Block<'a> {
     pub at: usize,
 }
 
-/// A block's CRC-32, over the number of its kind and its content. It covers the kind so that damage that turns a skipped
-/// block into a learned one, or the reverse, is detected.
+/// A block's CRC-32, over the number of its kind and its content. It covers the kind so that damage that turns a
+/// skipped block into a learned one, or the reverse, is detected.
 pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[kind as u8]);
@@ -91,7 +91,10 @@ impl<'a> Block<'a> {
         let coded_len = if kind.is_coded() { r.varint("a block's length")? } else { raw_len };
         let crc = if checksums { Some(r.u32("a block's CRC-32")?) } else { None };
         if kind.is_coded() && !(coded_len < raw_len && plausible(u64::from(raw_len), u64::from(coded_len))) {
-            fail!(Corrupt, "the block at byte {at} codes {raw_len} bytes in {coded_len}, which cannot be");
+            fail!(
+                Corrupt,
+                "the block at byte {at} states {raw_len} bytes, its payload of {coded_len} cannot hold them"
+            );
         }
         let payload = r.take(u64::from(coded_len), "a block's payload")?;
         Ok(Some(Self { kind, raw_len, crc, payload, at }))

@@ -21,7 +21,7 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
 }
 
-/// A frame's payload. Parts and blocks are parsed once more when they are decoded, because a list of them could take many
+/// A frame's payload. Parts and blocks are parsed again when they are decoded, because a list of them could take many
 /// times the memory of the input.
 #[derive(Clone, Debug)]
 pub enum Body<'a> {
@@ -141,7 +141,7 @@ impl<'a> Frame<'a> {
             }
         };
         if !plausible(length, payload as u64) {
-            fail!(Corrupt, "the frame at byte {at} promises {length} bytes, its {payload} bytes cannot hold them");
+            fail!(Corrupt, "the frame at byte {at} states {length} bytes, its payload of {payload} cannot hold them");
         }
         Ok(Self { header, at, length, crc: Some(crc), body })
     }
@@ -166,12 +166,12 @@ impl<'a> Frame<'a> {
             Streamed::Absent => None,
         };
         if content_len != length {
-            fail!(Corrupt, "the frame at byte {at} promises {length} bytes, its blocks hold {content_len}");
+            fail!(Corrupt, "the frame at byte {at} states {length} bytes, its blocks hold {content_len}");
         }
         Ok(Self { header, at, length, crc, body: Body::Blocks(blocks) })
     }
 
-    /// The header of the first frame that is not skippable. The input after it is not looked at.
+    /// The header of the first frame that is not skippable. The input after this header is not checked.
     ///
     /// # Errors
     /// As [`frames`].

@@ -7,8 +7,8 @@ use crate::error::{Result, fail};
 pub const COMMON_LEN: usize = 18;
 /// The longest method string, in a call and in a frame, in bytes.
 pub const MAX_METHOD_LEN: usize = 4096;
-/// The longest canonical method string of this version. It bounds the headers that are written, and so the overhead that
-/// `compress_bound` allows for.
+/// The longest canonical method string of this version. It bounds the headers that are written, and so the overhead
+/// that `compress_bound` allows for.
 pub const MAX_CANONICAL_LEN: usize = 1024;
 /// The largest size of a header that is written.
 pub const MAX_HEADER_LEN: usize = COMMON_LEN + 2 + 2 + 3 + MAX_CANONICAL_LEN + 8 + 8 + 3 + 4;
@@ -199,7 +199,7 @@ impl Header {
             );
         }
         if lanes_log != 0 || segment_log != 0 {
-            fail!(Format, "the frame at byte {start} has lanes or segments; this library reads one of each");
+            fail!(Format, "the frame at byte {start} has several lanes or segments; this library reads one of each");
         }
         if !(MIN_BLOCK_LOG..=MAX_BLOCK_LOG).contains(&block_log) {
             fail!(Corrupt, "the header of the frame at byte {start} has a block size of 2^{block_log}");
@@ -220,12 +220,12 @@ impl Header {
             self.crc = if flags & NO_CRC != 0 { Streamed::Absent } else { Streamed::Trailer };
         }
         self.version = Version::V3 { numerics, method, fingerprint, base, block_log };
-        // A header has exactly one encoding. Another one is damage, such as both CRC flags, or a length in the header
-        // when the flags say that it is in the trailer.
+        // A header has exactly one encoding. Any other is damage: both CRC flags, for example, or a length in the
+        // header although the flags state that it is in the trailer.
         let mut written = Vec::new();
         self.write(&mut written);
         if written != r.since(start) {
-            fail!(Corrupt, "the header of the frame at byte {start} contradicts itself");
+            fail!(Corrupt, "the header of the frame at byte {start} has fields that contradict each other");
         }
         Ok(self)
     }

@@ -1,6 +1,6 @@
-//! GPTZ frames: headers, blocks, trailers and records, as docs/FORMAT.md specifies them. This module knows no model.
+//! GPTZ frames: headers, blocks, trailers and records, as docs/FORMAT.md specifies them. Payloads are not decoded here.
 //!
-//! Input is not trusted: every length is checked against the bytes that are left before it is used.
+//! Input is not trusted: every length is checked against the rest of the input before it is used.
 
 mod block;
 mod frame;

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
                 return Ok(value as u32);
             }
         }
-        fail!(Corrupt, "{what} at byte {start} is not a number as gptz writes it")
+        fail!(Corrupt, "{what} at byte {start} is not a varint below 2^32 in its shortest form")
     }
 }
 

@@ -1,6 +1,6 @@
-//! A record: a short content without a frame. Its length, a check of 0, 1, 2 or 4 bytes, then the coded payload, or the
-//! content itself if the payload is not shorter. The length of the check is not in the record: both sides must agree on
-//! it. docs/FORMAT.md, "Records".
+//! Records: short contents without a frame. A record consists of the content's length, a check of 0, 1, 2 or 4 bytes,
+//! and the coded payload, or the content itself if the payload is not shorter. The length of the check is not in the
+//! record: both sides must use the same. See docs/FORMAT.md, "Records".
 
 use super::block::plausible;
 use super::read::{Reader, put_varint};
@@ -12,7 +12,7 @@ pub const MAX_RECORD_OVERHEAD: usize = 5 + 4;
 /// Computes the checks of the records of one method and base.
 #[derive(Clone, Debug)]
 pub struct RecordCheck {
-    /// The CRC-32 so far: everything but the content.
+    /// The CRC-32 over everything but the content, which comes last.
     crc: crc32fast::Hasher,
     width: usize,
 }
@@ -41,7 +41,7 @@ impl RecordCheck {
         self.width
     }
 
-    /// The check of a content: these bytes, of which the first [`RecordCheck::width`] count.
+    /// The CRC-32 of a content. Its first [`RecordCheck::width`] bytes are the check.
     pub fn of(&self, content: &[u8]) -> [u8; 4] {
         if self.width == 0 {
             return [0; 4];
@@ -74,10 +74,10 @@ impl<'a> Record<'a> {
         let check = r.take(check_len as u64, "a record's check")?;
         let body = r.take_all();
         if body.len() > len as usize {
-            fail!(Corrupt, "a record of {len} bytes has a payload of {}, longer than what it holds", body.len());
+            fail!(Corrupt, "a record of {len} bytes has a payload of {}, longer than its content", body.len());
         }
         if !plausible(len.into(), body.len() as u64) {
-            fail!(Corrupt, "a payload of {} bytes cannot hold the {len} that it promises", body.len());
+            fail!(Corrupt, "a record states {len} bytes, its payload of {} cannot hold them", body.len());
         }
         Ok(Self { len, check, body })
     }
@@ -100,7 +100,7 @@ mod tests {
     use crate::error::Status;
 
     #[test]
-    fn a_record_is_what_was_written_and_nothing_else() {
+    fn a_record_is_read_as_written() {
         for len in [0, 1, 127, 128, 70_000, u32::MAX] {
             let mut bytes = Vec::new();
             Record::write_head(len, &[], &mut bytes);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_stands_between_length_and_body() {
+    fn the_check_is_between_length_and_body() {
         let mut bytes = Vec::new();
         Record::write_head(3, &[8, 9], &mut bytes);
         assert_eq!(Record::read(&bytes[..2], 2).unwrap_err().status(), Status::Truncated);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_covers_all_that_both_sides_must_have_in_common() {
+    fn a_check_covers_method_weights_and_base() {
         let (method, fingerprint, base) = ("mix:mem=1M", [1; 32], [2; 8]);
         let all = [
             RecordCheck::new(4, 1, method, None, None),

@@ -1,6 +1,6 @@
 //! The allocator of the C library: see [`crate::numeric::reserve`].
 //!
-//! Only where the C library is built (feature `capi`): a Rust program that links gptz has an allocator of its own.
+//! Only builds of the C library (feature `capi`) have it. A Rust program that links gptz has an allocator of its own.
 
 #[cfg(feature = "capi")]
 #[global_allocator]

@@ -1,9 +1,9 @@
 //! Calls the caller's callback, which may end its thread (`pthread_exit`) or throw a C++ exception.
 //!
-//! With glibc both unwind the stack. They must not unwind through the frames of a call: `catch_unwind` is among them, and
-//! Rust aborts the process there. So [`run`] stops the unwinding in the frame that calls the callback and keeps the exception
-//! object. The call then ends as if it had been cancelled. After its last `catch_unwind`, [`resume_unwinding`] lets the
-//! exception go on, as C++ does after a `catch` that rethrows.
+//! With glibc both unwind the stack. They must not unwind through the frames of a call, because Rust aborts the process
+//! when a foreign exception reaches `catch_unwind`. So [`run`] stops the unwinding in the frame that calls the callback
+//! and stores the exception object. The call then ends as if it had been cancelled. After its last `catch_unwind`,
+//! [`resume_unwinding`] continues the unwinding, as C++ does after a `catch` that rethrows.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -13,21 +13,21 @@ use std::ptr;
 pub(super) type Callback = unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int;
 
 thread_local! {
-    // No destructor, so that it serves a thread that is ending.
+    // It has no destructor, so it is usable in a thread that is ending.
     /// The exception that unwound out of the callback of the innermost call.
     static EXCEPTION: Cell<*mut c_void> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// Calls the callback. Returns its answer, or 1 if it unwound.
+/// Calls the callback. Returns its result, or 1 if it unwound.
 ///
 /// # Safety
 /// As the callback asks.
 pub(super) unsafe fn run(callback: Callback, userdata: *mut c_void, done: u64, total: u64) -> c_int {
     let mut exception = ptr::null_mut();
     // SAFETY: the caller's promise, and a place for the exception.
-    let answer = unsafe { unwind::call(callback, userdata, done, total, &raw mut exception) };
+    let result = unsafe { unwind::call(callback, userdata, done, total, &raw mut exception) };
     if exception.is_null() {
-        return answer;
+        return result;
     }
     EXCEPTION.with(|e| e.set(exception));
     1
@@ -59,15 +59,17 @@ mod unwind {
     }
 
     pub(super) fn resume(exception: *mut c_void) {
-        // SAFETY: an exception that `call` stopped, and that nothing has freed. It does not return unless no frame above
-        // handles the exception, for which C++ ends the process too.
+        // SAFETY: an exception that `call` stopped, and that nothing has freed. The function returns only if no frame
+        // above handles the exception. In that case C++ ends the process too.
         unsafe { _Unwind_Resume_or_Rethrow(exception) };
         std::process::abort();
     }
 
-    /// Calls the callback and returns its answer. If it unwinds, the unwinding ends here, and `*exception` is the exception.
+    /// Calls the callback and returns its result. If it unwinds, the unwinding ends here, and `*exception` is the
+    /// exception.
     ///
-    /// The frame has a personality of its own. Its language-specific data is the address at which the unwinder is to go on.
+    /// The frame has its own personality routine. Its language-specific data is the address at which execution
+    /// continues after an unwind.
     #[cfg(target_arch = "x86_64")]
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn call(
@@ -110,7 +112,7 @@ mod unwind {
         )
     }
 
-    /// As for x86-64.
+    /// The same as the function for x86-64.
     #[cfg(target_arch = "aarch64")]
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn call(
@@ -161,7 +163,7 @@ mod unwind {
         )
     }
 
-    /// What the unwinder asks at the frame of [`call`]: every exception ends there.
+    /// The personality routine of [`call`]'s frame: every exception ends there.
     unsafe extern "C" fn personality(
         version: c_int,
         actions: c_int,
@@ -179,7 +181,8 @@ mod unwind {
         if actions & SEARCH_PHASE != 0 {
             return HANDLER_FOUND;
         }
-        // SAFETY: the context that the unwinder passed. Register 0 is rax and x0, which both ABIs let a landing pad have.
+        // SAFETY: the context that the unwinder passed. Register 0 is rax or x0, which both ABIs allow a landing pad to
+        // receive.
         unsafe {
             _Unwind_SetGR(context, 0, exception as usize);
             _Unwind_SetIP(context, _Unwind_GetLanguageSpecificData(context));
@@ -201,7 +204,7 @@ mod unwind {
         total: u64,
         _exception: *mut *mut c_void,
     ) -> c_int {
-        // SAFETY: the caller's promise. The header says that a callback must not unwind here.
+        // SAFETY: the caller's promise. The header forbids callbacks to unwind here.
         unsafe { callback(userdata, done, total) }
     }
 

@@ -1,5 +1,5 @@
-//! Cancellation of the calling thread (`pthread_cancel`) does not act inside a call: opening a file is a cancellation point,
-//! and a thread that ended there would unwind through `catch_unwind`, where Rust aborts the process.
+//! Disables cancellation of the calling thread (`pthread_cancel`) during a call. Opening a file is a cancellation
+//! point, and a thread that ended there would unwind through `catch_unwind`, where Rust aborts the process.
 
 /// Cancellation of this thread is disabled until this is dropped, which restores the caller's state.
 pub(super) struct Disabled(os::State);
@@ -28,10 +28,11 @@ mod os {
 
     pub(super) type State = c_int;
 
-    /// The same number in glibc and musl.
+    /// The value in glibc and in musl.
     const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
-    // The libc crate does not have it. It unwinds if it enables asynchronous cancellation of a thread that was cancelled.
+    // The libc crate does not declare it. It unwinds if it enables asynchronous cancellation of a thread that was
+    // cancelled.
     unsafe extern "C-unwind" {
         fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
     }

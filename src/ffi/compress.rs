@@ -1,4 +1,4 @@
-//! Whole buffers in one call.
+//! Compression and decompression of whole buffers.
 
 use std::ffi::c_void;
 
@@ -78,11 +78,11 @@ pub unsafe extern "C-unwind" fn gptz_compress(
     }
 }
 
-/// Finds the total length in bytes of the content of all frames in `src`. All `src_len` bytes of the frames must be
-/// present. The call checks the structure of every frame from start to end; it decodes nothing and allocates nothing
-/// that depends on the input. On failure `*size` is 0.
+/// Computes the total length in bytes of the content of all frames in `src`. The frames must be complete. The call
+/// checks the structure of every frame from start to end; it decodes nothing, and its memory does not depend on the
+/// input. On failure `*size` is 0.
 ///
-/// Security: the size is what the input states, and the input may be hostile. Compare it with the most that you accept
+/// Security: the input states the size, and the input may be hostile. Compare the size with the most that you accept
 /// before you allocate a buffer.
 ///
 /// Errors: GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT.
@@ -98,15 +98,20 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 /// success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
 /// 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
 ///
-/// Before it decodes anything the call checks, in this order: the structure of all frames; that they have this handle's
-/// method, weights and base (otherwise GPTZ_ERROR_MISMATCH, and the message names both; gptz_create_for_frame creates a
-/// handle that fits); and the room in `dst`.
+/// Before it decodes anything, the call checks, in this order:
+///
+/// - the structure of all frames;
+/// - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that the frames
+///   have the method, weights and base of this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides;
+///   gptz_create_for_frame creates a handle for a frame);
+/// - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD);
+/// - the room in `dst`.
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
 /// content, or 0 if that does not fit a size_t. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty input),
-/// GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_MISMATCH, GPTZ_ERROR_NUMERICS,
-/// GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A version 2 frame names no
-/// method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
+/// GPTZ_ERROR_CORRUPT (the message names the frame and the block), GPTZ_ERROR_NUMERICS, GPTZ_ERROR_MISMATCH,
+/// GPTZ_ERROR_METHOD, GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. On every failure but the first `*dst_len` is 0. A
+/// version 2 frame names no method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
 ///
 /// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
 /// and to restore the base once for each frame that has content.

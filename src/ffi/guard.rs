@@ -1,4 +1,4 @@
-//! The frame around every call: panics are caught here, and errors become a status and a message.
+//! Runs the body of every call: catches panics, and turns errors into a status and a message.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use crate::numeric::float_env;
 use crate::numeric::reserve::{self, PER_CALL, Reserve};
 
 thread_local! {
-    // No destructor, so that it serves a thread that is ending, and a library that is being unloaded.
+    // It has no destructor, so it is usable in a thread that is ending and in a library that is being unloaded.
     static IN_CALL: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -22,8 +22,8 @@ const NO_MEMORY: &str = "the system has no memory for a call";
 
 /// Runs the body of a call and returns a status, even if it panics.
 ///
-/// The call first reserves memory for its infallible allocations. If one of them was served from the reserve, the system is out
-/// of memory, and the status is `Memory`.
+/// The call first reserves memory for its infallible allocations. If one of them was served from the reserve, the
+/// system is out of memory, and the status is `Memory`.
 pub(super) fn call(body: impl FnOnce() -> Result<()>) -> gptz_status {
     let reserve = Reserve::take(PER_CALL);
     let out_of_memory = reserve.is_none();
@@ -35,8 +35,8 @@ pub(super) fn call(body: impl FnOnce() -> Result<()>) -> gptz_status {
     })
 }
 
-/// As [`call`], for bodies that allocate nothing but the message of an error: they free, or only read. They also run when the
-/// system is out of memory.
+/// As [`call`], for bodies that only free or read, and allocate nothing but the message of an error. They also run when
+/// the system is out of memory.
 pub(super) fn call_without_memory(body: impl FnOnce() -> Result<()>) -> gptz_status {
     run(Reserve::take(PER_CALL), body)
 }
@@ -44,7 +44,7 @@ pub(super) fn call_without_memory(body: impl FnOnce() -> Result<()>) -> gptz_sta
 /// Runs the body of a call with its reserve.
 fn run(reserve: Option<Reserve>, body: impl FnOnce() -> Result<()>) -> gptz_status {
     let _cancellation = cancel::Disabled::new();
-    // Even reading a number from a method string is arithmetic.
+    // Around the whole body, because even parsing a number of a method string is floating-point arithmetic.
     let status = match float_env::with_default(|| caught(body)) {
         Ok(()) => GPTZ_OK,
         Err(e) => {
@@ -61,7 +61,7 @@ fn run(reserve: Option<Reserve>, body: impl FnOnce() -> Result<()>) -> gptz_stat
 pub(super) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     silence_panics();
     let outer = IN_CALL.try_with(|c| c.replace(true)).unwrap_or(false);
-    // A panic can leave the inside of a handle inconsistent, but no later call uses that handle.
+    // A panic can leave a handle inconsistent, but no later call uses that handle.
     let result = catch_unwind(AssertUnwindSafe(body));
     let _ = IN_CALL.try_with(|c| c.set(outer));
     result.unwrap_or_else(|panic| {
@@ -72,8 +72,8 @@ pub(super) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Runs code of the caller within a call. Panics there are not the library's. What that code does to the floating-point
-/// environment and to the cancellation state is undone.
+/// Runs code of the caller within a call. A panic of that code is not reported as the library's. Its changes of the
+/// floating-point environment and of the cancellation state are undone.
 pub(super) fn outside<T>(f: impl FnOnce() -> T) -> T {
     let _ = IN_CALL.try_with(|c| c.set(false));
     let result = f();
@@ -102,8 +102,8 @@ fn silence_panics() {
         return;
     }
     ONCE.call_once(|| {
-        // Set before the hook that reads it. In a static, so that the hook itself allocates nothing, which leak checkers
-        // would report.
+        // Set before the hook that reads it. It is in a static because leak checkers would report memory that the hook
+        // allocates.
         let _ = BEFORE.set(std::panic::take_hook());
         std::panic::set_hook(Box::new(|info| {
             if !IN_CALL.try_with(Cell::get).unwrap_or(false)

@@ -21,12 +21,12 @@ use crate::session::{Param, ProgressFn, Session};
 ///
 /// The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never
 /// change it, so the same input gives the same output, whatever calls came before. The live state is a second state. It
-/// starts as a copy of the base, and gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore
-/// work on it.
+/// starts as a copy of the base. gptz_feed, gptz_predict, gptz_reset, gptz_snapshot_take and gptz_snapshot_restore use
+/// it.
 ///
 /// Threads: a handle may move between threads and serves one call at a time. A second call, made by another thread or
-/// by the progress callback, returns GPTZ_ERROR_BUSY and does nothing. That finds mistakes; it is not a lock. Threads
-/// that work at the same time need a handle each.
+/// by the progress callback, returns GPTZ_ERROR_BUSY and does nothing. This check finds mistakes; it is not a lock.
+/// Threads that work at the same time need one handle each.
 pub struct gptz {
     _opaque: [u8; 0],
 }
@@ -43,7 +43,8 @@ pub(super) struct Handle {
 
 /// The part of a handle that one call at a time may use.
 pub(super) struct Inner {
-    /// On the heap: callers may have small stacks, and a handle is moved several times before it is there itself.
+    /// On the heap, because callers may have small stacks, and a handle is moved several times before it reaches the
+    /// heap.
     pub(super) session: Box<Session>,
     progress: gptz_progress_fn,
     userdata: *mut c_void,
@@ -59,23 +60,27 @@ impl Opaque for gptz {
 /// gptz_set_progress. The callback returns 0 to continue. Any other value cancels the call, which then returns
 /// GPTZ_ERROR_CANCELLED and leaves the handle as it was before the call.
 ///
-/// The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes
-/// or 2^24 multiplications of the method (some 2 to 10 milliseconds; once a byte if a byte takes more), and at the end
-/// of a call that succeeds. `done` never decreases. It may stay the same over many calls of the callback and then grow by
-/// a whole block at once, because gptz_compress can code a block in several ways before it chooses one.
+/// The callback runs on the thread of the call. It is called at the start of the call, then at least once in 256 bytes,
+/// and at the end of a call that succeeds. With a slow method it is called more often: once in 2^24 multiplications on
+/// average (some 2 to 10 milliseconds), or after every byte if a byte takes more. A single interval can be longer,
+/// because calls that compress, feed or measure compute up to 2^26 multiplications as one batch, and because a GRU
+/// trains after some of the bytes.
+///
+/// `done` never decreases. It may stay the same over many calls of the callback and then grow by a whole block at once,
+/// because gptz_compress can code a block in several ways before it chooses one.
 ///
 /// The callback may do anything except the following:
 ///
-/// - It must not use the handle of the call; that returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are
+/// - It must not use the handle of the call; such a call returns GPTZ_ERROR_BUSY. gptz_method and gptz_handle_error are
 ///   allowed.
 /// - It must not leave by longjmp.
 /// - It may end its thread with pthread_exit, or throw a C++ exception, only with the GNU C library on x86-64 and
-///   AArch64. There the call first ends as if it were cancelled, so the handle stays usable. Then the thread ends, or
-///   the exception continues in the caller of the call. On every other system the callback must do neither: the process
-///   may be aborted, or the handle may stay in the call forever.
+///   AArch64. On these systems the call first ends as if it were cancelled, so the handle stays usable. Then the thread
+///   ends, or the exception continues in the caller of the call. On every other system the callback must do neither,
+///   because the process may be aborted, or the handle may stay in the call forever.
 ///
-/// The callback runs in C's default floating-point environment and with thread cancellation disabled. What it changes
-/// of either is undone when it returns.
+/// The callback runs in C's default floating-point environment and with thread cancellation disabled. When it returns,
+/// the library undoes the changes that it made to either.
 pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// Option: the entropy coder, GPTZ_CODER_AC (default) or GPTZ_CODER_RANS.
@@ -83,8 +88,8 @@ pub const GPTZ_PARAM_CODER: c_int = 1;
 /// Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
 ///
 /// A version 3 frame names its method and base, has a checksum for each block and stores content that does not
-/// compress. A version 2 frame is at least 12 bytes smaller and has none of these. It names no method. Content that the
-/// method predicts badly becomes larger. With the range coder the frame does not mark its end, so nothing can follow it.
+/// compress. A version 2 frame is at least 12 bytes smaller and does none of this: content that the method predicts
+/// badly becomes larger. With the range coder a version 2 frame does not mark its end, so no frame can follow it.
 pub const GPTZ_PARAM_FORMAT: c_int = 2;
 /// Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
 pub const GPTZ_PARAM_CHECKSUM: c_int = 3;
@@ -99,19 +104,21 @@ pub const GPTZ_PARAM_LANES: c_int = 5;
 pub const GPTZ_PARAM_BLOCK_LOG: c_int = 6;
 /// Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
 pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
-/// Option: the most bytes that the network and all states of a handle may take; 2^30 (1 GiB) by default. A call that
-/// would need more returns GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not counted.
-/// gptz_create refuses to build more than 1 GiB whatever this option is, so a larger value allows nothing more.
+/// Option: the most bytes that the weights and all states of a handle may take; 2^30 (1 GiB) by default. A call on a
+/// handle that needs more returns GPTZ_ERROR_MEMORY. Weights from a file or a model are not counted. The calls that
+/// create handles refuse a method that needs more than 1 GiB, not counting a network from a file or a model. So a
+/// larger value matters only for such networks.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
-/// Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be the
-/// same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base goes undetected
-/// in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content without an error.
+/// Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be
+/// the same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base
+/// stays undetected in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content
+/// without an error.
 pub const GPTZ_PARAM_RECORD_CHECK: c_int = 10;
 /// Option: the most multiplications that the method of a frame or record may take for one byte, training included.
-/// gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default is 2^27
-/// (134217728, some ten milliseconds), or what the handle's own method takes if that is more. gptz_create_for_frame always
-/// uses 2^27.
+/// gptz_decompress and gptz_records_decompress return GPTZ_ERROR_METHOD if the handle's method takes more. The default
+/// is 2^27 (134217728, some ten milliseconds), or the number that the handle's method takes if that is larger.
+/// gptz_create_for_frame always uses 2^27.
 pub const GPTZ_PARAM_WORK_LIMIT: c_int = 11;
 
 /// Range coder: the smallest output.
@@ -183,8 +190,8 @@ pub(super) unsafe fn on_handle<T>(handle: *const gptz, body: impl FnOnce(&mut In
     result
 }
 
-/// Ends a call on a handle: keeps the message of a failure for gptz_handle_error. A call that found the handle busy was
-/// not the handle's.
+/// Ends a call on a handle: stores the message of a failure for gptz_handle_error. `Busy` is not stored, because the
+/// message belongs to the call that is running.
 ///
 /// # Safety
 /// As [`object`].
@@ -208,8 +215,9 @@ impl Inner {
         let (progress, userdata) = (self.progress, self.userdata);
         let Some(progress) = progress else { return f(&mut self.session, None) };
         // SAFETY: the caller set this callback together with this userdata.
-        let mut asked = move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
-        f(&mut self.session, Some(&mut asked))
+        let mut callback =
+            move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
+        f(&mut self.session, Some(&mut callback))
     }
 }
 
@@ -229,10 +237,11 @@ impl Inner {
 ///
 /// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
 ///
-/// Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for one that needs more than
-/// 2^28 multiplications for each byte that it learns from. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file.
-/// GPTZ_ERROR_MEMORY, also for a method that needs more than 1 GiB. A path that contains a semicolon or is not UTF-8
-/// cannot stand in a method string: open it with gptz_model_open and use gptz_create_from_model.
+/// Errors: GPTZ_ERROR_METHOD, also for a network that the library was built without, and for a GRU that needs more than
+/// 2^28 multiplications a byte on average. GPTZ_ERROR_IO or GPTZ_ERROR_MODEL for a weights file. GPTZ_ERROR_MEMORY,
+/// also for a method that needs more than 1 GiB, not counting a network from a file. A method string cannot
+/// contain a path that has a semicolon or is not UTF-8: open such a file with gptz_model_open and use
+/// gptz_create_from_model.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz) -> gptz_status {
     let body = || {
@@ -266,11 +275,12 @@ unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
 ///
 /// Errors: GPTZ_ERROR_MODEL if the frame needs a weights file. GPTZ_ERROR_MISMATCH if it needs a base.
 /// GPTZ_ERROR_METHOD if it is of version 2, if it needs a network that the library was built without, or if its method
-/// takes more than 2^27 multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT). GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a
-/// method. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
+/// takes more than 2^27 multiplications for a byte (some ten milliseconds; see GPTZ_PARAM_WORK_LIMIT).
+/// GPTZ_ERROR_MEMORY if its method needs more than 256 MiB; use gptz_create for such a method. GPTZ_ERROR_FORMAT,
+/// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT, GPTZ_ERROR_NUMERICS.
 ///
 /// Security: within these limits, the author of the frame decides how long each byte takes to decompress. To bound the
-/// time, check gptz_method or set a progress callback.
+/// time, set a lower GPTZ_PARAM_WORK_LIMIT on the handle, check gptz_method, or set a progress callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usize, out: *mut *mut gptz) -> gptz_status {
     let body = || {
@@ -285,8 +295,8 @@ pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usiz
 /// Creates a handle that uses the weights of an open model. Handles of one model share its weights in memory. The model
 /// may be freed before the handle.
 ///
-/// `policy` is what may follow a base in a method string, such as "weights=f32", or NULL. It may also be a whole mix,
-/// in which "(file:)" stands for the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
+/// `policy` is NULL, or the part of a method string that may follow "file:PATH;", such as "weights=f32". It may also be
+/// a whole mix, in which "(file:)" means the model: "mix:neural=(file:;head:lr=0.01),mem=16M".
 ///
 /// Every handle with the same weights and the same policy decompresses the frames of this handle, whether it was
 /// created from a path, from memory or from a model.
@@ -310,15 +320,15 @@ pub unsafe extern "C" fn gptz_create_from_model(
 }
 
 /// Frees a handle. NULL is allowed and does nothing. If the handle is in a call, or `handle` points to another object,
-/// nothing is freed and gptz_last_error says so.
+/// the call frees nothing, and gptz_last_error returns the reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
     if handle.is_null() {
         return;
     }
     call_without_memory(|| {
-        // SAFETY: a handle, as the header asks. It is claimed and stays so, so that no reference to it exists when it is
-        // freed.
+        // SAFETY: a handle, as the header asks. This call has claimed it for good, so no other call has a reference to
+        // it.
         unsafe {
             if object(handle.cast_const())?.busy.swap(true, Ordering::Acquire) {
                 fail!(Busy, "a handle that is in a call cannot be freed");
@@ -329,8 +339,8 @@ pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
 }
 
 /// Returns the canonical method string of a handle: every key that matters, in a fixed order. Two handles with equal
-/// strings read each other's frames. If a method has a weights file, its path is left out of the string, and the
-/// weights must be equal too.
+/// strings and equal bases read each other's frames. If the method has a weights file, the string does not contain its
+/// path, and the weights must be equal too.
 ///
 /// The string belongs to the handle and is valid until the handle is freed. The call is allowed while the handle is in
 /// a call. Returns NULL if `handle` is not a handle.
@@ -349,13 +359,13 @@ pub unsafe extern "C" fn gptz_method(handle: *const gptz) -> *const c_char {
 /// most 511 bytes long, never NULL, and empty if no call on the handle has failed or `handle` is not a handle. Never
 /// fails.
 ///
-/// gptz_last_error belongs to the calling thread. This call is for programs that run the calls of a handle on worker
-/// threads and read the message elsewhere. Calls that create a handle have no handle yet: read gptz_last_error on their
-/// own thread.
+/// gptz_last_error returns only messages of the calling thread. This call is for programs that run the calls of a
+/// handle on worker threads and read the message on another thread. A call that creates a handle has no handle yet: use
+/// gptz_last_error on its thread.
 ///
-/// The string belongs to the handle and is valid until the handle is freed. It is unchanged until the second next call
-/// on the handle that fails, so one thread may read it while a call on another thread fails. Calls that succeed, and
-/// calls that return GPTZ_ERROR_BUSY, leave the message as it is. The call is allowed while the handle is in a call.
+/// The string belongs to the handle and is valid until the handle is freed. It does not change before two more calls on
+/// the handle have failed, so one thread may read it while a call on another thread fails. Calls that succeed, and
+/// calls that return GPTZ_ERROR_BUSY, do not change the message. The call is allowed while the handle is in a call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_handle_error(handle: *const gptz) -> *const c_char {
     // SAFETY: a handle or NULL, as the header asks.
@@ -363,11 +373,10 @@ pub unsafe extern "C" fn gptz_handle_error(handle: *const gptz) -> *const c_char
 }
 
 /// Returns the canonical method string of a level, which is also what gptz_method returns for a handle of "level:N".
-/// Level 1 is the fastest; higher levels are slower and aim at smaller output. Returns NULL for a level that this library does not
-/// have. Those are all levels below 1, above the last one, and the levels whose network the library was built without.
-/// A program can therefore count from 1 until NULL to find all levels, and a library without models returns NULL for
-/// every level whose method has "builtin:". The string is static. The call opens no model, allocates nothing and never
-/// fails.
+/// Level 1 is the fastest; higher levels are slower and aim at smaller output. Returns NULL for a level that this
+/// library does not have. The levels of a library are consecutive from 1, so a program finds all of them by counting
+/// until NULL. A library that was built without models has only the levels whose method does not contain "builtin:".
+/// The string is static. The call opens no model, allocates nothing and never fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_level_method(level: c_int) -> *const c_char {
     available_level_method(level.into()).map_or(ptr::null(), CStr::as_ptr)
@@ -395,10 +404,10 @@ pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut
     unsafe { ended(handle, with_out(value, 0, "value", body)) }
 }
 
-/// Finds how much memory the handle can take with its present options. On success `*bytes` is the most bytes that its
-/// network and all its states take at the same time, counted as GPTZ_PARAM_MEMORY_LIMIT counts them: with a lower
-/// limit, calls return GPTZ_ERROR_MEMORY. The weights of a model that the caller opened are not included. Most of the
-/// memory is allocated when a call first needs it. On failure `*bytes` is 0.
+/// Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
+/// states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
+/// than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
+/// failure `*bytes` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_memory_estimate(handle: *const gptz, bytes: *mut u64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.

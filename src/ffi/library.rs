@@ -56,14 +56,14 @@ pub extern "C" fn gptz_version_string() -> *const c_char {
 }
 
 /// Limits the instructions that later calls of the whole process may use to `level`, one of GPTZ_CPU_... .
-/// GPTZ_CPU_AUTO removes the limit. It serves tests and bug reports: all levels give the same bits and differ only in
-/// speed.
+/// GPTZ_CPU_AUTO removes the limit. The limit is for tests and bug reports: all levels give the same bits and differ
+/// only in speed.
 ///
 /// The environment variable GPTZ_CPU=portable|avx2|avx512|neon sets a second limit. It is read once, by the first call
-/// that needs it; other values are ignored. The lower of the two limits applies. A level that the architecture has and
-/// the CPU does not is allowed and limits nothing. Calls that are running keep their level.
+/// that needs it; other values are ignored. The lower of the two limits applies. If the CPU does not support `level`,
+/// the best lower level is used. Calls that are running keep their level.
 ///
-/// Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have; the limit stays as it was.
+/// Errors: GPTZ_ERROR_ARGUMENT for a level that this architecture does not have. The limit then does not change.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_set_cpu_level(level: c_int) -> gptz_status {
     call(|| match Cap::from_number(level) {

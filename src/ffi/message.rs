@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const MESSAGE: usize = 512;
 /// What replaces the middle of a longer message.
 const GAP: &str = " ... ";
-/// The most bytes of a longer message that are kept from its start. The reason tends to be at the end, so the tail is
-/// longer.
+/// The most bytes of a longer message that are kept from its start. More bytes are kept of its end, where the reason
+/// usually is.
 const HEAD: usize = 200;
 
 /// A message with its NUL.
 type Text = [u8; MESSAGE];
 
 thread_local! {
-    // No destructor, so that it serves a thread that is ending, and a library that is being unloaded.
+    // It has no destructor, so it is usable in a thread that is ending and in a library that is being unloaded.
     static LAST_ERROR: UnsafeCell<Text> = const { UnsafeCell::new([0; MESSAGE]) };
 }
 
@@ -28,8 +28,8 @@ pub(super) fn last_error() -> *const c_char {
 /// Keeps a message for [`last_error`].
 pub(super) fn set_last_error(text: &str) {
     let _ = LAST_ERROR.try_with(|m| {
-        // SAFETY: the cell is this thread's own, no reference into it outlives this closure, and nothing in here calls
-        // back. The header says that the string changes with the next failure.
+        // SAFETY: the cell belongs to this thread, no reference into it outlives this closure, and nothing in here
+        // calls back. The header states that the string changes with the next failure.
         write(text, unsafe { &mut *m.get() });
     });
 }
@@ -63,7 +63,7 @@ fn write(text: &str, buffer: &mut Text) {
     buffer[end] = 0;
 }
 
-/// Takes `n` bytes of the room if they are there.
+/// Takes `n` bytes of the room. Returns false, and takes nothing, if it has fewer.
 fn fits(room: &mut usize, n: usize) -> bool {
     match room.checked_sub(n) {
         Some(left) => {
@@ -74,8 +74,8 @@ fn fits(room: &mut usize, n: usize) -> bool {
     }
 }
 
-/// The last message of a handle. Any thread may read it while another stores one: the string that a reader has stays as
-/// it is until the second message after it is stored.
+/// The last message of a handle. Any thread may read it while another thread stores one: a string that a reader has
+/// does not change until the second message after it is stored.
 pub(super) struct Shared {
     texts: [UnsafeCell<Text>; 2],
     /// The index of the last message.
@@ -97,15 +97,15 @@ impl Shared {
         self.texts[self.last.load(Ordering::Acquire)].get().cast::<c_char>().cast_const()
     }
 
-    /// Stores this thread's last message. Of two threads that do so at the same time, one does not.
+    /// Stores this thread's last message. If another thread is storing one at the same time, it does nothing.
     pub(super) fn store_last_error(&self) {
         if self.storing.swap(true, Ordering::Acquire) {
             return;
         }
         let next = 1 - self.last.load(Ordering::Relaxed);
         let _ = LAST_ERROR.try_with(|m| {
-            // SAFETY: the first cell is this thread's own. No thread writes to the second but this one, and the header says
-            // until when the string that a reader got from it stands.
+            // SAFETY: the first cell belongs to this thread. Only this thread writes to the second cell, and the header
+            // states how long a string from it is valid.
             unsafe { self.texts[next].get().copy_from_nonoverlapping(m.get(), 1) };
         });
         self.last.store(next, Ordering::Release);
@@ -136,7 +136,7 @@ mod tests {
             assert!(kept.starts_with("opening /some/path") && kept.ends_with(": not found "), "{kept}");
             assert_eq!(kept.contains(GAP), n > 511);
         }
-        // One that fits once its control characters are shorter.
+        // A message that fits after its control characters have become spaces.
         set_last_error(&"\u{9b}".repeat(511));
         assert_eq!(message(), " ".repeat(511));
         set_last_error("a\0b\x1b[2J\u{9b}c");

@@ -1,12 +1,12 @@
-//! The C ABI: the only place with `extern "C"`. One file for each noun. Below them, `guard` stands around every call,
-//! `message` keeps the last error, `object` and `buffers` check pointers.
+//! The C ABI: the only place with `extern "C"`. One file for each noun. Below them, `guard` runs the body of every
+//! call, `message` stores the last error, and `object` and `buffers` check pointers.
 //!
-//! `include/gptz.h` is made from these files by tests/header.rs.
-//! The comments here are the manual that C programmers read.
+//! tests/header.rs generates `include/gptz.h` from these files. The comments here are the manual that C programmers
+//! read.
 #![allow(non_camel_case_types, reason = "these are C's names")]
 #![allow(
     clippy::missing_safety_doc,
-    reason = "the comments are C's manual: what a caller must keep to stands there, for each call and in the header's head"
+    reason = "the comments are the C manual: they and the head of the header state what a caller must guarantee"
 )]
 
 mod allocator;

@@ -14,8 +14,8 @@ use crate::model::file::Model;
 use crate::numeric::buffer::copied;
 
 /// The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
-/// threads may share it. A handle keeps the weights that it uses in memory by itself, so models and handles may be
-/// freed in any order.
+/// threads may share it. A handle keeps the weights that it uses in memory, so models and handles may be freed in any
+/// order.
 pub struct gptz_model {
     _opaque: [u8; 0],
 }
@@ -27,8 +27,8 @@ impl Opaque for gptz_model {
 }
 
 /// Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor
-/// names of flash-linear-attention. Tensors are F32, F16 or BF16. A matrix may also be I8, with an F32 tensor
-/// NAME.scale that has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
+/// names of flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor
+/// for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
 /// elsewhere it must be UTF-8.
 ///
 /// The whole file is read into memory. It may be changed or deleted after the call.
@@ -65,8 +65,8 @@ fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
     }
 }
 
-/// Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. Everything else is as in
-/// gptz_model_open; GPTZ_ERROR_IO cannot occur.
+/// Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. In all other respects the call
+/// does what gptz_model_open does; GPTZ_ERROR_IO cannot occur.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_from_memory(
     data: *const c_void,
@@ -85,9 +85,10 @@ pub unsafe extern "C" fn gptz_model_from_memory(
 /// Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free.
 /// Callers that have it open at the same time share its memory.
 ///
-/// It serves to read the model's fingerprint, and to create handles with gptz_create_from_model. The frames of such a
-/// handle name the weights by their fingerprint, like those of any model, so their reader must have the model open. A
-/// frame of a method with "builtin:" names the model itself, and its reader needs nothing else.
+/// Most programs do not need this call, because a method string can name the model ("builtin:1"), and a reader of the
+/// frames then needs no other file. The call is for reading the model's fingerprint, and for creating handles with
+/// gptz_create_from_model. The frames of such a handle contain the fingerprint, like those of any other model, so their
+/// reader must have the model open.
 ///
 /// Returns NULL on failure, and gptz_last_error describes it: either the library was built without models, or an
 /// allocation failed. gptz_create with the method "builtin:1" returns the status that fits, GPTZ_ERROR_METHOD or
@@ -105,8 +106,8 @@ pub extern "C" fn gptz_model_builtin() -> *mut gptz_model {
 
 /// Writes the fingerprint of the weights to `out`, which has room for 32 bytes. The fingerprint is a SHA-256 of the
 /// names and values of all tensors. It does not depend on the type and layout in which the file holds the values.
-/// Models with equal fingerprints predict alike. A frame that needs weights states the first 8 bytes of their
-/// fingerprint.
+/// Models with equal fingerprints make equal predictions. A frame that needs weights from a file contains the first 8
+/// bytes of their fingerprint.
 ///
 /// On failure `out`, unless it is NULL, is all 0.
 #[unsafe(no_mangle)]
@@ -117,8 +118,8 @@ pub unsafe extern "C" fn gptz_model_fingerprint(model: *const gptz_model, out: *
     unsafe { with_out(out.cast::<[u8; 32]>(), [0; 32], "out", body) }
 }
 
-/// Frees a model. NULL is allowed and does nothing. If `model` points to another object, nothing is freed and
-/// gptz_last_error says so.
+/// Frees a model. NULL is allowed and does nothing. If `model` points to another object, the call frees nothing, and
+/// gptz_last_error returns the reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_model_free(model: *mut gptz_model) {
     if !model.is_null() {

@@ -24,19 +24,19 @@ struct Object<V> {
 /// Moves a value to the heap and returns the pointer for C.
 pub(super) fn hand_out<T: Opaque>(value: T::Value) -> Result<*mut T> {
     let object = boxed(Object { tag: T::TAG, value }, T::NAME)?;
-    // The last thing that can fail.
+    // This is the last operation that can fail.
     reserve::check()?;
     Ok(Box::into_raw(object).cast())
 }
 
-/// The object that a pointer leads to, if it is one of this type. Allocates nothing.
+/// The object at `p`, if `p` points to an object of this type. Allocates nothing.
 fn find<T: Opaque>(p: *const T) -> Option<*const Object<T::Value>> {
     let p = p.cast::<Object<T::Value>>();
     if p.is_null() || !p.is_aligned() {
         return None;
     }
     // SAFETY: callers of the ABI promise that a pointer that is not NULL came from it, and the tag is the first word of
-    // every object. The read is volatile because after a caller's mistake the memory may hold anything.
+    // every object. The read is volatile because the memory of a freed object may hold anything.
     (unsafe { (&raw const (*p).tag).read_volatile() } == T::TAG).then_some(p)
 }
 
@@ -59,7 +59,7 @@ pub(super) unsafe fn object<'a, T: Opaque>(p: *const T) -> Result<&'a T::Value> 
     Ok(unsafe { &(*p).value })
 }
 
-/// As [`object`], without an error, whose text takes memory: for use outside of calls, where none is reserved.
+/// As [`object`], but returns no error. It is for use outside of calls, where no memory is reserved for an error's text.
 ///
 /// # Safety
 /// As [`object`].
@@ -74,8 +74,8 @@ pub(super) unsafe fn object_if_any<'a, T: Opaque>(p: *const T) -> Option<&'a T::
 /// As [`object`], and no reference to the value exists.
 pub(super) unsafe fn release<T: Opaque>(p: *mut T) -> Result<()> {
     let p = check(p.cast_const())?.cast_mut();
-    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the compiler
-    // would remove a plain write to memory that is freed next.
+    // SAFETY: the tag shows that `hand_out` made it and that it was not freed. The write is volatile because the
+    // compiler would remove a plain write to memory that is freed next.
     unsafe {
         (&raw mut (*p).tag).write_volatile(0);
         drop(Box::from_raw(p));

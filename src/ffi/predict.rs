@@ -1,4 +1,4 @@
-//! The live state, and measuring.
+//! The live state, and measures.
 
 use std::ffi::c_void;
 
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
 /// Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
 /// Feeding a and then b gives the same state as feeding both in one call.
 ///
-/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -47,8 +47,8 @@ pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
 }
 
-/// Sets the live state to the base: the snapshot of the last gptz_set_base, or the state of a new handle if none was
-/// set. The base and the options do not change.
+/// Sets the live state to the base, which is the snapshot of the last gptz_set_base, or the state of a new handle if no
+/// base was set. The base and the options do not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -63,9 +63,9 @@ pub unsafe extern "C" fn gptz_reset(handle: *mut gptz) -> gptz_status {
 /// the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0. The live state does
 /// not change.
 ///
-/// This is close to the size that gptz_compress reaches, without headers. The two differ where gptz_compress stores a
-/// block that does not compress, from which it does not learn while this call does, and where it leaves networks out of
-/// a block because they do not help, while this call always uses them.
+/// The result is close to the size of the frame that gptz_compress writes, without headers. It differs for two reasons:
+/// gptz_compress stores blocks that do not compress, and it may not learn from them; and it bypasses networks in blocks
+/// that they do not make smaller. This call uses and learns from every byte, with all networks.
 ///
 /// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
@@ -85,8 +85,8 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy(
 }
 
 /// Measures the cost of each byte of data, in bits, starting from the base. On success `bits[i]` is -log2 of the
-/// probability of byte i after all bytes before it. It shows which parts of a file are surprising, and what a file
-/// format wastes. `bits` has room for `len` floats, must be aligned for float, and must not overlap `data`.
+/// probability of byte i, given all bytes before it. The costs show which parts of a file are hard to predict. `bits`
+/// has room for `len` floats, must be aligned for float, and must not overlap `data`.
 ///
 /// The sum of `bits` is `len` times the result of gptz_cross_entropy, up to rounding. The live state does not change.
 ///

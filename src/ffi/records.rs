@@ -29,13 +29,13 @@ enum BadLengths {
 }
 
 impl Arrays {
-    /// Writes the lengths, and 0 for each that `lens` does not have.
+    /// Writes the lengths, and 0 for each record that has none in `lens`.
     ///
     /// # Safety
     /// `dst_len` has room for `count` of them.
     unsafe fn write(&self, lens: &[usize]) {
         for i in 0..self.count {
-            // SAFETY: the caller's promise; unaligned, for C programs may pack their structs.
+            // SAFETY: the caller's promise. The write is unaligned because C programs may pack their structs.
             unsafe { self.dst_len.add(i).write_unaligned(lens.get(i).copied().unwrap_or(0)) };
         }
     }
@@ -143,24 +143,24 @@ impl Arrays {
 ///
 /// Records are for messages, table rows and log lines. They are small if the base has learned from similar content:
 /// call gptz_feed with samples, then gptz_snapshot_take and gptz_set_base. The compressed bytes of a record depend only
-/// on the method, the base and the record's content. So records may be stored, sent and decompressed one by one, in any
-/// order and in any grouping. The live state does not change.
+/// on the method, the base, the length of the check and the record's content. So records may be stored, sent and
+/// decompressed one by one, in any order and in any grouping. The live state does not change.
 ///
-/// A compressed record has no header that names the method or the base: the reader must have the same of both. By default
-/// it has no checksum either: damage and a wrong base usually give an error, but not always. With
+/// A compressed record has no header that names the method or the base: the reader must have the same method and the
+/// same base. By default it has no checksum either: damage and a wrong base usually give an error, but not always. With
 /// GPTZ_PARAM_RECORD_CHECK each record has a check of 1, 2 or 4 bytes. Records always use the range coder.
 /// GPTZ_PARAM_CODER, GPTZ_PARAM_FORMAT and GPTZ_PARAM_CHECKSUM do not apply.
 ///
-/// A compressed record is at most 5 bytes, and its check, longer than its content. Besides the memory of the method, a call allocates a
-/// list of the records and room for one compressed record.
+/// Without its check, a compressed record is at most 5 bytes longer than its content. In addition to the memory of the
+/// method, a call allocates a list of the records and room for one compressed record.
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all records together are longer than `dst_cap`; `dst_len` then has the
 /// compressed lengths. Such a call takes as long as one that succeeds. GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
-/// GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps any other array or buffer
-/// of the call: `src_len` and `dst_len` must be two arrays. On every other failure all `dst_len` are 0; if `dst_len` is
-/// NULL or overlaps, it is not written.
+/// GPTZ_ERROR_ARGUMENT also for a record of 4 GiB or more, and if `dst` or `dst_len` overlaps another array or buffer
+/// of the call; `src_len` and `dst_len` must be different arrays. On every other failure all `dst_len` are 0. If
+/// `dst_len` is NULL or overlaps another array or buffer, it is not written.
 ///
-/// The progress callback counts the bytes of all records.
+/// `done` and `total` of the progress callback count the bytes of all records.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_records_compress(
     handle: *mut gptz,
@@ -180,8 +180,8 @@ pub unsafe extern "C-unwind" fn gptz_records_compress(
     }
 }
 
-/// Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is the
-/// `src_len[i]` bytes at `src[i]`, exactly. The contents are written to `dst` one after the other without gaps. `dst`
+/// Decompresses `count` records that gptz_records_compress made with the same method and base. Record i is exactly the
+/// `src_len[i]` bytes at `src[i]`. The contents are written to `dst` one after the other without gaps. `dst`
 /// has room for `dst_cap` bytes. On success `dst_len[i]` is the length of content i in bytes. The live state does not
 /// change.
 ///
@@ -189,13 +189,13 @@ pub unsafe extern "C-unwind" fn gptz_records_compress(
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if all contents together are longer than `dst_cap`; `dst_len` then has the
 /// lengths that the records state. Compare them with the most that you accept before you allocate a buffer.
-/// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index). GPTZ_ERROR_CANCELLED,
-/// GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. On every other failure all `dst_len` are 0,
-/// except as stated there.
+/// GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT (the message names the record by its index), GPTZ_ERROR_CANCELLED,
+/// GPTZ_ERROR_MEMORY, and GPTZ_ERROR_ARGUMENT as for gptz_records_compress. GPTZ_ERROR_METHOD if the method takes more
+/// multiplications for a byte than GPTZ_PARAM_WORK_LIMIT allows. On every other failure `dst_len` is as after a failure
+/// of gptz_records_compress.
 ///
-/// GPTZ_ERROR_METHOD if the method takes more work for a byte than GPTZ_PARAM_WORK_LIMIT allows. Another method or base
-/// usually gives GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also give wrong content without an error. Any input
-/// is safe.
+/// A handle of another method or base usually returns GPTZ_ERROR_CORRUPT. Without GPTZ_PARAM_RECORD_CHECK it can also
+/// return wrong content without an error. Any input is safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_records_decompress(
     handle: *mut gptz,

@@ -10,8 +10,8 @@ use super::status::gptz_status;
 use crate::session::Snapshot;
 
 /// A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not
-/// depend on the handle that it was taken from. It fits every handle with the same method and weights; others return
-/// GPTZ_ERROR_MISMATCH.
+/// depend on the handle that it was taken from. Every handle with the same method and weights accepts it; other handles
+/// return GPTZ_ERROR_MISMATCH.
 pub struct gptz_snapshot {
     _opaque: [u8; 0],
 }
@@ -33,10 +33,10 @@ pub unsafe extern "C" fn gptz_snapshot_take(handle: *const gptz, out: *mut *mut 
     unsafe { ended(handle, with_out(out, ptr::null_mut(), "out", || on_handle(handle, body))) }
 }
 
-/// Replaces the live state by the state of a snapshot. The base does not change, and neither does the snapshot, which
-/// may be freed after the call.
+/// Replaces the live state by the state of a snapshot. The base and the snapshot do not change. The snapshot may be
+/// freed after the call.
 ///
-/// Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state is then as it was before the call.
+/// Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_MEMORY. The live state then does not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_restore(handle: *mut gptz, snapshot: *const gptz_snapshot) -> gptz_status {
     // SAFETY: a handle and a snapshot or NULL, as the header asks.
@@ -48,10 +48,10 @@ pub unsafe extern "C" fn gptz_snapshot_restore(handle: *mut gptz, snapshot: *con
 /// The snapshot may be freed after the call.
 ///
 /// A base makes small messages small: feed samples to a handle, take a snapshot, and make it the base of the handles on
-/// both sides. A version 3 frame states 8 bytes that identify its base. A handle with another base returns
-/// GPTZ_ERROR_MISMATCH.
+/// both sides. A version 3 frame contains 8 bytes that identify its base. A handle with another base returns
+/// GPTZ_ERROR_MISMATCH for it.
 ///
-/// Errors: GPTZ_ERROR_MISMATCH. The base is then as it was before the call.
+/// Errors: GPTZ_ERROR_MISMATCH. The base then does not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_snapshot) -> gptz_status {
     let body = |h: &mut Inner| {
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_
 }
 
 /// Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to
-/// another object, nothing is freed and gptz_last_error says so.
+/// another object, the call frees nothing, and gptz_last_error returns the reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_snapshot_free(snapshot: *mut gptz_snapshot) {
     if !snapshot.is_null() {

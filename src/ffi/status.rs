@@ -14,10 +14,10 @@ pub const GPTZ_OK: gptz_status = 0;
 /// An argument is invalid: a pointer that is NULL, freed or of another type, a value out of range, an unknown option,
 /// or buffers that overlap.
 pub const GPTZ_ERROR_ARGUMENT: gptz_status = 1;
-/// A method string is malformed, names something that this library does not have, or needs too much work per byte. Or a
-/// frame names no method, because it is of version 2.
+/// A method string is malformed or names something that this library does not have. Or the method needs more
+/// multiplications per byte than a limit allows. Or a frame is of version 2, which names no method.
 pub const GPTZ_ERROR_METHOD: gptz_status = 2;
-/// A weights file is malformed or describes no supported network. Or a frame needs weights, and none were given.
+/// A weights file is malformed or describes a network that is not supported. Or a frame needs weights from a file.
 pub const GPTZ_ERROR_MODEL: gptz_status = 3;
 /// The operating system could not open or read a file, or the path is not that of a regular file.
 pub const GPTZ_ERROR_IO: gptz_status = 4;
@@ -37,13 +37,13 @@ pub const GPTZ_ERROR_MISMATCH: gptz_status = 10;
 pub const GPTZ_ERROR_NUMERICS: gptz_status = 11;
 /// The progress callback cancelled the call.
 pub const GPTZ_ERROR_CANCELLED: gptz_status = 12;
-/// The handle is already in a call: on another thread, or in the call whose progress callback made this one.
+/// The handle is already in a call on another thread, or in the call whose progress callback made this call.
 pub const GPTZ_ERROR_BUSY: gptz_status = 13;
 /// Reserved: the handle is in a state that does not allow the call. This version never returns it.
 pub const GPTZ_ERROR_STATE: gptz_status = 14;
 /// Reserved: the input does not state its size. This version never returns it.
 pub const GPTZ_ERROR_SIZE_UNKNOWN: gptz_status = 15;
-/// A defect of the library; please report it. The handle returns this from every later call; free it.
+/// The library has a defect; please report it. Every later call on the handle returns the same status; free the handle.
 pub const GPTZ_ERROR_INTERNAL: gptz_status = 16;
 
 /// The statuses with their names, in the order of their numbers. Each number must be the one that the engine uses.
@@ -67,7 +67,7 @@ const NAMES: [(gptz_status, Option<Status>, &CStr); 17] = [
     (GPTZ_ERROR_INTERNAL, Some(Status::Internal), c"GPTZ_ERROR_INTERNAL"),
 ];
 
-// cbindgen makes a macro of a literal only, so the numbers are written twice. This check keeps them equal.
+// cbindgen makes macros only from literals, so the numbers are written twice. This check keeps them equal.
 const _: () = {
     let mut i = 0;
     while i < NAMES.len() {
@@ -88,13 +88,13 @@ pub extern "C" fn gptz_status_name(status: gptz_status) -> *const c_char {
     NAMES.iter().find(|(number, ..)| *number == status).map_or(c"unknown status", |(.., name)| name).as_ptr()
 }
 
-/// Returns the message of the calling thread's last call that failed: what was found, where, and what was expected. It
-/// is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the middle of a
-/// longer message is left out.
+/// Returns the message of the last call of this thread that failed. It says what was found, where, and what was
+/// expected. It is UTF-8, never NULL, and empty if no call of this thread has failed. It is at most 511 bytes long; the
+/// middle of a longer message is left out.
 ///
-/// The string belongs to the library and to the calling thread. It is valid until the thread ends, and unchanged until
-/// the next call of this thread that fails. Calls that succeed do not clear it, so read it only after a failure. The
-/// wording is for people and may change between versions; programs should test the status.
+/// The string belongs to the library. It is valid until the thread ends, and unchanged until the next call of this
+/// thread that fails. Calls that succeed do not clear it, so read it only after a failure. The wording is for people
+/// and may change between versions; programs should test the status.
 #[unsafe(no_mangle)]
 pub extern "C" fn gptz_last_error() -> *const c_char {
     last_error()

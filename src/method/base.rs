@@ -38,10 +38,10 @@ pub enum Base {
 }
 
 impl Base {
-    /// Parses a base: a known prefix, else numbers, else the path of a file that exists. `model_is_open`: the weights come
-    /// from a model that the caller has opened, and `file:` has no path.
+    /// Parses a base, which is a known prefix and its keys, or numbers, or the path of a file that exists.
+    /// `model_is_open`: the weights come from a model that the caller has opened, and `file:` has no path.
     ///
-    /// Blanks are removed except those of a path, which may be part of a file's name.
+    /// Blanks at both ends are removed, except from a path, because file names can contain them.
     pub(super) fn parse(text: &str, model_is_open: bool) -> Result<Self> {
         let path_of = |text: &str| text.trim_start().strip_prefix("file:").map(PathBuf::from);
         if let Some(path) = path_of(text) {

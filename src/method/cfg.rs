@@ -85,7 +85,7 @@ fn positional<'a>(text: &'a str, mut set: impl FnMut(&'static str, &'a str) -> R
             POSITIONS.join(",")
         );
     }
-    // A rate of "0" and a stride is what a rate with a decimal comma looks like.
+    // A rate with a decimal comma, such as 0,001, parses as the rate 0 and a stride.
     if let (Some("0"), Some(stride)) = (fields.clone().nth(5), fields.clone().nth(6)) {
         let stride = shortened(stride);
         fail!(

@@ -8,9 +8,9 @@
 //!                 then optionally "e", "-" if negative, and digits: 0.001, 5, 1.50, 1e-05
 //! ```
 //!
-//! So a sign in front, a `+`, a leading zero, a blank inside, a decimal comma, `.5`, `5.`, `1e`, hexadecimal digits, `inf`
-//! and `nan` are errors. A number other than 0 that an f32 cannot hold with full precision (it would become 0 or subnormal)
-//! is an error too, because it would silently stand for another method.
+//! So a sign in front, a `+`, a leading zero, a blank inside, a decimal comma, `.5`, `5.`, `1e`, hexadecimal digits,
+//! `inf` and `nan` are errors. A number other than 0 that becomes 0 or subnormal as an f32 is an error too, because it
+//! would silently give another method.
 
 use crate::error::{Result, fail, shortened};
 
@@ -69,10 +69,11 @@ pub(super) fn switch(key: &str, value: &str) -> Result<bool> {
     }
 }
 
-/// Calls `set` with each of the `key=value` pairs between commas, in order. Every key is one of `known`, and no key appears
-/// twice.
+/// Calls `set` with each of the `key=value` pairs between commas, in order. Every key is one of `known`, and no key
+/// appears twice.
 ///
-/// It stops at the first error, so that the work on a text that repeats keys does not grow with the square of its length.
+/// It stops at the first error, so that the work on a text that repeats keys does not grow with the square of its
+/// length.
 pub(super) fn pairs<'a>(
     text: &'a str,
     known: &[&'static str],
@@ -100,8 +101,8 @@ pub(super) fn pairs<'a>(
     Ok(())
 }
 
-/// The parts of a text between separators that are not inside parentheses. An error, after which the iterator ends, if the
-/// parentheses do not match.
+/// The parts of a text between separators that are not inside parentheses. If the parentheses do not match, the
+/// iterator returns an error and ends.
 pub(super) fn split_outside(text: &str, separator: char) -> impl Iterator<Item = Result<&str>> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -117,7 +118,7 @@ fn next_part<'a>(text: &str, rest: &'a str, separator: char) -> Result<(&'a str,
     for (i, c) in rest.char_indices() {
         match c {
             '(' => depth += 1,
-            ')' if depth == 0 => fail!(Method, "\"{}\": a parenthesis is closed that is not open", shortened(text)),
+            ')' if depth == 0 => fail!(Method, "\"{}\": a closing parenthesis has no opening one", shortened(text)),
             ')' => depth -= 1,
             c if c == separator && depth == 0 => return Ok((&rest[..i], Some(&rest[i + c.len_utf8()..]))),
             _ => {}
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_checked_as_they_come() {
+    fn keys_are_checked_in_order() {
         let mut calls = 0;
         let text = format!("a=1,{}", "a=1,b=(2,".repeat(1 << 20));
         let e = pairs(&text, &["a", "b"], |_, _| {
@@ -200,7 +201,7 @@ mod tests {
         });
         assert!(e.unwrap_err().message().ends_with("a appears twice"));
         assert_eq!(calls, 1);
-        // An unknown key is refused before the parts after it are looked at, and its quote is short.
+        // An unknown key is refused before the parts after it are parsed, and its quote is short.
         let e = pairs(&format!("c={},)", "x".repeat(4000)), &["a", "b"], |_, _| Ok(())).unwrap_err();
         assert!(e.message().ends_with("an unknown key; a, b are known") && e.message().len() < 200, "{e}");
     }

@@ -8,7 +8,7 @@ use crate::model::gru::Config;
 
 /// The largest number of time steps of backpropagation.
 const MAX_BPTT: u32 = 64;
-/// The largest number of earlier stretches of text in an update.
+/// The largest number of replayed segments in a training step.
 const MAX_REPLAY: u32 = 64;
 
 /// The keys of a `gru:` base.
@@ -22,7 +22,7 @@ pub(super) struct Gru {
     pub(super) rule: GruRule,
 }
 
-/// Parses a number above 0: a GRU always trains, and with a rate or a clip of 0 it would never learn.
+/// Parses a number above 0. A GRU always trains, and with a rate or a clip of 0 it would not learn.
 fn positive(key: &str, value: &str, most: f32) -> Result<f32> {
     let x = real(key, value, most)?;
     if x == 0.0 {
@@ -31,8 +31,8 @@ fn positive(key: &str, value: &str, most: f32) -> Result<f32> {
     Ok(x)
 }
 
-/// Parses `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any subset of the keys, in
-/// any order. These are the defaults.
+/// Parses `embed=32,hidden=128,layers=1,bptt=10,stride=1,replay=0,train=sgd,lr=0.01,clip=5,seed=0`: any subset of the
+/// keys, in any order. These are the defaults.
 pub(super) fn parse(text: &str) -> Result<Gru> {
     let (mut config, mut seed) = (Config::default(), 0);
     let mut rule = GruRule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
@@ -63,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Gru> {
         fail!(Method, "bptt={}: 1 to {MAX_BPTT} are allowed", rule.bptt);
     }
     if rule.replay > 0 && rule.bptt == 1 {
-        fail!(Method, "replay={}: with bptt=1 there is nothing to learn from earlier text", rule.replay);
+        fail!(Method, "replay={}: bptt must be 2 or more with replay", rule.replay);
     }
     if rule.replay > MAX_REPLAY {
         fail!(Method, "replay={}: 0 to {MAX_REPLAY} are allowed", rule.replay);

@@ -3,24 +3,25 @@
 use std::path::PathBuf;
 
 use super::base::Base;
-use super::grammar::{is_whole, pairs, split_outside, switch};
+use super::grammar::{is_whole, number, pairs, split_outside, switch};
 use super::network::Network;
 use crate::error::{Result, fail, shortened};
 use crate::mix::Options;
 
-/// Parses `neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M`: any subset of the keys, in any order. These are the
+/// Parses `neural=none,orders=0-6,word=1,match=1,sparse=1,fast=0,mem=16M`: any subset of the keys, in any order. These are the
 /// defaults. `model_is_open`: see [`Base::parse`]; then the default of `neural` is that model.
 pub(super) fn parse(text: &str, model_is_open: bool) -> Result<(Vec<Network>, Options)> {
     let mut options =
-        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, log: 24 };
+        Options { neural: 0, knowing: 0, highest_order: 6, words: true, matches: true, sparse: true, fast: 0, log: 24 };
     let mut networks = if model_is_open { vec![Network::new(Base::File(PathBuf::new()))] } else { Vec::new() };
-    pairs(text, &["neural", "orders", "word", "match", "sparse", "mem"], |key, value| {
+    pairs(text, &["neural", "orders", "word", "match", "sparse", "fast", "mem"], |key, value| {
         match key {
             "neural" => networks = parse_neural(value, model_is_open)?,
             "orders" => options.highest_order = orders(value)?,
             "word" => options.words = switch(key, value)?,
             "match" => options.matches = switch(key, value)?,
             "sparse" => options.sparse = switch(key, value)?,
+            "fast" => options.fast = number(key, value, 2)? as u8,
             _ => options.log = memory(value)?,
         }
         Ok(())
@@ -31,14 +32,15 @@ pub(super) fn parse(text: &str, model_is_open: bool) -> Result<(Vec<Network>, Op
     Ok((networks, options))
 }
 
-/// The canonical form: every key in a fixed order.
+/// The canonical form: every key in a fixed order, `fast` only if it is not 0.
 pub(super) fn canonical(networks: &[Network], options: &Options) -> String {
     let o = options;
     let networks: Vec<String> = networks.iter().map(|n| format!("({})", n.canonical())).collect();
     let networks = if networks.is_empty() { "none".to_owned() } else { networks.join("+") };
     let [words, matches, sparse] = [o.words, o.matches, o.sparse].map(u8::from);
+    let fast = if o.fast > 0 { format!("fast={},", o.fast) } else { String::new() };
     format!(
-        "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},mem={}",
+        "mix:neural={networks},orders=0-{},word={words},match={matches},sparse={sparse},{fast}mem={}",
         o.highest_order,
         memory_text(o.log)
     )
@@ -66,8 +68,9 @@ fn orders(value: &str) -> Result<u8> {
     }
 }
 
-/// Parses the networks of a mix: `none`, or a network in parentheses, which a plus and a GRU in parentheses may follow. A
-/// path without a prefix is not allowed, so that a frame's method never makes the library look for a file.
+/// Parses the networks of a mix: `none`, or a network in parentheses, optionally followed by a plus and a GRU in
+/// parentheses. A path without a prefix is not allowed, so that the method of a frame never makes the library access a
+/// file.
 fn parse_neural(value: &str, model_is_open: bool) -> Result<Vec<Network>> {
     if value == "none" {
         return Ok(Vec::new());

@@ -1,9 +1,9 @@
 //! Method strings. A method string names everything that the compressor and the decompressor must have in common.
 //!
-//! [`Method::parse`] accepts every spelling. [`Method::canonical`] gives the canonical form, which frames store and which
-//! is compared. The files: `string` has whole methods, `registry` the registered numbers and the levels, `mix` and
-//! `network` the parts of a method, `base`, `cfg` and `gru` where a network's weights come from, `rule` how an output head
-//! learns, `work` the multiplications that a method costs, and `grammar` the keys and numbers that all of them share.
+//! [`Method::parse`] accepts every spelling. [`Method::canonical`] gives the canonical form, which frames store and
+//! which is compared. The files: `string` has whole methods, `registry` the registered numbers and the levels, `mix`
+//! and `network` the parts of a method, `base`, `cfg` and `gru` the sources of a network's weights, `rule` the learning
+//! rule of an output head, and `grammar` the keys and numbers that all of them share.
 
 mod base;
 mod cfg;

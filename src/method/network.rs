@@ -8,8 +8,8 @@ use crate::error::{Result, fail, shortened};
 use crate::model::rwkv7::Packing;
 use crate::numeric::matmul::Precision;
 
-/// A second head does not train a group of outputs whose errors are all smaller than this. It halves the training time and
-/// costs no compression.
+/// A second head does not train a group of outputs whose errors are all smaller than this. This halves the training
+/// time without loss of compression.
 const LEAST_ERROR: f32 = 1.0 / 64.0;
 
 /// A network of a method.
@@ -19,7 +19,8 @@ pub struct Network {
     pub base: Base,
     /// The format of its frozen matrices in memory.
     pub weights: Precision,
-    /// How a second head learns beside the frozen one, if there is one. Only a network in a mix can have it.
+    /// How a second head learns, if the network has one in addition to the frozen head. Only a network in a mix can
+    /// have it.
     pub head: Option<Rule>,
 }
 
@@ -29,8 +30,8 @@ impl Network {
         Self { base, weights: Precision::I8, head: None }
     }
 
-    /// Parses a base and the segments that follow it. `model_is_open`: see [`Base::parse`]. `mixed`: the network is part of a
-    /// mix.
+    /// Parses a base and the segments that follow it. `model_is_open`: see [`Base::parse`]. `mixed`: the network is
+    /// part of a mix.
     pub(super) fn parse(text: &str, model_is_open: bool, mixed: bool) -> Result<Self> {
         let mut parts = text.split(';');
         let mut network = Self::new(Base::parse(parts.next().unwrap_or_default(), model_is_open)?);
@@ -93,7 +94,7 @@ impl Network {
         matches!(self.base, Base::Builtin(_) | Base::File(_))
     }
 
-    /// How a head learns: the second one if there is one, else the network's own.
+    /// How a head learns: the second head if the network has one, otherwise its only head.
     pub fn rule(&self) -> Rule {
         match (&self.base, self.head) {
             (_, Some(rule)) => rule,

@@ -15,8 +15,8 @@ pub(super) static REGISTERED: [(u8, &CStr); 10] = [
          seed=0,train=adam,lr=0.001,stride=1",
     ),
     (2, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,mem=16M"),
-    (3, c"mix:neural=none,orders=0-5,word=1,match=1,sparse=0,mem=16M"),
-    (4, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=0,mem=16M"),
+    (3, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=2,mem=16M"),
+    (4, c"mix:neural=none,orders=0-6,word=1,match=1,sparse=1,fast=1,mem=16M"),
     (5, c"mix:neural=(builtin:1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (6, c"mix:neural=(builtin:1;head:train=sgd,lr=0.01,stride=1),orders=0-6,word=1,match=1,sparse=1,mem=16M"),
     (
@@ -45,12 +45,12 @@ pub(super) static REGISTERED: [(u8, &CStr); 10] = [
     ),
 ];
 
-/// The registered numbers of `level:1`, `level:2` and so on, from the fastest to the one with the smallest frames. Frames
-/// name the method and not the level, so this table may change between versions.
+/// The registered numbers of `level:1`, `level:2` and so on, from the fastest to the one with the smallest frames.
+/// Frames name the method and not the level, so this table may change between versions.
 pub(super) const LEVELS: [u8; 9] = [3, 4, 2, 5, 6, 7, 8, 9, 10];
 
-/// The default method: the level with the smallest frames, among those that this build supports, that codes some tens of
-/// thousands of bytes per second.
+/// The default method: the level with the smallest frames, among those that this build supports, that codes some tens
+/// of thousands of bytes per second.
 pub const DEFAULT: &str = if builtin::CARRIED { "level:5" } else { "level:3" };
 
 /// The canonical method of the registered number, if there is one.

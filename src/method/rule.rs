@@ -32,8 +32,8 @@ pub(super) fn set(rule: &mut Rule, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a rule of which every key was set. A head that trains must have a rate: with a rate of 0 it would do all the work
-/// of training and never learn.
+/// Checks a rule after all its keys were set. A head that trains must have a rate: with a rate of 0 it would do all the
+/// work of training and never learn.
 pub(super) fn check(rule: &Rule) -> Result<()> {
     if rule.train != Train::None && rule.lr == 0.0 {
         fail!(Method, "lr=0: a rate above 0 is needed with train={}", train_name(rule.train));

@@ -12,7 +12,7 @@ use crate::mix::Options;
 /// A parsed method string.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
-    /// Without a mix, exactly one. In a mix none, one, or two, of which the second is a GRU.
+    /// Without a mix, one network. In a mix, up to two networks; a second one is a GRU.
     pub networks: Vec<Network>,
     /// The options of the mix, if the method is one.
     pub mix: Option<Options>,
@@ -31,8 +31,8 @@ impl Method {
         }
     }
 
-    /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base, such as
-    /// `weights=f32`, or a `mix:` in which `neural=(file:)` stands for the model.
+    /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base,
+    /// such as `weights=f32`, or a `mix:` in which `neural=(file:)` means the model.
     ///
     /// # Errors
     /// As [`Method::parse`]. `Method` also for a mix without the model.
@@ -61,8 +61,8 @@ impl Method {
         }
     }
 
-    /// The canonical form, which frames store and which is compared. It has every key in a fixed order, except for keys that
-    /// were added later, which appear only if they are not the default, and paths of files, which it leaves out.
+    /// The canonical form, which frames store and which is compared. It has every key in a fixed order, except for keys
+    /// that were added later, which appear only if they are not the default, and paths of files, which it leaves out.
     pub fn canonical(&self) -> String {
         let text = match &self.mix {
             Some(options) => mix::canonical(&self.networks, options),

@@ -36,6 +36,8 @@ fn every_spelling_of_a_method_has_one_canonical_form() {
         canonical("mix:orders=0-2,mem=64K,match=0"),
         "mix:neural=none,orders=0-2,word=1,match=0,sparse=1,mem=64K"
     );
+    assert_eq!(canonical("mix:fast=0"), canonical("mix:"));
+    assert_eq!(canonical("mix:fast=2"), canonical("level:1"));
     let with_network = canonical("mix:neural=(cfg:train=adam;weights=f32),mem=128M,word=0");
     let network = canonical("cfg:train=adam;weights=f32");
     assert_eq!(with_network, format!("mix:neural=({network}),orders=0-6,word=0,match=1,sparse=1,mem=128M"));
@@ -64,7 +66,7 @@ fn every_spelling_of_a_method_has_one_canonical_form() {
 }
 
 #[test]
-fn a_model_that_is_open_takes_the_place_of_a_path() {
+fn an_open_model_replaces_a_path() {
     let canonical = |text| Method::of_model(text).map(|m| m.canonical());
     assert_eq!(canonical("").unwrap(), "file:");
     assert_eq!(canonical("weights=f32").unwrap(), "file:;weights=f32");
@@ -144,7 +146,7 @@ fn a_method_string_has_at_most_4096_bytes() {
 }
 
 #[test]
-fn a_message_has_its_reason_however_long_the_text_is() {
+fn a_message_keeps_its_reason_with_a_long_text() {
     let x = "x".repeat(3000);
     for (text, reason) in [
         (x.clone(), "nor a file that exists"),
@@ -163,7 +165,7 @@ fn a_message_has_its_reason_however_long_the_text_is() {
         (format!("mix:word={x}"), "0 and 1 are allowed"),
         (format!("mix:neural={x}"), "(file:PATH) are allowed"),
         (format!("mix:neural=({x}"), "not closed"),
-        (format!("mix:neural={x})"), "not open"),
+        (format!("mix:neural={x})"), "has no opening one"),
         (format!("mix:neural=(builtin:{x})"), "no such model"),
         (format!("level:{x}"), "level:9 are known"),
         (format!("level:5;{x}"), "nothing may follow a level"),
@@ -176,7 +178,7 @@ fn a_message_has_its_reason_however_long_the_text_is() {
 }
 
 #[test]
-fn the_message_of_a_mistake_quotes_it() {
+fn messages_quote_the_mistake() {
     let cases = [
         ("", "\"\""),
         ("nonsense", "nonsense"),
@@ -232,6 +234,7 @@ fn the_message_of_a_mistake_quotes_it() {
         ("mix:mem=32K", "mem=32K"),
         ("mix:mem=256M", "mem=256M"),
         ("mix:word=2", "word=2"),
+        ("mix:fast=3", "fast=3"),
         ("mix:word=1,word=1", "word"),
         ("mix:words=1", "words"),
         ("mix:neural=cfg:hidden=64", "neural=cfg"),
@@ -239,7 +242,7 @@ fn the_message_of_a_mistake_quotes_it() {
         ("mix:neural=(Cargo.toml)", "Cargo.toml"),
         ("mix:neural=(cfg:hidden=65)", "hidden=65"),
         ("mix:neural=(cfg:hidden=64", "not closed"),
-        ("mix:neural=none),", "not open"),
+        ("mix:neural=none),", "has no opening one"),
         ("mix:;weights=f32", "weights"),
         ("level:0", "level:0"),
         ("level:10", "level:10"),

@@ -16,6 +16,36 @@ pub(crate) struct Kinds {
     pub(crate) words: bool,
     /// Skips, columns, fields, shapes, keys, and what followed the last two occurrences.
     pub(crate) sparse: bool,
+    /// 0: all of these; 1 and 2: fewer.
+    pub(crate) fast: u8,
+}
+
+/// The numbers of the first word context and the first sparse one; order 2 has number 0.
+const FIRST_WORD: u32 = 7;
+const FIRST_SPARSE: u32 = 11;
+
+/// The numbers of the contexts that remain where `fast` is 1 and 2: of orders, words, and (byte above, column), (outline, word)
+/// and the shape.
+const FAST: [&[u32]; 2] = [&[0, 1, 2, 4, 7, 8, 12, 17, 18], &[0, 1, 2, 7, 8, 18]];
+
+/// A bit for each number.
+fn numbers(list: &[u32]) -> u32 {
+    list.iter().fold(0, |mask, number| mask | 1 << number)
+}
+
+impl Kinds {
+    /// The numbers of the contexts in use, one bit each.
+    pub(crate) fn mask(&self) -> u32 {
+        let fast = match self.fast {
+            0 => !0,
+            1 => numbers(FAST[0]),
+            _ => numbers(FAST[1]),
+        };
+        let orders = (1 << (self.highest_order - 1)) - 1;
+        let words = if self.words { 0xf << FIRST_WORD } else { 0 };
+        let sparse = if self.sparse { 0xfff << FIRST_SPARSE } else { 0 };
+        (orders | words | sparse) & fast
+    }
 }
 
 /// Hashes two 32-bit numbers.
@@ -61,6 +91,7 @@ pub(crate) struct Text {
     /// The last bytes, each at its position modulo the length, a power of two.
     window: Vec<u8>,
     kinds: Kinds,
+    mask: u32,
     state: TextState,
     /// The last two bytes that followed each byte, and each pair of bytes; the latest in the low bits.
     followers_of_one: Vec<u16>,
@@ -128,6 +159,7 @@ impl Text {
         let followers = |n| zeroed(if kinds.sparse { n } else { 0 }, "contexts");
         Ok(Self {
             window: zeroed(1 << log, "the window")?,
+            mask: kinds.mask(),
             kinds,
             state: TextState::default(),
             followers_of_one: followers(1 << 8)?,
@@ -267,6 +299,12 @@ impl Text {
         self.state.outline as usize
     }
 
+    /// Separators since the line's start.
+    #[inline(always)]
+    pub(crate) fn field(&self) -> u32 {
+        self.state.field
+    }
+
     /// The byte above, or 0.
     fn above(&self) -> u32 {
         let there = self.state.above != self.state.line_start
@@ -278,39 +316,40 @@ impl Text {
     #[inline(always)]
     pub(crate) fn contexts(&self, out: &mut [u32; MAX_CONTEXTS]) -> usize {
         let mut n = 0;
-        // The context's index is part of the hash: equal values in two contexts must not collide.
+        let mask = self.mask;
+        let mut number = 0u32;
+        // The context's number is part of the hash: equal values in two contexts must not collide.
         let mut add = |a: u32, b: u32| {
-            out[n] = hash(a.wrapping_add((n as u32).wrapping_mul(0x3D4D_51CB)), b);
-            n += 1;
+            if mask >> number & 1 != 0 {
+                out[n] = hash(a.wrapping_add(number.wrapping_mul(0x3D4D_51CB)), b);
+                n += 1;
+            }
+            number += 1;
         };
         let low = self.state.last as u32;
-        for order in 2..=self.kinds.highest_order as u32 {
+        for order in 2..=8 {
             let text = self.state.last & (u64::MAX >> (64 - 8 * order));
             add(text as u32, (text >> 32) as u32);
         }
         let c1 = low & 0xff;
         let TextState { word, words_before: [before, two_before], field, shape, outline, key, token, .. } = self.state;
-        if self.kinds.words {
-            add(word, c1);
-            add(word ^ before.rotate_left(7), c1);
-            add(word ^ before.rotate_left(7) ^ two_before.rotate_left(14), 0);
-            add(word, two_before.rotate_left(9));
-        }
-        if self.kinds.sparse {
-            let column = self.state.position.wrapping_sub(self.state.line_start).min(255);
-            add(low & 0xff_ff00, 0);
-            add(self.above() | column << 8, 0);
-            add(field, c1);
-            add(u32::from(self.followers_of_one[c1 as usize]), c1);
-            add(u32::from(self.followers_of_two[(low & 0xffff) as usize] & 0xff), low & 0xffff);
-            add(outline, c1);
-            add(outline, word);
-            add(shape, 0);
-            add(token, 0);
-            add(token, key);
-            add(key, c1);
-            add(key, low & 0xffff);
-        }
+        add(word, c1);
+        add(word ^ before.rotate_left(7), c1);
+        add(word ^ before.rotate_left(7) ^ two_before.rotate_left(14), 0);
+        add(word, two_before.rotate_left(9));
+        let column = self.state.position.wrapping_sub(self.state.line_start).min(255);
+        add(low & 0xff_ff00, 0);
+        add(self.above() | column << 8, 0);
+        add(field, c1);
+        add(u32::from(self.followers_of_one.get(c1 as usize).copied().unwrap_or(0)), c1);
+        add(u32::from(self.followers_of_two.get((low & 0xffff) as usize).copied().unwrap_or(0) & 0xff), low & 0xffff);
+        add(outline, c1);
+        add(outline, word);
+        add(shape, 0);
+        add(token, 0);
+        add(token, key);
+        add(key, c1);
+        add(key, low & 0xffff);
         n
     }
 }
@@ -341,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_line_that_begins_has_none_above_it() {
-        let kinds = Kinds { highest_order: 2, words: false, sparse: true };
+        let kinds = Kinds { highest_order: 2, words: false, sparse: true, fast: 0 };
         let feed = |text: &mut Text, bytes: &str| bytes.bytes().for_each(|byte| text.push(byte));
         let mut text = Text::new(kinds, 10).unwrap();
         feed(&mut text, "one two\nthree, f");

@@ -4,7 +4,7 @@ use super::contexts::{Text, hash};
 use super::journal::Journal;
 use super::maps::Adaptive;
 use crate::error::Result;
-use crate::numeric::buffer::zeroed;
+use crate::numeric::buffer::{prefetch, zeroed};
 
 /// Lengths are counted up to this.
 const MAX_LEN: u32 = 400;
@@ -47,6 +47,8 @@ pub(crate) struct MatchState {
     /// Position of the predicted byte, if there is a match.
     at: Option<u32>,
     len: u32,
+    /// The entry of the last bytes, where there are enough of them.
+    pending: Option<usize>,
     /// Bytes since the last mismatch, up to `RECOVERED`.
     since_miss: u32,
     /// The predicted byte, while the current byte's bits agree with it.
@@ -62,7 +64,15 @@ impl Match {
     /// each of [`KINDS`].
     pub(crate) fn new(min_len: u32, log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
         let confidence = confidence.to_vec();
-        let state = MatchState { at: None, len: 0, since_miss: RECOVERED, expected: None, chosen: 0, rolling: 0 };
+        let state = MatchState {
+            at: None,
+            len: 0,
+            pending: None,
+            since_miss: RECOVERED,
+            expected: None,
+            chosen: 0,
+            rolling: 0,
+        };
         Ok(Self {
             journal: Journal::default(),
             start: (state, confidence.clone()),
@@ -113,9 +123,10 @@ impl Match {
 
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         self.heads.iter().for_each(|h| add(&h.to_le_bytes()));
-        let MatchState { at, len, since_miss, expected, rolling, .. } = self.state;
+        let MatchState { at, len, since_miss, expected, rolling, pending, .. } = self.state;
         let expected = expected.map_or(256, u32::from);
         add(&rolling.to_le_bytes());
+        add(&pending.map_or(u32::MAX, |at| at as u32).to_le_bytes());
         [at.unwrap_or(u32::MAX), len, since_miss, expected].iter().for_each(|x| add(&x.to_le_bytes()));
         self.confidence.iter().for_each(|p| add(&p.to_bytes()));
     }
@@ -149,17 +160,23 @@ impl Match {
             f.since_miss = if hit { (f.since_miss + 1).min(RECOVERED) } else { 0 };
             f.at = goes_on.then(|| at.wrapping_add(1));
         }
-        if text.position() >= self.min_len {
-            let at = (hash(f.rolling, 0) >> (32 - self.heads.len().ilog2())) as usize;
+        // The table is read a byte after its entry is known, when it has arrived in the cache.
+        if let Some(at) = f.pending {
             let head = &mut self.heads[at];
             if f.len < 16 {
-                let len = text.common_suffix(*head, MAX_LEN);
+                let candidate = head.wrapping_add(1);
+                let len = text.common_suffix(candidate, MAX_LEN);
                 if len > f.len && len >= self.min_len {
-                    (f.len, f.at) = (len, Some(*head));
+                    (f.len, f.at) = (len, Some(candidate));
                 }
             }
             self.journal.record(at, *head);
-            *head = text.position();
+            *head = text.position().wrapping_sub(1);
+        }
+        if text.position() >= self.min_len {
+            let at = (hash(f.rolling, 0) >> (32 - self.heads.len().ilog2())) as usize;
+            prefetch(&self.heads[at]);
+            f.pending = Some(at);
         }
         f.expected = f.at.map(|at| text.get(at));
     }
@@ -181,6 +198,28 @@ impl Match {
         };
         self.state.chosen = ((usize::from(bits > 0) * LENGTHS + self.length()) * MISSES + miss) * 2 + bit;
         Some(self.confidence[self.state.chosen].p())
+    }
+
+    /// The predicted byte; 0 without a match.
+    #[inline(always)]
+    pub(crate) fn expected_byte(&self) -> u32 {
+        self.state.expected.map_or(0, u32::from)
+    }
+
+    /// The selected entry of `confidence`, without the expected bit.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> usize {
+        self.state.chosen / 2
+    }
+
+    /// Whether the next byte is predicted by a match of at least `len` bytes.
+    pub(crate) fn is_long(&self, len: u32) -> bool {
+        self.state.expected.is_some() && self.state.len >= len
+    }
+
+    /// Whether the byte that was appended last is the predicted one. Before [`Match::byte`].
+    pub(crate) fn hit(&self, text: &Text) -> bool {
+        self.state.at.is_some_and(|at| text.get(at) == text.back(1) as u8)
     }
 
     /// Adapts the selected probability.

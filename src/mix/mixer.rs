@@ -1,36 +1,29 @@
 //! Logistic mixing (Mahoney 2005): stretched probabilities are weighted, summed and squashed; each weight moves by its
-//! input times the error. The first layer has several weight sets, each selected by a small context; the final layer has a few
-//! mixers over the sets' outputs, which are averaged. All arithmetic is in fixed point and exact, so the order of summation
-//! does not matter.
+//! input times the error. The weight of an input is the sum of the weights that several sets give it, each set with a row
+//! selected by a small context of its own. All rows selected share one dot product, one error and one step. All arithmetic is
+//! in fixed point and exact, so the order of summation does not matter.
 
 use super::journal::Journal;
 use super::logistic::{LIMIT, Logistic, ONE};
-use super::start::StartLayout;
 use crate::error::Result;
-use crate::numeric::buffer::filled;
+use crate::numeric::buffer::{filled, prefetch};
 use crate::numeric::simd::Simd;
 
-/// Number of weight sets.
-pub(crate) const SETS: usize = 7;
-/// Number of final mixers over the sets' outputs; their outputs are averaged.
-pub(crate) const LAST: usize = 3;
-/// 1 / [`LAST`] in 1/65536, rounded down so that the average stays within the limits.
-const THIRD: i32 = 21_845;
 /// Inputs per cache line; the count is padded to whole lines.
 const LINE: usize = 16;
-/// The most inputs. Sums of products and the first layer's weights wrap where they grow out of bounds, on every CPU in the
-/// same way: that costs bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the
-/// point, so that all products together may come to weights of 356.
+/// The most inputs. Sums of products and weights wrap where they grow out of bounds, on every CPU in the same way: that costs
+/// bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the point, so that all
+/// products together may come to weights of 356.
 pub(crate) const MAX_INPUTS: usize = MOST_LINES * LINE;
-const MOST_LINES: usize = 4;
+const MOST_LINES: usize = 3;
 
 pub(crate) const WEIGHT_ONE: i32 = 1 << 16;
-/// Of the second layer's weights.
-const WEIGHT_LIMIT: i32 = 6 * WEIGHT_ONE;
 /// Right shift of a weight before multiplication.
 const CUT: u32 = 5;
-/// Learning rate of the final mixers.
-const LAST_RATE: i32 = 500;
+/// Right shift of an error times the learning rate.
+const RATE_SHIFT: u32 = 8;
+/// Right shift of an input times that error.
+const STEP_SHIFT: u32 = 18;
 
 /// Sixteen inputs, or their weights.
 #[derive(Clone, Copy, Debug)]
@@ -42,126 +35,108 @@ struct Line([i32; LINE]);
 #[repr(C, align(64))]
 pub(crate) struct Inputs(pub(crate) [i32; MAX_INPUTS]);
 
-/// Both layers.
+/// A mixer with so many weight sets.
 #[derive(Debug)]
-pub(crate) struct Mixer {
+pub(crate) struct Mixer<const SETS: usize> {
     /// Lines per row.
     width: usize,
     weights: Vec<Line>,
     /// Where each set's rows begin.
     first: [usize; SETS],
-    last_weights: Vec<[i32; SETS]>,
-    /// Where each last mixer's weights begin.
-    last_first: [usize; LAST],
-    bit_state: BitState,
+    bit_state: BitState<SETS>,
     /// Lines of rows as they were before their first update since the checkpoint.
     journal: Journal<Line>,
-    final_journal: Journal<[i32; SETS]>,
     /// Whether each line is in the journal.
-    noted: Vec<bool>,
+    recorded: Vec<bool>,
 }
 
 /// State of the current bit.
 #[derive(Clone, Copy, Debug)]
-struct BitState {
+struct BitState<const SETS: usize> {
     inputs: Inputs,
-    /// Where each set's row begins.
-    chosen: [usize; SETS],
-    /// Each set's output.
-    stretched: [i32; SETS],
-    /// Each final mixer's selected row, and its output.
-    last_chosen: [usize; LAST],
-    final_outputs: [i32; LAST],
+    /// Where each set's selected row begins.
+    selected: [usize; SETS],
+    /// The stretched output.
+    output: i32,
 }
 
 /// Everything one bit changes.
 #[derive(Debug)]
-pub(crate) struct Saved {
-    bit_state: BitState,
+pub(crate) struct Saved<const SETS: usize> {
+    bit_state: BitState<SETS>,
     rows: [[Line; MOST_LINES]; SETS],
-    last: [[i32; SETS]; LAST],
 }
 
-/// The dot product of each set, in 1/256. `W`, the lines of a row, is a constant so that the loops unroll.
+/// The sum of the selected rows times the inputs, in 1/256. `W`, the lines of a row, is a constant so that the loops unroll.
 #[inline(always)]
-fn dot_products<const W: usize, S: Simd>(
+fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     s: S,
     weights: &[Line],
-    chosen: [usize; SETS],
+    selected: [usize; SETS],
     inputs: &Inputs,
-) -> [i32; SETS] {
+) -> i32 {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
-    chosen.map(|at| {
-        let row: &[Line; W] = weights[at..at + W].try_into().expect("a whole row");
-        let mut sums = s.splat_i(0);
-        for (w, x) in row.iter().zip(lines) {
-            sums = sums + s.mul_i(s.shr::<CUT>(s.load_i(&w.0)), s.load_i(x));
+    let rows: [&[Line; W]; SETS] = selected.map(|at| weights[at..at + W].try_into().expect("a whole row"));
+    let mut sums = s.splat_i(0);
+    for (i, x) in lines.iter().enumerate().take(W) {
+        let mut weight = s.load_i(&rows[0][i].0);
+        for row in &rows[1..] {
+            weight = weight + s.load_i(&row[i].0);
         }
-        (s.sum_i(sums) >> (16 - CUT)).clamp(-LIMIT, LIMIT)
-    })
+        sums = sums + s.mul_i(s.shr::<CUT>(weight), s.load_i(x));
+    }
+    (s.sum_i(sums) >> (16 - CUT)).clamp(-LIMIT, LIMIT)
 }
 
-/// Each weight moves by its input times its set's error, of 2^14.
+/// Adds the inputs times the error to all selected rows.
 #[inline(always)]
-fn train<const W: usize, S: Simd>(
+fn train<const W: usize, const SETS: usize, S: Simd>(
     s: S,
     weights: &mut [Line],
-    chosen: [usize; SETS],
+    selected: [usize; SETS],
     inputs: &Inputs,
-    errors: [i32; SETS],
+    error: i32,
 ) {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
-    for (at, error) in chosen.into_iter().zip(errors) {
+    let error = s.splat_i(error);
+    let steps: [S::I; W] = std::array::from_fn(|i| {
+        s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(&lines[i]), error) + s.splat_i(1 << (STEP_SHIFT - 1)))
+    });
+    for at in selected {
         let row: &mut [Line; W] = (&mut weights[at..at + W]).try_into().expect("a whole row");
-        let error = s.splat_i(error);
-        for (w, x) in row.iter_mut().zip(lines) {
-            let step = s.shr::<14>(s.mul_i(s.load_i(x), error) + s.splat_i(1 << 13));
-            s.store_i(s.load_i(&w.0) + step, &mut w.0);
+        for (weights, step) in row.iter_mut().zip(steps) {
+            s.store_i(s.load_i(&weights.0) + step, &mut weights.0);
         }
     }
 }
 
-/// The start of each of the given row ranges laid end to end, and the end of the last.
-fn starts<const N: usize>(rows: [usize; N]) -> ([usize; N], usize) {
-    let mut end = 0;
-    let starts = rows.map(|n| {
-        end += n;
-        end - n
-    });
-    (starts, end)
-}
-
-impl Mixer {
-    /// A mixer whose sets and final mixers have the given numbers of rows.
-    pub(crate) fn new(contexts: [usize; SETS], last: [usize; LAST], start: &StartLayout) -> Result<Self> {
-        assert!(start.inputs() <= MAX_INPUTS);
-        let width = start.inputs().div_ceil(LINE);
-        let (first, total) = starts(contexts.map(|n| n * width));
-        let (last_first, last_total) = starts(last);
-        let mut weights = filled(total, Line([0; LINE]), "mixer weights")?;
-        for (set, (first, rows)) in first.into_iter().zip(contexts).enumerate() {
-            for (row, lines) in weights[first..first + rows * width].chunks_exact_mut(width).enumerate() {
-                start.weights(set, row, lines.iter_mut().flat_map(|line| &mut line.0));
+impl<const SETS: usize> Mixer<SETS> {
+    /// A mixer whose sets have the given numbers of rows. `weights(set, row, out)` writes a row's initial weights.
+    pub(crate) fn new(
+        rows: [usize; SETS],
+        inputs: usize,
+        mut weights: impl FnMut(usize, usize, &mut dyn Iterator<Item = &mut i32>),
+    ) -> Result<Self> {
+        assert!(inputs <= MAX_INPUTS);
+        let width = inputs.div_ceil(LINE);
+        let mut total = 0;
+        let first = rows.map(|n| {
+            total += n * width;
+            total - n * width
+        });
+        let mut lines = filled(total, Line([0; LINE]), "mixer weights")?;
+        for (set, (first, rows)) in first.into_iter().zip(rows).enumerate() {
+            for (row, lines) in lines[first..first + rows * width].chunks_exact_mut(width).enumerate() {
+                weights(set, row, &mut lines.iter_mut().flat_map(|line| &mut line.0));
             }
         }
-        let mut last_weights = filled(last_total, [0; SETS], "mixer weights")?;
-        last_weights.copy_from_slice(start.last());
         Ok(Self {
             journal: Journal::default(),
-            final_journal: Journal::default(),
-            noted: filled(total, false, "mixer weights")?,
+            recorded: filled(total, false, "mixer weights")?,
             width,
-            weights,
+            weights: lines,
             first,
-            last_first,
-            last_weights,
-            bit_state: BitState {
-                inputs: Inputs([0; MAX_INPUTS]),
-                chosen: first,
-                stretched: [0; SETS],
-                last_chosen: last_first,
-                final_outputs: [ONE / 2; LAST],
-            },
+            bit_state: BitState { inputs: Inputs([0; MAX_INPUTS]), selected: first, output: 0 },
         })
     }
 
@@ -177,66 +152,50 @@ impl Mixer {
         self.weights[at..at + self.width].iter().flat_map(|line| &line.0)
     }
 
-    /// The rows of all last mixers.
-    pub(crate) fn last_rows(&self) -> &[[i32; SETS]] {
-        &self.last_weights
-    }
-
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from_slice(&other.weights);
-        self.last_weights.copy_from_slice(&other.last_weights);
     }
 
     /// Sets a checkpoint.
     pub(crate) fn checkpoint(&mut self) {
         self.journal.start();
-        self.final_journal.start();
-        self.noted.fill(false);
+        self.recorded.fill(false);
     }
 
     pub(crate) fn discard_checkpoint(&mut self) {
         self.journal.discard();
-        self.final_journal.discard();
     }
 
     pub(crate) fn pause(&mut self, paused: bool) {
         self.journal.pause(paused);
-        self.final_journal.pause(paused);
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.journal.is_complete() && self.final_journal.is_complete()
+        self.journal.is_complete()
     }
 
     /// Returns to the checkpoint.
     pub(crate) fn roll_back(&mut self) {
-        self.journal.undo_all(|at, line| self.weights[at] = line);
-        self.final_journal.undo_all(|at, weights| self.last_weights[at] = weights);
-        self.noted.fill(false);
+        self.journal.undo_all(|at, line| {
+            self.weights[at] = line;
+            self.recorded[at] = false;
+        });
     }
 
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        let weights = self.weights.iter().flat_map(|line| &line.0);
-        weights.chain(self.last_weights.iter().flatten()).for_each(|w| add(&w.to_le_bytes()));
+        self.weights.iter().flat_map(|line| &line.0).for_each(|w| add(&w.to_le_bytes()));
     }
 
     /// Before [`Mixer::update`].
-    pub(crate) fn save(&self) -> Saved {
+    pub(crate) fn save(&self) -> Saved<SETS> {
         let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
-        Saved {
-            bit_state: self.bit_state,
-            rows: self.bit_state.chosen.map(row),
-            last: self.bit_state.last_chosen.map(|at| self.last_weights[at]),
-        }
+        Saved { bit_state: self.bit_state, rows: self.bit_state.selected.map(row) }
     }
 
-    pub(crate) fn restore(&mut self, saved: &Saved) {
+    pub(crate) fn restore(&mut self, saved: &Saved<SETS>) {
         self.bit_state = saved.bit_state;
-        for (at, row) in self.bit_state.chosen.into_iter().zip(&saved.rows) {
+        for (at, row) in self.bit_state.selected.into_iter().zip(&saved.rows) {
             self.weights[at..at + self.width].copy_from_slice(&row[..self.width]);
-        }
-        for (at, last) in self.bit_state.last_chosen.into_iter().zip(saved.last) {
-            self.last_weights[at] = last;
         }
     }
 
@@ -246,66 +205,107 @@ impl Mixer {
         &mut self.bit_state.inputs
     }
 
-    /// The stretched probability of 1 with the rows selected by these contexts.
+    /// Prefetches a row that may be selected next.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS], last: [usize; LAST]) -> i32 {
-        let (bit_state, weights) = (&mut self.bit_state, &self.weights);
-        for ((chosen, first), context) in bit_state.chosen.iter_mut().zip(self.first).zip(contexts) {
-            *chosen = first + context * self.width;
-        }
-        bit_state.stretched = match self.width {
-            1 => dot_products::<1, S>(s, weights, bit_state.chosen, &bit_state.inputs),
-            2 => dot_products::<2, S>(s, weights, bit_state.chosen, &bit_state.inputs),
-            3 => dot_products::<3, S>(s, weights, bit_state.chosen, &bit_state.inputs),
-            _ => dot_products::<MOST_LINES, S>(s, weights, bit_state.chosen, &bit_state.inputs),
-        };
-        let mut sum = 0;
-        let lasts = bit_state.last_chosen.iter_mut().zip(&mut bit_state.final_outputs);
-        for ((chosen, output), (first, context)) in lasts.zip(self.last_first.iter().zip(last)) {
-            *chosen = first + context;
-            let products = self.last_weights[*chosen].iter().zip(bit_state.stretched).map(|(w, t)| (w >> CUT) * t);
-            let t = (products.sum::<i32>() >> (16 - CUT)).clamp(-LIMIT, LIMIT);
-            *output = Logistic::get().squash(t);
-            sum += t;
-        }
-        // By a shift, which defines how negative numbers round.
-        (sum * THIRD) >> 16
+    pub(crate) fn prefetch(&self, set: usize, row: usize) {
+        let at = self.first[set] + row * self.width;
+        prefetch(&self.weights[at]);
+        prefetch(&self.weights[at + self.width - 1]);
     }
 
-    /// Adapts the selected rows to the coded bit; `rate`: learning rate of the first layer.
+    /// The stretched probability of 1 with the rows selected by these contexts.
+    #[inline(always)]
+    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
+        let (bit_state, weights) = (&mut self.bit_state, &self.weights);
+        for ((selected, first), context) in bit_state.selected.iter_mut().zip(self.first).zip(contexts) {
+            *selected = first + context * self.width;
+        }
+        bit_state.output = match self.width {
+            1 => dot_product::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
+            2 => dot_product::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
+            _ => dot_product::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
+        };
+        bit_state.output
+    }
+
+    /// Adapts the selected rows to the coded bit.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
         if self.journal.is_recording() {
-            self.note();
+            self.record();
         }
-        let (logistic, bit_state, weights) = (Logistic::get(), &self.bit_state, &mut self.weights);
+        let (bit_state, weights) = (&self.bit_state, &mut self.weights);
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let errors = bit_state.stretched.map(|t| ((target - logistic.squash(t)) * rate) >> 12);
+        let error = ((target - Logistic::get().squash(bit_state.output)) * rate) >> RATE_SHIFT;
         match self.width {
-            1 => train::<1, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
-            2 => train::<2, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
-            3 => train::<3, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
-            _ => train::<MOST_LINES, S>(s, weights, bit_state.chosen, &bit_state.inputs, errors),
-        }
-        for (at, output) in bit_state.last_chosen.into_iter().zip(bit_state.final_outputs) {
-            let error = ((target - output) * LAST_RATE) >> 12;
-            for (w, t) in self.last_weights[at].iter_mut().zip(bit_state.stretched) {
-                *w = (*w + ((t * error + (1 << 13)) >> 14)).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
-            }
+            1 => train::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
+            2 => train::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
+            _ => train::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
         }
     }
 
     /// Records the selected rows that are not in the journal yet.
-    fn note(&mut self) {
-        for first in self.bit_state.chosen {
+    fn record(&mut self) {
+        for first in self.bit_state.selected {
             for at in first..first + self.width {
-                if !std::mem::replace(&mut self.noted[at], true) {
+                if !std::mem::replace(&mut self.recorded[at], true) {
                     self.journal.record(at, self.weights[at]);
                 }
             }
         }
-        for at in self.bit_state.last_chosen {
-            self.final_journal.record(at, self.last_weights[at]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::level::{Kernel, Level};
+    use crate::numeric::random::Random;
+
+    struct Bit<'a>(&'a mut Mixer<3>, [usize; 3], u32);
+    impl Kernel for Bit<'_> {
+        type Output = i32;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> i32 {
+            let t = self.0.mix(s, self.1);
+            self.0.update(s, self.2, 300);
+            t
+        }
+    }
+
+    #[test]
+    fn a_bit_is_mixed_and_learned_as_one_input_after_the_other() {
+        for (level, inputs) in Level::available().into_iter().flat_map(|level| [5, 16, 30, 48].map(|n| (level, n))) {
+            let mut random = Random::new(3, "mixer");
+            let mut below = |n: i32| (random.next_u64() >> 33) as i32 % n;
+            let rows = [4, 2, 7];
+            let mut naive: Vec<Vec<Vec<i32>>> = rows
+                .iter()
+                .map(|rows| (0..*rows).map(|_| (0..inputs).map(|_| below(60_000) - 20_000).collect()).collect())
+                .collect();
+            let mut mixer = Mixer::new(rows, inputs, |set, row, out| {
+                out.zip(&naive[set][row]).for_each(|(to, weight)| *to = *weight);
+            })
+            .unwrap();
+            for _ in 0..300 {
+                let selected = rows.map(|rows| below(rows as i32) as usize);
+                let x: Vec<i32> = (0..inputs).map(|_| below(2 * 2307) - 2307).collect();
+                mixer.inputs().0[..inputs].copy_from_slice(&x);
+                let mut sum = 0i32;
+                for (i, x) in x.iter().enumerate() {
+                    let weight: i32 = (0..3).map(|set| naive[set][selected[set]][i]).sum();
+                    sum = sum.wrapping_add((weight >> 5).wrapping_mul(*x));
+                }
+                let (t, bit) = ((sum >> 11).clamp(-LIMIT, LIMIT), below(2) as u32);
+                let error = ((65_535 * bit as i32 - Logistic::get().squash(t)) * 300) >> 8;
+                for (set, row) in selected.into_iter().enumerate() {
+                    naive[set][row].iter_mut().zip(&x).for_each(|(w, x)| *w += (x * error + (1 << 17)) >> 18);
+                }
+                assert_eq!(level.run(Bit(&mut mixer, selected, bit)), t, "{level:?}, {inputs} inputs");
+            }
+            for (set, rows) in naive.iter().enumerate() {
+                assert!(rows.iter().enumerate().all(|(i, row)| mixer.row(set, i).take(inputs).eq(row)));
+            }
         }
     }
 }

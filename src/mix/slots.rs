@@ -88,7 +88,7 @@ impl Slots {
     /// The line of a context (by its hash) and nibble (0 for the first).
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
-        (hash ^ (nibble.wrapping_mul(0x35) % PAGE)) as usize & self.mask
+        (hash ^ ((nibble >> 1).wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
     /// Prefetches a context's line.
@@ -102,7 +102,10 @@ impl Slots {
     pub(crate) fn find(&mut self, hash: u32, nibble: u32) -> usize {
         let at = self.line(hash, nibble);
         let line = &mut self.lines[at];
-        self.journal.record(at, *line);
+        // Asked first: otherwise every line is copied, recorded or not.
+        if self.journal.is_recording() {
+            self.journal.record(at, *line);
+        }
         // Never 0, and different for all nibbles of a context that may share the line.
         let check = ((hash >> 24) as u8).wrapping_add((nibble * 16) as u8).max(1);
         // The lowest zero byte, as in Hacker's Delight 6-1: exact up to the first.

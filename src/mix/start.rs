@@ -6,27 +6,79 @@
 use super::history::Histories;
 use super::maps::Adaptive;
 use super::matches::{self, Match};
-use super::mixer::{LAST, SETS, WEIGHT_ONE};
-use super::{CONTEXTS, DIRECT, FEATURES, HALF, LAST_ROWS, MATCHES, Mix, Options, ROWS, probability};
+use super::mixer::WEIGHT_ONE;
+use super::{CONTEXTS, DIRECT, FEATURES, HALF, MATCHES, Mix, Options, ROWS, SETS, probability};
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 
-/// For mixes without a pretrained network, and with one.
-const FILES: [&[u8]; 2] = [include_bytes!("../../models/mix-alone.bin"), include_bytes!("../../models/mix-beside.bin")];
+/// What a start was trained for. Each kind has a file of its own, which holds the contexts and columns that its mixes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartKind {
+    /// All contexts, no pretrained network.
+    Alone,
+    /// All contexts and a pretrained network with a second head.
+    Beside,
+    /// `fast=1`.
+    Nine,
+    /// `fast=2`.
+    Six,
+}
 
-/// Of a mix with all contexts of orders up to 6: each context's probability, stretched, then how far each is from one half;
-/// two inputs of each direct table and match; the same of each view of networks that know something; 1.
-const OWN: usize = 2 * CONTEXTS + 2 * DIRECT + 2 * MATCHES.len();
-/// With two views.
-pub(super) const COLUMNS: usize = OWN + 2 * VIEWS + 1;
+impl StartKind {
+    /// All of them, in the order of their files.
+    pub const ALL: [Self; 4] = [Self::Alone, Self::Beside, Self::Nine, Self::Six];
+
+    /// The kind for a mix of these options.
+    fn of(options: &Options) -> Self {
+        match (options.knowing, options.fast) {
+            (1.., _) => Self::Beside,
+            (0, 0) => Self::Alone,
+            (0, 1) => Self::Nine,
+            (0, _) => Self::Six,
+        }
+    }
+
+    fn file(self) -> &'static [u8] {
+        match self {
+            Self::Alone => include_bytes!("../../models/mix-alone.bin"),
+            Self::Beside => include_bytes!("../../models/mix-beside.bin"),
+            Self::Nine => include_bytes!("../../models/mix-nine.bin"),
+            Self::Six => include_bytes!("../../models/mix-six.bin"),
+        }
+    }
+
+    /// The options of the mixes that it was trained with, as far as they matter here.
+    fn options(self) -> Options {
+        let views = if self == Self::Beside { VIEWS as u8 } else { 0 };
+        let fast = match self {
+            Self::Alone | Self::Beside => 0,
+            Self::Nine => 1,
+            Self::Six => 2,
+        };
+        Options {
+            neural: views,
+            knowing: views,
+            highest_order: 6,
+            words: true,
+            matches: true,
+            sparse: true,
+            fast,
+            log: 24,
+        }
+    }
+}
+
+/// The columns of a mix with all contexts of orders up to 6: contexts, direct tables and matches; then network predictions and
+/// the bias.
+const OWN: usize = CONTEXTS + 2 * DIRECT + MATCHES.len();
+pub(super) const COLUMNS: usize = OWN + VIEWS + 1;
 const VIEWS: usize = 2;
 /// Adaptive probabilities: of histories, by context, and of matches.
 const PROBABILITIES: usize = CONTEXTS * 256 + MATCHES.len() * matches::KINDS;
 /// Step of a row's difference from its set's base row.
-const STEP: i32 = 1 << 9;
+const STEP: i32 = 1 << 8;
 /// Step of a set's base row.
 const BASE_STEP: i32 = 1 << 2;
-const _: () = assert!(STEP * 128 == WEIGHT_ONE && BASE_STEP << 15 == 2 * WEIGHT_ONE);
 
 /// Untrained weight, in 1/65536: inputs are too strongly correlated for more.
 const FIRST_WEIGHT: i32 = WEIGHT_ONE / 17;
@@ -36,6 +88,8 @@ const FIRST_WEIGHTS_BESIDE: [i32; 2] = [WEIGHT_ONE / 25, WEIGHT_ONE * 3 / 10];
 /// Initial values. Rows of weights have [`COLUMNS`] columns.
 #[derive(Clone, Debug)]
 pub struct Start {
+    /// What it is trained for.
+    pub kind: StartKind,
     /// Probability in 1/65536, and count.
     pub probabilities: Vec<(u16, u8)>,
     /// Of 65536, fast and slow, by the bits so far.
@@ -44,8 +98,6 @@ pub struct Start {
     pub base: [[i32; COLUMNS]; SETS],
     /// Difference of each row from its set's base row, in 1/128.
     pub rows: Vec<[i8; COLUMNS]>,
-    /// The rows of all last mixers, one after the other, of 65536.
-    pub last: Vec<[i32; SETS]>,
 }
 
 /// Learned values of a mix that has all columns, for training a [`Start`].
@@ -57,15 +109,11 @@ pub struct MixStatistics {
     pub order0: Vec<[u16; 2]>,
     /// The rows of each set, of 65536.
     pub rows: Vec<Vec<[i32; COLUMNS]>>,
-    /// As in [`Start`].
-    pub last: Vec<[i32; SETS]>,
 }
 
 impl Start {
     /// How many rows each set has.
     pub const ROWS: [usize; SETS] = ROWS;
-    /// How many rows each last mixer has.
-    pub const LAST_ROWS: [usize; LAST] = LAST_ROWS;
 
     /// A base weight rounded to the file's steps.
     pub fn base(weight: f64) -> i32 {
@@ -78,20 +126,20 @@ impl Start {
     }
 
     /// Untrained values.
-    pub fn untrained(beside: bool) -> Self {
+    pub fn untrained(kind: StartKind) -> Self {
+        let beside = kind == StartKind::Beside;
         let histories = Histories::get();
         let guesses = (0..CONTEXTS * 256).map(|i| (histories.guess(i as u8), 0));
         let matches = (0..MATCHES.len() * matches::KINDS).map(|i| (matches::guess(i), 0));
         let [others, views] = if beside { FIRST_WEIGHTS_BESIDE } else { [FIRST_WEIGHT; 2] };
-        let mut base = [others; COLUMNS];
-        // Only of the stretched input: the distance input says the same.
-        base[OWN..].iter_mut().step_by(2).take(VIEWS).for_each(|weight| *weight = views);
+        let mut base = [others / SETS as i32; COLUMNS];
+        base[OWN..OWN + VIEWS].fill(views / SETS as i32);
         Self {
+            kind,
             probabilities: guesses.chain(matches).collect(),
             order0: vec![[1 << 15; 2]; 256],
             base: [base; SETS],
             rows: vec![[0; COLUMNS]; ROWS.iter().sum()],
-            last: vec![[WEIGHT_ONE / SETS as i32; SETS]; LAST_ROWS.iter().sum()],
         }
     }
 
@@ -100,7 +148,8 @@ impl Start {
     /// # Errors
     /// `Memory`.
     pub(super) fn of(options: &Options) -> Result<Self> {
-        Self::read(FILES[usize::from(options.knowing > 0)])
+        let kind = StartKind::of(options);
+        Self::read(kind, kind.file())
     }
 
     fn probability(&self, i: usize) -> Adaptive {
@@ -108,52 +157,68 @@ impl Start {
         Adaptive::new(p, n.into())
     }
 
+    /// The probabilities that a file of a kind holds.
+    fn probabilities_of(layout: &StartLayout) -> impl Iterator<Item = usize> {
+        let of_contexts = layout.contexts.iter().flat_map(|context| context * 256..(context + 1) * 256);
+        of_contexts.chain(CONTEXTS * 256..PROBABILITIES)
+    }
+
     /// Parses a file written by [`Start::write`].
-    fn read(file: &[u8]) -> Result<Self> {
+    fn read(kind: StartKind, file: &[u8]) -> Result<Self> {
         let mut rest = file;
         let mut take = |n: usize| rest.split_off(..n).expect("a whole file");
         let mut start = Self {
-            probabilities: filled(PROBABILITIES, (0, 0), "what a mix starts from")?,
+            kind,
+            probabilities: filled(PROBABILITIES, (1 << 15, 0), "what a mix starts from")?,
             order0: filled(256, [0; 2], "what a mix starts from")?,
             base: [[0; COLUMNS]; SETS],
             rows: filled(ROWS.iter().sum(), [0; COLUMNS], "what a mix starts from")?,
-            last: filled(LAST_ROWS.iter().sum(), [0; SETS], "what a mix starts from")?,
         };
-        for probability in &mut start.probabilities {
+        let layout = StartLayout::new(&start, &kind.options());
+        let probabilities: Vec<usize> = Self::probabilities_of(&layout).collect();
+        let columns: Vec<usize> = layout.columns.iter().copied().flatten().collect();
+        for i in probabilities {
             let bytes = take(3);
-            *probability = (u16::from_le_bytes([bytes[0], bytes[1]]), bytes[2]);
+            start.probabilities[i] = (u16::from_le_bytes([bytes[0], bytes[1]]), bytes[2]);
         }
         let mut short = || take(2).try_into().map(i16::from_le_bytes).expect("two bytes");
         start.order0.as_flattened_mut().iter_mut().for_each(|p| *p = short() as u16);
-        let weights = start.base.as_flattened_mut().iter_mut().chain(start.last.as_flattened_mut());
-        weights.for_each(|weight| *weight = i32::from(short()) * BASE_STEP);
+        for base in &mut start.base {
+            columns.iter().for_each(|column| base[*column] = i32::from(short()) * BASE_STEP);
+        }
         let which = take(start.rows.len().div_ceil(8));
         for (i, row) in start.rows.iter_mut().enumerate() {
             if which[i / 8] >> (i % 8) & 1 != 0 {
-                row.iter_mut().zip(take(COLUMNS)).for_each(|(to, byte)| *to = *byte as i8);
+                columns.iter().zip(take(columns.len())).for_each(|(column, byte)| row[*column] = *byte as i8);
             }
         }
         Ok(start)
     }
 
-    /// The bytes of a file: probabilities, three bytes each; those of order 0; base rows and final mixers, in 1/16384; a bit
-    /// for each row, lowest first, set where it differs from the base; those rows. Numbers of two bytes are little-endian.
+    /// The bytes of a file: probabilities, three bytes each; those of order 0; base rows, in 1/16384; a bit for each row, lowest
+    /// first, set where it differs from the base; those rows. Numbers of two bytes are little-endian.
     pub fn write(&self) -> Vec<u8> {
+        let layout = StartLayout::new(self, &self.kind.options());
+        let columns: Vec<usize> = layout.columns.iter().copied().flatten().collect();
         let mut file = Vec::new();
-        for (p, n) in &self.probabilities {
+        for i in Self::probabilities_of(&layout) {
+            let (p, n) = self.probabilities[i];
             file.extend(p.to_le_bytes());
-            file.push(*n);
+            file.push(n);
         }
         file.extend(self.order0.as_flattened().iter().flat_map(|p| p.to_le_bytes()));
-        for weight in self.base.as_flattened().iter().chain(self.last.as_flattened()) {
-            let steps = i16::try_from(weight / BASE_STEP).expect("a weight below 2");
-            file.extend(steps.to_le_bytes());
+        for base in &self.base {
+            for column in &columns {
+                let steps = i16::try_from(base[*column] / BASE_STEP).expect("a weight below 2");
+                file.extend(steps.to_le_bytes());
+            }
         }
         let differs = |row: &[i8; COLUMNS]| row.iter().any(|x| *x != 0);
         for rows in self.rows.chunks(8) {
             file.push(rows.iter().rev().fold(0, |bits, row| bits << 1 | u8::from(differs(row))));
         }
-        file.extend(self.rows.iter().filter(|row| differs(row)).flatten().map(|x| *x as u8));
+        let rows = self.rows.iter().filter(|row| differs(row));
+        file.extend(rows.flat_map(|row| columns.iter().map(|column| row[*column] as u8)));
         file
     }
 }
@@ -173,17 +238,16 @@ pub(super) struct StartLayout<'a> {
 
 impl<'a> StartLayout<'a> {
     pub(super) fn new(start: &'a Start, options: &Options) -> Self {
+        let mask = options.kinds().mask();
         // Orders above 6 take the values of order 6.
-        let orders = (2..=usize::from(options.highest_order)).map(|order| order.min(6) - 2);
-        let words = (5..9).filter(|_| options.words);
-        let sparse = (9..CONTEXTS).filter(|_| options.sparse);
-        let contexts: Vec<usize> = orders.chain(words).chain(sparse).collect();
-        let both = contexts.iter().copied().chain(contexts.iter().map(|context| CONTEXTS + context));
-        let direct = 2 * CONTEXTS..2 * CONTEXTS + 2 * DIRECT;
+        let column = |number: usize| if number < 7 { number.min(4) } else { number - 2 };
+        let contexts: Vec<usize> = (0..CONTEXTS + 2).filter(|number| mask >> number & 1 != 0).map(column).collect();
+        let direct = CONTEXTS..CONTEXTS + 2 * DIRECT;
         let matches = (direct.end..OWN).filter(|_| options.matches);
-        let knowing = 2 * VIEWS.min(options.knowing.into());
-        let views = (0..2 * usize::from(options.neural)).map(|i| (i < knowing).then_some(OWN + i));
-        let columns = both.chain(direct).chain(matches).map(Some).chain(views).chain([Some(COLUMNS - 1)]).collect();
+        let knowing = VIEWS.min(options.knowing.into());
+        let views = (0..usize::from(options.neural)).map(|i| (i < knowing).then_some(OWN + i));
+        let own = contexts.iter().copied().chain(direct).chain(matches).map(Some);
+        let columns = own.chain(views).chain([Some(COLUMNS - 1)]).collect();
         Self {
             start,
             contexts,
@@ -217,9 +281,9 @@ impl<'a> StartLayout<'a> {
         let weight = |column: usize| base[column] + i32::from(row[column]) * STEP;
         for (column, out) in self.columns.iter().zip(out) {
             *out = match *column {
-                Some(OWN) if self.one_view => weight(OWN) + weight(OWN + 2),
+                Some(OWN) if self.one_view => weight(OWN) + weight(OWN + 1),
                 Some(column) => weight(column),
-                None => FIRST_WEIGHTS_BESIDE[0],
+                None => FIRST_WEIGHTS_BESIDE[0] / SETS as i32,
             };
         }
     }
@@ -227,11 +291,6 @@ impl<'a> StartLayout<'a> {
     /// By the bits so far.
     pub(super) fn order0(&self) -> Vec<[u16; 2]> {
         self.start.order0.iter().map(|cells| cells.map(|p| p ^ HALF)).collect()
-    }
-
-    /// The rows of all last mixers, one after the other.
-    pub(super) fn last(&self) -> &[[i32; SETS]] {
-        &self.start.last
     }
 }
 
@@ -244,6 +303,11 @@ impl MixStatistics {
     /// Of a mix that has all columns of `start`, the one that it was layout to.
     pub(super) fn new(layout: &StartLayout, mix: &Mix) -> Self {
         let tables = mix.maps.iter().flatten().chain(mix.matches.iter().flatten().flat_map(Match::confidence));
+        // Contexts that the mix does not have were never seen.
+        let mut probabilities = vec![(1 << 15, 0); PROBABILITIES];
+        for (i, p) in Start::probabilities_of(layout).zip(tables) {
+            probabilities[i] = (p.p() as u16, p.count());
+        }
         let rows = |set: usize| 0..mix.mixer.rows(set);
         let row = |set: usize, row: usize| {
             let mut weights = [0; COLUMNS];
@@ -252,10 +316,9 @@ impl MixStatistics {
             weights
         };
         Self {
-            probabilities: tables.map(|p| (p.p() as u16, p.count())).collect(),
+            probabilities,
             order0: mix.direct[0].iter().map(|cells| cells.map(|cell| probability(cell) as u16)).collect(),
             rows: (0..SETS).map(|set| rows(set).map(|i| row(set, i)).collect()).collect(),
-            last: mix.mixer.last_rows().to_vec(),
         }
     }
 }
@@ -268,40 +331,43 @@ mod tests {
 
     #[test]
     fn files_hold_what_is_written_and_no_more() {
-        for (file, beside) in FILES.into_iter().zip([false, true]) {
-            let start = Start::read(file).unwrap();
+        for kind in StartKind::ALL {
+            let (file, beside) = (kind.file(), kind == StartKind::Beside);
+            let start = Start::read(kind, file).unwrap();
             assert!(start.write() == file);
             let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(include_str!("../../docs/NUMERICS.md").contains(&sha256), "the numeric contract names {sha256}");
             assert!(start.probabilities.iter().all(|(p, n)| *p > 0 && u32::from(*n) <= 255));
             // Views count where there are some, and nowhere else.
-            assert!(start.base.iter().all(|base| (base[OWN] > WEIGHT_ONE / 4) == beside));
-            let untrained = Start::untrained(beside);
+            let views: i32 = start.base.iter().map(|base| base[OWN]).sum();
+            assert!((views > WEIGHT_ONE / 8) == beside, "{kind:?}: {views}");
+            let untrained = Start::untrained(kind);
             let bytes = untrained.write();
-            let again = Start::read(&bytes).unwrap();
-            assert!(
-                again.probabilities == untrained.probabilities
-                    && again.rows == untrained.rows
-                    && again.order0 == untrained.order0
-            );
+            let again = Start::read(kind, &bytes).unwrap();
+            assert!(again.write() == bytes && again.rows == untrained.rows && again.order0 == untrained.order0);
             let near = |a: &i32, b: &i32| (a - b).abs() < BASE_STEP;
-            assert!(again.base.as_flattened().iter().zip(untrained.base.as_flattened()).all(|(a, b)| near(a, b)));
+            let columns = StartLayout::new(&start, &kind.options()).columns;
+            for column in columns.into_iter().flatten() {
+                assert!(again.base.iter().zip(&untrained.base).all(|(a, b)| near(&a[column], &b[column])));
+            }
         }
     }
 
     #[test]
     fn a_start_fits_whatever_is_mixed() {
-        let (alone, beside) = (Start::read(FILES[0]).unwrap(), Start::read(FILES[1]).unwrap());
+        let starts = StartKind::ALL.map(|kind| Start::read(kind, kind.file()).unwrap());
         for highest_order in 2..=8 {
             for (neural, knowing) in [(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2)] {
-                for flags in 0..8 {
+                for flags in 0..24 {
                     let [words, matches, sparse] = [0, 1, 2].map(|bit| flags >> bit & 1 != 0);
-                    let options = Options { neural, knowing, highest_order, words, matches, sparse, log: 16 };
+                    let fast = flags as u8 >> 3;
+                    let options = Options { neural, knowing, highest_order, words, matches, sparse, fast, log: 16 };
                     let mix = Mix::new(options).unwrap();
-                    let start = if knowing > 0 { &beside } else { &alone };
+                    let start = &starts[if knowing > 0 { 1 } else { [0, 2, 3][usize::from(fast)] }];
+                    assert_eq!(start.kind, StartKind::of(&options));
                     let layout = StartLayout::new(start, &options);
-                    let own = 2 * mix.contexts + 2 * DIRECT + 4 * usize::from(matches);
-                    assert_eq!(layout.inputs(), own + 2 * usize::from(neural) + 1, "{options:?}");
+                    let own = mix.contexts + 2 * DIRECT + 2 * usize::from(matches);
+                    assert_eq!(layout.inputs(), own + usize::from(neural) + 1, "{options:?}");
                     let row = |set, row| -> Vec<i32> {
                         let mut weights = vec![0; layout.inputs()];
                         layout.weights(set, row, weights.iter_mut());
@@ -313,16 +379,15 @@ mod tests {
                     for (set, i) in [(0, 1), (2, 101), (6, 300)] {
                         let (found, of) = (row(set, i), |c| column(set, i, c));
                         assert_eq!(found[0], of(0), "order 2 is the first of all");
-                        assert_eq!(found[mix.contexts], of(CONTEXTS));
                         assert_eq!(found[mix.contexts - 1], of(layout.contexts[mix.contexts - 1]));
-                        assert_eq!(found[2 * mix.contexts], of(2 * CONTEXTS), "order 0");
+                        assert_eq!(found[mix.contexts], of(CONTEXTS), "order 0");
                         assert_eq!(found.last(), Some(&of(COLUMNS - 1)));
                         let views = &found[own..];
                         match (knowing, neural) {
                             (0, 0) => {}
-                            (0, _) => assert_eq!(views[..2], FIRST_WEIGHTS_BESIDE[..1].repeat(2)),
-                            (1, _) => assert_eq!(views[..2], [of(OWN) + of(OWN + 2), of(OWN + 1)]),
-                            _ => assert_eq!(views[..4], [0, 1, 2, 3].map(|i| of(OWN + i))),
+                            (0, _) => assert_eq!(views[0], FIRST_WEIGHTS_BESIDE[0] / SETS as i32),
+                            (1, _) => assert_eq!(views[0], of(OWN) + of(OWN + 1)),
+                            _ => assert_eq!(views[..2], [0, 1].map(|i| of(OWN + i))),
                         }
                     }
                     let of_features = if neural > 0 && knowing == 0 { 0 } else { 7 };
@@ -334,14 +399,22 @@ mod tests {
 
     #[test]
     fn what_was_learned_is_where_the_next_one_starts() {
-        let options =
-            Options { neural: 2, knowing: 2, highest_order: 6, words: true, matches: true, sparse: true, log: 16 };
-        let start = Start::untrained(true);
+        let options = Options {
+            neural: 2,
+            knowing: 2,
+            highest_order: 6,
+            words: true,
+            matches: true,
+            sparse: true,
+            fast: 0,
+            log: 16,
+        };
+        let start = Start::untrained(StartKind::Beside);
         let learned = Mix::starting(options, &start).unwrap().statistics(&start);
         assert!(
             learned.probabilities.iter().zip(&start.probabilities).all(|(a, b)| a.0 == b.0 && a.1 == u16::from(b.1))
         );
-        assert_eq!((&learned.order0, &learned.last), (&start.order0, &start.last));
+        assert_eq!(learned.order0, start.order0);
         for (set, rows) in learned.rows.iter().enumerate() {
             assert!(rows.iter().all(|row| *row == start.base[set]));
         }

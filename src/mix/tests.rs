@@ -2,6 +2,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::coder::Frequencies;
+use crate::model::VOCAB;
 use crate::numeric::buffer::Rows;
 use crate::numeric::random::Random;
 use crate::numeric::vector::flat_mut;
@@ -10,7 +11,7 @@ use crate::numeric::vector::flat_mut;
 const NONE: Views = [None; MAX_VIEWS];
 
 const SMALL: Options =
-    Options { neural: 0, knowing: 0, highest_order: 4, words: true, matches: true, sparse: true, log: 16 };
+    Options { neural: 0, knowing: 0, highest_order: 4, words: true, matches: true, sparse: true, fast: 0, log: 16 };
 
 /// Lines with numbers that repeat and change, some noise between: every model has something to say.
 fn text(len: usize, seed: u64) -> Vec<u8> {
@@ -60,13 +61,15 @@ fn view() -> BitView {
 }
 
 /// Each switch on and off, at small sizes.
-fn all_options() -> [Options; 4] {
+fn all_options() -> [Options; 6] {
     let none = Options { words: false, matches: false, sparse: false, highest_order: 2, ..SMALL };
     [
         none,
         Options { neural: 1, words: true, log: 17, ..none },
         Options { sparse: true, highest_order: 8, ..none },
         SMALL,
+        Options { fast: 1, highest_order: 6, ..SMALL },
+        Options { fast: 2, highest_order: 6, ..SMALL },
     ]
 }
 
@@ -114,7 +117,7 @@ fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothin
         for next in text(4, 4) {
             let before = hash_of(&mix);
             let mut p = [0.0; VOCAB];
-            mix.probabilities(view, &mut p);
+            mix.probabilities(view, &mut p).unwrap();
             assert_eq!(hash_of(&mix), before, "{options:?}");
             let sum: f64 = p.iter().map(|p| f64::from(*p)).sum();
             assert!((sum - 1.0).abs() < 1e-4, "{sum}");
@@ -134,7 +137,7 @@ fn asking_leaves_the_log_as_it_is() {
     let before = noted(&mix);
     assert!(before.0 > 0 && before.1 > 0 && before.2 > 0);
     for _ in 0..20 {
-        mix.probabilities(&NONE, &mut p);
+        mix.probabilities(&NONE, &mut p).unwrap();
     }
     assert_eq!(noted(&mix), before);
     feed(&mut mix, &text(100, 4), &NONE);
@@ -201,4 +204,50 @@ fn a_position_may_go_around_and_the_far_past_is_not_asked() {
     let mut mix = Mix::new(SMALL).unwrap();
     feed(&mut mix, &half, &NONE);
     feed(&mut mix, &half, &NONE);
+}
+
+/// Log lines of which one field changes: long matches that fail at places that can be learned.
+fn log_lines(n: usize) -> Vec<u8> {
+    let mut random = Random::new(11, "mix");
+    let line = |i| {
+        format!("Dec 10 07:{:02} host sshd[24200]: Failed password from 10.0.0.{}\n", i % 60, random.next_u64() % 7)
+    };
+    (0..n).map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn bypassed_bytes_are_undone_and_told_like_others() {
+    for fast in 0..=2 {
+        let options = Options { fast, ..SMALL };
+        let (past, next) = (log_lines(60), log_lines(80).split_off(60 * 55));
+        let mut base = Mix::new(options).unwrap();
+        feed(&mut base, &past, &NONE);
+        let mut work = Mix::new(options).unwrap();
+        work.copy_from(&base);
+        let (before, mut bypassed) = (hash_of(&base), 0);
+        for round in 0..3 {
+            for (i, byte) in next[..if round == 2 { 40 } else { next.len() }].iter().enumerate() {
+                bypassed += usize::from(work.bit_state.bypassed);
+                let mut p = [0.0; VOCAB];
+                if round == 2 {
+                    let here = (i % 20 == 3).then(|| hash_of(&work));
+                    work.probabilities(&NONE, &mut p).unwrap();
+                    assert!(here.is_none_or(|here| hash_of(&work) == here));
+                }
+                let cost = feed(&mut work, &[*byte], &NONE);
+                let told = -f64::from(p[usize::from(*byte)]).log2();
+                assert!(round < 2 || (cost - told).abs() < 1e-3 * cost.max(1.0), "{cost} {told}");
+            }
+            assert!(work.roll_back());
+            assert_eq!(hash_of(&work), before);
+        }
+        assert!(bypassed > next.len() / 4, "{bypassed} of {}", next.len());
+    }
+}
+
+#[test]
+fn a_bypass_is_for_mixes_with_matches_and_without_networks() {
+    let bypasses = |options| Mix::new(options).unwrap().bypass.is_some();
+    assert!(bypasses(SMALL));
+    assert!(!bypasses(Options { neural: 1, ..SMALL }) && !bypasses(Options { matches: false, ..SMALL }));
 }

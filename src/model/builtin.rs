@@ -20,7 +20,8 @@ pub const NEWEST: &str = KNOWN[KNOWN.len() - 1];
 /// Whether this build contains the models.
 pub const CARRIED: bool = cfg!(feature = "builtin-model");
 
-/// The open model of each name, shared by all handles. [`forget_closed`] clears a slot when the last reference is dropped.
+/// The open model of each name, shared by all handles. [`forget_closed`] clears a slot when the last reference is
+/// dropped.
 static OPEN: [Mutex<Weak<Model>>; KNOWN.len()] = [const { Mutex::new(Weak::new()) }; _];
 
 /// Checks that a model of this name exists, in this build or another.
@@ -55,7 +56,8 @@ pub fn open(name: &str) -> Result<Arc<Model>> {
     Ok(model)
 }
 
-/// Frees the memory of models that are no longer in use. Leak checkers would report memory that a library never frees.
+/// Frees the memory of models that are no longer in use, because leak checkers report memory that a library never
+/// frees.
 fn forget_closed() {
     for slot in &OPEN {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);

@@ -83,8 +83,8 @@ impl Model {
         Self::checked(Cow::Owned(bytes), None)
     }
 
-    /// As [`Model::from_bytes`], for bytes that are part of the library and are not copied. `on_drop` runs when the model is
-    /// dropped.
+    /// As [`Model::from_bytes`], for bytes that are part of the library and are not copied. `on_drop` runs when the
+    /// model is dropped.
     ///
     /// # Errors
     /// As [`Model::from_bytes`].

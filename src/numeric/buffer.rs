@@ -49,7 +49,7 @@ pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>>
     Ok(v)
 }
 
-/// Types of which zero bytes are a valid value.
+/// Types for which the all-zero bit pattern is a valid value.
 ///
 /// # Safety
 /// The all-zero bit pattern must be a valid value of the type.
@@ -63,8 +63,8 @@ unsafe impl Zero for u32 {}
 // SAFETY: as above.
 unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
 
-/// `n` zeros, or a `Memory` error naming `what`. The system backs large tables page by page on first write, so that parts
-/// that are never written take no memory.
+/// `n` zeros, or a `Memory` error naming `what`. The system backs large tables page by page on first write, so that
+/// parts that are never written take no memory.
 pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
     let no_memory = || crate::error::out_of_memory(n.saturating_mul(size_of::<T>()), what);
     let layout = std::alloc::Layout::array::<T>(n).map_err(|_| no_memory())?;
@@ -155,8 +155,8 @@ pub(crate) fn padded(values: &[f32], what: &str) -> Result<Vec<Vec16>> {
     Ok(v)
 }
 
-/// One row of f32 for each lane, padded to whole vectors. The padding is zero unless a kernel's documentation says
-/// otherwise.
+/// One row of f32 for each lane, padded to whole vectors. The padding is zero unless a kernel's documentation
+/// states otherwise.
 #[derive(Clone, Debug)]
 pub struct Rows {
     data: Vec<Vec16>,
@@ -196,12 +196,12 @@ impl Rows {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
-    /// All rows that it was created with, end to end.
+    /// All rows with which it was created, end to end.
     pub fn all(&self) -> &[Vec16] {
         &self.data
     }
 
-    /// Copies all rows of others that were created with the same shape.
+    /// Copies all rows of `other`, which was created with the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.data.copy_from_slice(&other.data);
     }

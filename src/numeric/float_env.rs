@@ -1,6 +1,6 @@
-//! The floating-point environment. Rust code assumes the default one: rounding to nearest even, no flushing of subnormals, no
-//! traps. A caller may have set another (a game runs with FTZ, a numerical program with another rounding), so every call of
-//! the ABI sets the default and restores the caller's.
+//! The floating-point environment. Rust code assumes the default one: rounding to nearest even, no flushing of
+//! subnormals, no traps. A caller may have set another (a game runs with FTZ, a numerical program with another
+//! rounding), so every call of the ABI sets the default and restores the caller's.
 
 /// Runs `f` in the default environment and restores the caller's, also if `f` panics.
 pub fn with_default<T>(f: impl FnOnce() -> T) -> T {
@@ -43,17 +43,17 @@ impl Drop for Restore {
 mod register {
     use std::arch::asm;
 
-    /// MXCSR, and the control and status words of the x87 unit. Rust does not use that unit on these targets, but a callback
-    /// does if C's `long double` is its type, and `fesetround` sets both units.
+    /// MXCSR, and the control and status words of the x87 unit. Rust does not use that unit on these targets. But a
+    /// callback uses it for C's `long double`, and `fesetround` sets both units.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct Register {
         pub(super) mxcsr: u32,
         pub(super) x87: (u16, u16),
     }
-    /// All exceptions masked, to nearest, neither FTZ nor DAZ; x87 with 64 bits of precision.
+    /// All exceptions masked, rounding to nearest, neither FTZ nor DAZ; x87 with 64 bits of precision.
     pub(super) const DEFAULT: Register = Register { mxcsr: 0x1f80, x87: (0x037f, 0) };
 
-    /// What `fnstenv` stores and `fldenv` loads: 28 bytes. The two words that are not named hold addresses and tags.
+    /// The 28 bytes that `fnstenv` stores and `fldenv` loads. `others` holds addresses and tags.
     #[repr(C)]
     struct Environment {
         control: u32,
@@ -63,13 +63,13 @@ mod register {
 
     pub(super) fn read() -> Register {
         let (mut mxcsr, mut control, mut status) = (0u32, 0u16, 0u16);
-        // SAFETY: the instructions store 4, 2 and 2 bytes at addresses that are valid for them; targets of this family have
-        // SSE and x87.
+        // SAFETY: the instructions store 4, 2 and 2 bytes at addresses that are valid for them; targets of this family
+        // have SSE and x87.
         unsafe {
             asm!("stmxcsr [{}]", "fnstcw [{}]", "fnstsw [{}]", in(reg) &raw mut mxcsr, in(reg) &raw mut control,
                 in(reg) &raw mut status, options(nostack, preserves_flags));
         }
-        // Of the status word, the exception flags: the rest are the register stack's and a comparison's.
+        // Only the exception flags of the status word: its other bits describe the register stack and a comparison.
         Register { mxcsr, x87: (control, status & EXCEPTIONS) }
     }
 
@@ -84,7 +84,7 @@ mod register {
     pub(super) fn write(v: Register) {
         // SAFETY: the value is the default or one that was read before: no reserved bit is set.
         unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const v.mxcsr, options(nostack, preserves_flags)) };
-        // Hardly ever needed, and slow.
+        // This is slow and hardly ever needed.
         if read().x87 != v.x87 {
             write_x87(v.x87);
         }
@@ -93,12 +93,12 @@ mod register {
     #[cold]
     fn write_x87((control, status): (u16, u16)) {
         let mut environment = Environment { control: 0, status: 0, others: [0; 5] };
-        // SAFETY: fnstenv stores 28 bytes at an address that is valid for them. It also masks all exceptions, so that fldenv
-        // does not raise one that is pending.
+        // SAFETY: fnstenv stores 28 bytes at an address that is valid for them. It also masks all exceptions, so that
+        // fldenv does not raise one that is pending.
         unsafe { asm!("fnstenv [{}]", in(reg) &raw mut environment, options(nostack, preserves_flags)) };
         environment.control = environment.control & !0xffff | u32::from(control);
         environment.status = environment.status & !u32::from(EXCEPTIONS) | u32::from(status);
-        // SAFETY: fldenv loads 28 bytes: what was stored, with words that were read before.
+        // SAFETY: fldenv loads 28 bytes: the stored ones, with control and status words that were read before.
         unsafe { asm!("fldenv [{}]", in(reg) &raw const environment, options(nostack, preserves_flags)) };
     }
 }
@@ -109,7 +109,7 @@ mod register {
 
     /// FPCR, and FPSR with its sticky exception flags.
     pub(super) type Register = (u64, u64);
-    /// To nearest, no flush to zero, no default NaN, no traps.
+    /// Rounding to nearest, no flush to zero, no default NaN, no traps.
     pub(super) const DEFAULT: Register = (0, 0);
 
     pub(super) fn read() -> Register {
@@ -136,10 +136,10 @@ mod register {
 mod register {
     use std::arch::asm;
 
-    /// FPSCR; VSCR, whose bit 16 flushes AltiVec's subnormals to zero. Linux sets that bit for every new big-endian
-    /// program, and without VSX the compiler vectorises with AltiVec.
+    /// FPSCR and VSCR. Bit 16 of VSCR makes AltiVec flush subnormals to zero. Linux sets that bit for every new
+    /// big-endian program, and without VSX the compiler vectorises with AltiVec.
     pub(super) type Register = (f64, u32);
-    /// To nearest, IEEE mode, no traps, no flush to zero.
+    /// Rounding to nearest, IEEE mode, no traps, no flush to zero.
     pub(super) const DEFAULT: Register = (0.0, 0);
 
     /// A vector in memory; VSCR is the least significant word.
@@ -174,7 +174,8 @@ mod register {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64", target_arch = "powerpc64")))]
 mod register {
-    // Rust has no stable access to the register here: the caller's environment stays. README and gptz.h say so.
+    // Stable Rust cannot access the register here, so the caller's environment remains set. README and gptz.h state
+    // this.
     pub(super) type Register = ();
     pub(super) const DEFAULT: () = ();
     pub(super) fn read() {}
@@ -184,7 +185,7 @@ mod register {
 
 use register::{DEFAULT, Register, control, read, write};
 
-// Without SSE2 Rust computes on the x87 unit, with more precision than binary32 has: other bits.
+// Without SSE2 Rust computes on the x87 unit, with more precision than binary32, which gives other bits.
 #[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
 compile_error!("gptz needs SSE2 on x86: build for i686, not i586");
 
@@ -193,9 +194,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_set_and_the_callers_comes_back() {
-        // Rounding towards zero, FTZ and DAZ, with a division by zero whose flag is set. x87: upwards, 24 bits, one masked
-        // exception less, and inexact is set.
+    fn the_default_is_set_and_the_callers_is_restored() {
+        // SSE: rounding towards zero, FTZ and DAZ, with the flag of division by zero. x87: rounding upwards, 24 bits,
+        // one exception unmasked, with the flag of an inexact result.
         let odd = Register { mxcsr: DEFAULT.mxcsr | 0x6000 | 0x8000 | 0x0040 | 0x0004, x87: (0x087b, 0x0020) };
         write(odd);
         assert_eq!(read(), odd);

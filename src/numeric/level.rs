@@ -108,7 +108,7 @@ impl Level {
 
     /// The best level that the CPU supports and the caps allow.
     pub fn current() -> Self {
-        // An array, not a Vec: memory that is never freed would look like a leak.
+        // An array and not a Vec, because leak checkers report memory that is never freed.
         static FOUND: OnceLock<([Option<Level>; 3], Cap)> = OnceLock::new();
         let (levels, env) = FOUND.get_or_init(|| {
             let named = std::env::var("GPTZ_CPU").ok();

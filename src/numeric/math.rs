@@ -64,7 +64,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let r = (x - n * c(LN2_HI)) - n * c(LN2_LO);
     let p = horner(s, r, &EXP);
     let y = (p * (r * r) + r) + c(1.0);
-    // The low bits of t hold n: moved into the exponent they multiply by 2^n.
+    // The low bits of t hold n. Shifted into the exponent, they multiply by 2^n.
     s.as_float(s.as_int(y) + s.shl23(s.as_int(t)))
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let c = |v: f32| s.splat(v);
     let a = s.abs(x);
     let large = c(1.0) - c(2.0) / (exp(s, a + a) + c(1.0));
-    // By comparison, not by the sign bit: the sign of a NaN differs between CPUs.
+    // A comparison and not the sign bit, because the sign of a NaN differs between CPUs.
     let large = s.select(s.gt(c(0.0), x), large * c(-1.0), large);
     let z = x * x;
     let p = horner(s, z, &TANH);

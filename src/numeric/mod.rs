@@ -18,6 +18,6 @@ pub mod vector;
 pub mod visit;
 pub mod wkv;
 
-/// The version of the arithmetic. Every frame carries it. From release 1.0 on, a change of any output bit raises it.
-/// Until then it stays 1 and CHANGELOG.md lists such changes.
-pub const NUMERICS_VERSION: u16 = 1;
+/// The version of the arithmetic. Every version 3 frame contains it. From release 1.0 on, a change of any output bit
+/// raises it. Until then larger changes raise it, and CHANGELOG.md lists all of them.
+pub const NUMERICS_VERSION: u16 = 2;

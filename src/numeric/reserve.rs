@@ -1,10 +1,10 @@
-//! Memory for allocations that cannot fail.
+//! Reserved memory for infallible allocations.
 //!
-//! Everything whose size depends on input, method or parameters is allocated fallibly ([`fallible`] marks it) and answers
-//! `Memory` where there is none. What remains are small allocations of the standard library and of dependencies, which abort
-//! the process when they fail. A C library must not abort its host, so the C builds replace the allocator (feature `capi`): each
-//! call takes a [`Reserve`] first, which may fail; an infallible allocation that the system refuses is then served from it, and
-//! the call answers `Memory` at its end.
+//! Memory whose size depends on input, method or parameters is allocated fallibly, inside [`fallible`], and a failure
+//! becomes the status `Memory`. All other allocations are small ones of the standard library and of dependencies, which
+//! abort the process when they fail. A C library must not abort its host, so the C builds replace the allocator
+//! (feature `capi`). Each call first takes a [`Reserve`], which may fail. If the system later refuses an infallible
+//! allocation, the allocation is served from the reserve, and the call returns `Memory` at its end.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,22 +14,23 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
 
-/// What a call reserves: more than its infallible allocations add up to, of which a method string of the greatest length
-/// has most. Below the size from which malloc asks the system for pages of their own.
+/// The bytes that a call reserves. This is more than the sum of its infallible allocations, which is largest for a
+/// method string of the greatest length. It is less than the size above which malloc maps pages from the system for
+/// each block.
 pub const PER_CALL: usize = 96 << 10;
 
-/// Whether this build's allocator is [`Allocator`]: else reserves are never used and none is taken. The tests call the
-/// allocator themselves.
+/// Whether this build's allocator is [`Allocator`]. If not, reserves would not be used, so none is taken. Tests call
+/// the allocator directly.
 const INSTALLED: bool = cfg!(any(feature = "capi", test));
 
 thread_local! {
     /// The newest reserve of the call on this thread.
     static CURRENT: Cell<*mut Block> = const { Cell::new(ptr::null_mut()) };
-    /// Whether a failed allocation is answered with NULL.
+    /// Whether a failed allocation returns NULL, without use of the reserve.
     static FALLIBLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs an allocation that may fail: the reserve is not for it.
+/// Runs an allocation that may fail. The reserve does not serve it.
 #[inline]
 pub(crate) fn fallible<T>(allocate: impl FnOnce() -> T) -> T {
     let outer = FALLIBLE.replace(true);
@@ -38,23 +39,23 @@ pub(crate) fn fallible<T>(allocate: impl FnOnce() -> T) -> T {
     result
 }
 
-/// A block of memory from which allocations are cut, and what is known of it.
+/// The header of a reserve's block of memory, from which allocations are served.
 struct Block {
-    /// The reserve that was there before.
+    /// The reserve that was the newest one before.
     outer: *mut Block,
     /// The next one in [`USED`].
     next: *mut Block,
-    /// Bytes, this header included.
+    /// The size of the block in bytes, this header included.
     size: usize,
-    /// Where free bytes begin.
+    /// The offset of the first free byte.
     end: usize,
-    /// How many allocations are alive.
+    /// The number of allocations that are not freed yet.
     live: usize,
     /// Whether it is in [`USED`].
     listed: bool,
-    /// Whether it, or one that was nested in it, served an allocation.
+    /// Whether this block, or one of a nested reserve, served an allocation.
     used: bool,
-    /// Whether its call is over: the last allocation that is freed frees the block.
+    /// Whether its call has ended. The block is then freed with its last allocation.
     ended: bool,
 }
 
@@ -65,7 +66,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Sets `bytes` aside, on top of what is reserved already. `None` where memory is short.
+    /// Reserves `bytes` in addition to the reserves that exist. `None` if the allocation fails.
     pub fn take(bytes: usize) -> Option<Self> {
         if !INSTALLED {
             return Some(Self { block: None });
@@ -77,12 +78,12 @@ impl Reserve {
         let outer = CURRENT.replace(block.as_ptr());
         let (next, end) = (ptr::null_mut(), size_of::<Block>());
         let header = Block { outer, next, size, end, live: 0, listed: false, used: false, ended: false };
-        // SAFETY: room for a block and more, aligned for it, and nobody else's.
+        // SAFETY: the memory has room for a block, is aligned for it, and is not used by anything else.
         unsafe { block.write(header) };
         Some(Self { block: Some(block) })
     }
 
-    /// As [`Reserve::take`], with an error that says what it was for.
+    /// As [`Reserve::take`], with an error that names `what`.
     ///
     /// # Errors
     /// `Memory`.
@@ -95,11 +96,11 @@ impl Drop for Reserve {
     fn drop(&mut self) {
         let Some(block) = self.block else { return };
         let block = block.as_ptr();
-        // SAFETY: the block is alive until it has ended. Only this thread writes `outer`, `used` and `listed` before that, and
-        // other threads know the block only if it is listed: then the lock is held.
+        // SAFETY: the block is alive until it has ended. Only this thread writes `outer`, `used` and `listed` before
+        // that, and other threads access the block only if it is listed, and then the lock is held.
         unsafe {
             CURRENT.set((*block).outer);
-            // A nested reserve's use is its call's use.
+            // The use of a nested reserve counts as a use of the outer one, which belongs to the call.
             if (*block).used && !(*block).outer.is_null() {
                 (*(*block).outer).used = true;
             }
@@ -125,21 +126,22 @@ pub fn was_used() -> bool {
     false
 }
 
-/// An error if an allocation of this call was served from a reserve. To be asked before a call changes what its caller sees.
+/// Returns an error if an allocation of this call was served from a reserve. A call must check this before it changes
+/// anything that its caller can observe.
 ///
 /// # Errors
 /// `Memory`.
 pub fn check() -> Result<()> {
-    if was_used() { Err(Error::new(Status::Memory, "the system has no more memory")) } else { Ok(()) }
+    if was_used() { Err(Error::new(Status::Memory, "an allocation failed")) } else { Ok(()) }
 }
 
-/// The blocks from which something was allocated, and that are not freed yet. Guarded by [`Lock`].
+/// A list of the blocks that served an allocation and are not freed yet. Guarded by [`Lock`].
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// The process whose thread holds [`Lock`]; 0 if it is free.
 static HOLDER: AtomicU32 = AtomicU32::new(0);
 
-/// A lock that needs no memory. It is taken only where a reserve has served an allocation, for a few instructions and one
-/// `free`.
+/// A lock that needs no memory. It is taken only after a reserve has served an allocation, and held for a few
+/// instructions and one `free`.
 struct Lock;
 
 impl Lock {
@@ -150,8 +152,8 @@ impl Lock {
                 Ok(_) => return Self,
                 Err(holder) => holder,
             };
-            // A thread of the parent held it when this process was forked, and does not exist here. What it was changing is
-            // in order after each of its writes; at worst a block is never freed.
+            // A thread of the parent held it when this process was forked, and does not exist here. What it was
+            // changing is in order after each of its writes; at worst a block is never freed.
             if holder != process
                 && HOLDER.compare_exchange(holder, process, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
@@ -182,10 +184,10 @@ fn layout_with(layout: Layout, size: usize) -> Option<Layout> {
     Layout::from_size_align(size, layout.align()).ok()
 }
 
-/// Frees a block whose call is over and of which nothing is alive.
+/// Frees a block if its call has ended and all its allocations are freed.
 ///
 /// # Safety
-/// The block is alive. If it is listed, the lock is held; else no other thread knows it.
+/// The block is alive. If it is listed, the lock is held. If not, no other thread can access it.
 unsafe fn release_if_done(block: *mut Block) {
     // SAFETY: the caller's promise; blocks on the list are alive.
     unsafe {
@@ -210,13 +212,13 @@ unsafe fn release_if_done(block: *mut Block) {
     }
 }
 
-/// The allocator of the C library: the system's, and the call's reserve where that fails. It never prints: an infallible
-/// allocation that no reserve can serve ends the process by abort().
+/// The allocator of the C library: the system's allocator, and the call's reserve if that fails. It never prints. If no
+/// reserve can serve an infallible allocation, it ends the process by abort().
 #[derive(Clone, Copy, Debug)]
 pub struct Allocator;
 
 impl Allocator {
-    /// Memory where the system had none.
+    /// Serves an allocation that the system refused.
     #[cold]
     fn serve(layout: Layout) -> *mut u8 {
         if FALLIBLE.get() {
@@ -244,12 +246,12 @@ impl Allocator {
                 block = (*block).outer;
             }
         }
-        // SAFETY: always allowed. Returning NULL would have the standard library print to descriptor 2, which may be any file
-        // of the program.
+        // SAFETY: always allowed. If this returned NULL, the standard library would print to descriptor 2, which may be
+        // any file of the program.
         unsafe { libc::abort() }
     }
 
-    /// Takes back what a reserve served; false for memory of the system's.
+    /// Takes back memory that a reserve served. Returns false for memory of the system's allocator.
     #[inline]
     fn take_back(p: *mut u8, size: usize) -> bool {
         USED.load(Ordering::Relaxed) != 0 && Self::take_back_slowly(p, size)
@@ -265,7 +267,7 @@ impl Allocator {
                 let (start, offset) = (block.addr(), p.addr().wrapping_sub(block.addr()));
                 if p.addr() > start && offset < (*block).size {
                     if offset + size == (*block).end {
-                        // The last one: growing vectors come here again and again.
+                        // The last allocation of the block. Its room can be used again, as growing vectors need.
                         (*block).end = offset;
                     }
                     (*block).live -= 1;
@@ -279,7 +281,7 @@ impl Allocator {
     }
 }
 
-// SAFETY: memory comes from the system's allocator or from a block of it that outlives what is cut from it; sizes and
+// SAFETY: memory comes from the system's allocator, or from a block that outlives all allocations in it; sizes and
 // alignments are those of the layout.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -303,21 +305,21 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         if !Self::take_back(p, layout.size()) {
-            // SAFETY: the caller's promise, and it is the system's.
+            // SAFETY: the caller's promise, and the memory is the system's.
             unsafe { System.dealloc(p, layout) }
         }
     }
 
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if USED.load(Ordering::Relaxed) == 0 {
-            // SAFETY: the caller's promise; nothing of any reserve is alive, so that it is the system's.
+            // SAFETY: the caller's promise; no allocation of a reserve is alive, so the memory is the system's.
             let new = unsafe { System.realloc(p, layout, size) };
             if !new.is_null() {
                 return new;
             }
             let new = layout_with(layout, size).map_or(ptr::null_mut(), Self::serve);
             if !new.is_null() {
-                // SAFETY: `p` has its old size, `new` the new one, and the system's memory is given back to it.
+                // SAFETY: `p` has the old size and `new` the new one, and `p` is the system's.
                 unsafe {
                     ptr::copy_nonoverlapping(p, new, layout.size().min(size));
                     System.dealloc(p, layout);
@@ -343,18 +345,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fallible_is_put_back() {
+    fn fallible_restores_the_outer_value() {
         assert!(!FALLIBLE.get());
         assert!(fallible(|| FALLIBLE.get() && fallible(|| FALLIBLE.get()) && FALLIBLE.get()));
         assert!(!FALLIBLE.get());
     }
 
-    /// The allocator is called directly here: the system has memory. One test, because all share one list.
+    /// Calls the allocator directly, because the system does not refuse memory here. A single test, because all tests
+    /// share one list.
     #[test]
     fn reserves_serve_and_take_back() {
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         let outer = Reserve::take(2000).unwrap();
-        // Nested, of two calls; the second block is too small for what follows.
+        // Nested reserves. The inner block is too small for the later allocations.
         let inner = Reserve::take(100).unwrap();
         assert!(!was_used() && USED.load(Ordering::Relaxed) == 0);
         let small = Allocator::serve(layout(90, 1));
@@ -364,7 +367,7 @@ mod tests {
         unsafe {
             small.write_bytes(1, 90);
             large.write_bytes(2, 200);
-            // What came last is used again.
+            // The room of the last allocation is used again.
             let last = Allocator::serve(layout(300, 16));
             Allocator.dealloc(last, layout(300, 16));
             assert_eq!(Allocator::serve(layout(40, 16)), last);
@@ -379,7 +382,7 @@ mod tests {
         assert!(was_used() && check().is_err(), "the use of a nested call is its caller's");
         drop(outer);
         assert!(!was_used() && CURRENT.get().is_null());
-        // The block of the inner call has outlived it. Another thread frees it.
+        // The block of the inner call still has an allocation after the call. Another thread frees it.
         assert_ne!(USED.load(Ordering::Relaxed), 0);
         let address = small.expose_provenance();
         std::thread::spawn(move || {

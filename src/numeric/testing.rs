@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: [Kind; 3] = [Kind::Even, Kind::Wide, Kind::Wild];
 
 pub(crate) fn values(random: &mut Random, n: usize, kind: Kind) -> Vec<f32> {
-    // Kernels rely on the ABI's edge to set it.
+    // Kernels assume the default environment, which calls of the ABI set.
     super::float_env::set_default();
     let special = [0.0, -0.0, 1e-45, -1e-40, 1e-30, 1e15, -1e15, 0.5];
     let wild = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN];

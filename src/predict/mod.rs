@@ -1,6 +1,6 @@
 //! Predictors of the next byte: a network, a mix, or a mix with networks among its inputs.
 //!
-//! [`Blueprint`] describes a predictor, [`Predictor`] is one in memory, [`State`] is everything that bytes have
+//! [`Blueprint`] describes a predictor, [`Predictor`] is one in memory, and [`State`] is everything that bytes have
 //! changed. Bytes pass through a [`Port`], so that the same code encodes, decodes, measures and learns.
 
 mod network;

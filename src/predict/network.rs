@@ -13,7 +13,7 @@ use crate::numeric::level::Level;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
 use crate::numeric::visit::Visitor;
 
-/// A network is stepped on this byte before the first byte of a content.
+/// The byte that every network observes first.
 const PRIMING: u8 = 0;
 
 /// A network and how it learns.
@@ -91,7 +91,7 @@ impl Blueprint {
     }
 }
 
-/// Everything that bytes have changed: equal states predict the same from here on.
+/// Everything that bytes have changed. Networks in equal states make equal predictions.
 #[derive(Debug)]
 pub enum NetworkState {
     /// The recurrent state, and the head if it learns.
@@ -129,7 +129,7 @@ impl NetworkState {
     }
 }
 
-/// A blueprint with its scratch memory.
+/// The immutable part of a network, and its scratch memory.
 #[derive(Debug)]
 enum Worker {
     Rwkv7(rwkv7::Blueprint, Box<rwkv7::Scratch>),
@@ -145,11 +145,11 @@ pub struct Network {
     logits: Rows,
     /// One for each head.
     frequencies: Vec<Frequencies>,
-    /// The same distributions bit by bit, as the mix reads them.
+    /// The same distributions as probabilities of bits, for the mix.
     views: Vec<BitView>,
     /// Whether `frequencies` are up to date with `state`.
     has_frequencies: bool,
-    /// Whether `views` are.
+    /// Whether `views` are up to date with `frequencies`.
     has_views: bool,
 }
 
@@ -158,7 +158,7 @@ impl Network {
     ///
     /// # Errors
     /// `Memory`.
-    #[inline(never)] // As `new_mix`.
+    #[inline(never)] // For the same reason as `new_mix`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         let worker = match blueprint {
             Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), boxed(b.scratch()?, "scratch memory")?),
@@ -185,7 +185,7 @@ impl Network {
         self.level = Level::current();
     }
 
-    /// The state. Not to be called within a lookahead batch.
+    /// The state. Must not be called within a lookahead batch.
     pub fn state(&self) -> &NetworkState {
         debug_assert!(!matches!(&self.worker, Worker::Rwkv7(_, scratch) if !scratch.is_drained()));
         &self.state
@@ -231,7 +231,7 @@ impl Network {
         &self.views
     }
 
-    /// Announces the bytes that come next, of which the network may batch some. All bytes of a batch must be observed
+    /// Gives the network the next bytes, so that it may batch some of them. All bytes of a batch must be observed
     /// before any other call. `needs_logits`: whether the distributions after these bytes will be used.
     pub fn lookahead(&mut self, bytes: &[u8], needs_logits: bool) {
         if let (Worker::Rwkv7(b, scratch), NetworkState::Rwkv7(state)) = (&mut self.worker, &mut self.state) {
@@ -239,7 +239,7 @@ impl Network {
         }
     }
 
-    /// Trains on the byte if the rule says so, then moves the state past it.
+    /// Trains on the byte if the rule requires it, then updates the state with it.
     pub fn observe(&mut self, byte: u8) {
         let learns = match &self.state {
             NetworkState::Rwkv7(state) => state.learns_next(),

@@ -1,9 +1,10 @@
-//! The source and destination of a predictor's bytes.
+//! The interface between predictors and coders.
 
 use crate::coder::Distribution;
 
-/// The other side of a predictor: an encoder and the bytes to encode, a decoder, a measurement, or bytes that are only
-/// observed. The predictor treats them all alike, so that compression and decompression cannot differ.
+/// The source and destination of a predictor's bytes: an encoder with the bytes to encode, a decoder, a measure, or
+/// bytes that are only observed. A predictor treats all ports alike, so that compression and decompression cannot
+/// differ.
 pub trait Port {
     /// Whether [`Port::code`] uses its distribution. If not, a predictor may skip computing it.
     const NEEDS_DISTRIBUTION: bool;

@@ -1,6 +1,6 @@
-//! The predictor of a session: networks, a mix, or a mix with networks among its inputs.
+//! The predictor of a session: a network, a mix, or a mix with networks among its inputs.
 //!
-//! A byte is coded as one symbol by a network alone, as eight binary decisions by a mix.
+//! With a network alone, a byte is coded as one symbol. With a mix, it is coded as eight bits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ use crate::numeric::visit::Visitor;
 /// The total of a bit's frequencies.
 const BIT_TOTAL: u32 = 1 << 16;
 
-/// The work of a mix a byte, as the multiplications that take about as long.
+/// The work of a mix per byte: the number of multiplications that take about the same time.
 pub const MIX_WORK: u64 = 1 << 14;
 
 /// What a predictor consists of: one network, or a mix with any number of networks.
@@ -29,7 +29,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The bytes that so many states and the scratch memory of so many predictors take, without shared weights;
+    /// The bytes that this many states and the scratch memory of this many predictors take, without shared weights;
     /// saturates.
     pub fn bytes(&self, states: u64, predictors: u64) -> u64 {
         let of = |n: &NetworkBlueprint| {
@@ -55,11 +55,10 @@ impl Blueprint {
     }
 }
 
-/// Everything that bytes have changed: equal states predict the same from here on.
+/// Everything that bytes have changed. Predictors in equal states make equal predictions.
 #[derive(Debug)]
 pub struct State {
-    /// Identifies the state and its content: equal versions mean equal contents, so that a predictor need not compare
-    /// these.
+    /// States with the same version have the same content, so a predictor need not compare their contents.
     version: u64,
     networks: Vec<NetworkState>,
     /// `None` without a mix, and in the initial state, since creating a mix is cheaper than copying one.
@@ -74,13 +73,13 @@ fn views(networks: &[Network]) -> Views<'_> {
     all
 }
 
-/// A mix in its initial state. Not inlined: what it keeps on the stack is gone before other calls.
+/// A mix in its initial state. Not inlined, so that its stack is free again before other functions are called.
 #[inline(never)]
 fn new_mix(options: Options) -> Result<Box<Mix>> {
     boxed(Mix::new(options)?, "a mix")
 }
 
-/// A version that no state had before.
+/// A version that no state has.
 fn new_version() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -142,13 +141,13 @@ impl Predictor {
         }
     }
 
-    /// Whether a block may bypass the networks: only in a mix with a network whose weights come from elsewhere.
-    /// Networks that start at random have to observe everything before they are worth their time.
+    /// Whether a block may bypass the networks: only in a mix with a pretrained network. Networks with random initial
+    /// weights must observe all bytes, because they learn only from these.
     pub fn may_bypass_networks(&self) -> bool {
         self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
     }
 
-    /// Bypasses the networks from here on, or uses them again.
+    /// Sets whether the networks are bypassed from now on.
     pub fn bypass_networks(&mut self, bypassed: bool) {
         debug_assert!(!bypassed || self.may_bypass_networks());
         self.bypassed = bypassed;
@@ -188,11 +187,12 @@ impl Predictor {
         }
     }
 
-    /// Copies another state of the same blueprint, and switches to the current CPU level. If the mix's journal goes
-    /// back to that state, the mix is rolled back, at the cost of what changed since.
+    /// Copies another state of the same blueprint, and switches to the current CPU level. If the mix's journal reaches
+    /// back to that state, the mix is rolled back instead of copied. The time is then proportional to its changes since
+    /// then.
     ///
     /// # Errors
-    /// `Memory`. Then the state is undefined until a call succeeds.
+    /// `Memory`. The state is then undefined until a call succeeds.
     pub fn restore(&mut self, state: &State) -> Result<()> {
         self.use_current_level();
         self.bypassed = false;
@@ -217,7 +217,8 @@ impl Predictor {
         }
     }
 
-    /// The mix, if there is one. The caller may change it, so that later calls cannot roll back to an earlier state.
+    /// The mix, if the predictor has one. Later calls cannot roll back to an earlier state, because the caller may
+    /// change the mix.
     pub fn mix(&mut self) -> Option<&mut Mix> {
         self.origin = None;
         self.mix.as_deref_mut()
@@ -251,15 +252,19 @@ impl Predictor {
         networks.iter_mut().for_each(|network| network.observe(byte));
     }
 
-    /// The probabilities of all bytes, as the coders would use them.
-    pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) {
+    /// The probabilities of all bytes, as the coders use them.
+    ///
+    /// # Errors
+    /// `Memory`. The state then does not change.
+    pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) -> Result<()> {
         match (&mut self.mix, self.networks.first_mut()) {
             (Some(mix), _) => {
                 self.networks.iter_mut().for_each(Network::prepare_views);
-                mix.probabilities(&views(&self.networks), out);
+                return mix.probabilities(&views(&self.networks), out);
             }
             (None, Some(network)) => network.probabilities(out),
             (None, None) => out.fill(1.0 / VOCAB as f32),
         }
+        Ok(())
     }
 }

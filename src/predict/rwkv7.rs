@@ -19,14 +19,14 @@ pub struct Blueprint {
     pub weights: Arc<Weights>,
     /// How the head learns.
     pub rule: Rule,
-    /// Whether there is a head that learns beside the frozen one. If not, a head that learns replaces the frozen one.
+    /// Whether a head that learns is used in addition to the frozen one. If not, it replaces the frozen one.
     pub second_head: bool,
 }
 
 /// The size of a batch: when the input is known in advance, this many bytes share one pass over the weights.
 const LOOKAHEAD: usize = 32;
-/// A batch takes at most this many multiplications, so that a call can be cancelled in time. The size of batches does not
-/// affect results.
+/// A batch takes at most this many multiplications, so that a call can be cancelled in time. The size of batches does
+/// not affect results.
 const BATCH_WORK: u64 = 1 << 26;
 
 /// The approximate number of multiplications a byte.
@@ -56,7 +56,7 @@ pub struct Scratch {
     /// The frozen head's logits after each byte of the batch, if `batch_has_logits`.
     batch_logits: Rows,
     batch_has_logits: bool,
-    /// The frozen head's logits after the last observed byte, if `has_logits`. The batch may already be that of later
+    /// The frozen head's logits after the last observed byte, if `has_logits`. The batch may already contain later
     /// bytes.
     logits: Rows,
     has_logits: bool,
@@ -91,7 +91,7 @@ impl Scratch {
     }
 }
 
-/// Everything that bytes have changed: equal states predict the same from here on.
+/// Everything that bytes have changed. Networks in equal states make equal predictions.
 #[derive(Debug)]
 pub struct NetworkState {
     recurrent: State,
@@ -136,8 +136,8 @@ impl Blueprint {
         }
     }
 
-    /// Steps through the first of the bytes that come next as one batch, unless the current batch has bytes left.
-    /// `needs_logits`: whether the frozen head's logits after these bytes will be used.
+    /// Processes the first of these bytes as one batch, unless the current batch has bytes left. `needs_logits`:
+    /// whether the frozen head's logits after these bytes will be used.
     pub fn lookahead(
         &self,
         level: Level,
@@ -168,7 +168,7 @@ impl Blueprint {
         }
     }
 
-    /// Moves the state past a byte, which is the next one of the batch if there is a batch.
+    /// Updates the state with a byte. If the current batch has bytes left, it must be the next of them.
     pub fn step(&self, level: Level, byte: u8, state: &mut NetworkState, scratch: &mut Scratch) {
         self.lookahead(level, &[byte], false, state, scratch);
         let row = scratch.pending.next().expect("the batch has at least this byte");
@@ -225,7 +225,7 @@ mod tests {
         let work_of = |hidden, layers, intermediate| {
             work(&Config { hidden, layers, intermediate, ..Config::default() }, &rule, false)
         };
-        // Of the order of the weights.
+        // About as many multiplications as weights.
         let small = work_of(256, 6, 1024);
         assert!((4_000_000..8_000_000).contains(&small), "{small}");
         assert_eq!(batch_len(small / 4), LOOKAHEAD);

@@ -8,15 +8,15 @@ use crate::error::Result;
 use crate::numeric::buffer::reserved;
 use crate::predict::{Predictor, State};
 
-/// The unit in bytes in which coding with networks and by the mix alone are compared.
+/// The number of bytes after which coding with networks and by the mix alone are compared again.
 const PIECE: usize = 1 << 14;
 /// Networks take an order of magnitude more time than the mix alone, so they must save more than this share of its
 /// bits.
 const WORTH: f64 = 1.0 / 128.0;
-/// If networks save more than this share of the first piece's bits, the rest of the block is coded with them untested.
+/// If networks save more than this share of the first piece's bits, the rest of the block is coded with them at once.
 const OBVIOUS: f64 = 1.0 / 16.0;
 
-/// A block to be encoded. Afterwards the predictor's state is that of a decoder after the block.
+/// Encodes a block. Afterwards the predictor is in the state of a decoder after the block.
 pub(super) struct BlockEncoder<'a> {
     pub(super) predictor: &'a mut Predictor,
     pub(super) raw: &'a [u8],
@@ -39,7 +39,8 @@ impl BlockEncoder<'_> {
         self.unless_stored(BlockKind::Coded)
     }
 
-    /// The kind of a block that was coded as `coded`. If it is stored and skipped instead, restores the checkpoint.
+    /// Returns the kind of a block that was coded as `coded`. If it is to be stored and skipped instead, restores the
+    /// checkpoint.
     fn unless_stored(&mut self, coded: BlockKind) -> Result<BlockKind> {
         let kind = kind_of(self.raw.len(), self.payload.len(), coded);
         if kind == BlockKind::StoredSkipped {
@@ -48,8 +49,8 @@ impl BlockEncoder<'_> {
         Ok(kind)
     }
 
-    /// Codes the block with networks if they are worth their time, else by the mix alone. The mix alone is cheap. It
-    /// codes first: the first piece, and all pieces if the first does not decide.
+    /// Codes the block with networks if they are worth their time, otherwise by the mix alone. The mix alone takes
+    /// little time, so it codes first: only the first piece, or all pieces if the first does not decide.
     fn choose<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         if self.try_obvious::<E>(progress)? {
             return self.unless_larger(progress);
@@ -64,7 +65,7 @@ impl BlockEncoder<'_> {
             })
         })?;
         encoder.finish(self.payload)?;
-        // What is noise to the mix is noise to a network, unless it is only a few bytes.
+        // If the mix cannot compress a block, networks cannot either, except for short blocks.
         let hopeless = self.raw.len() > PIECE && self.payload.len() >= self.raw.len();
         let mut left = self.raw.len();
         if !hopeless && self.try_networks::<E>(&limits, &mut left, progress)? {
@@ -140,8 +141,8 @@ impl BlockEncoder<'_> {
         progress.trial(|progress| drive(self.predictor, &mut Observe::new(self.raw), progress))
     }
 
-    /// The kind of a block that was coded with networks. If it is stored and learned instead, a decoder bypasses
-    /// networks, so the predictor observes the block again with networks bypassed.
+    /// Returns the kind of a block that was coded with networks. If it is to be stored and learned instead, the
+    /// predictor observes the block again with networks bypassed, as a decoder does.
     fn unless_larger(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         let kind = self.unless_stored(BlockKind::Coded)?;
         if kind == BlockKind::StoredLearned {
@@ -172,7 +173,8 @@ impl BlockEncoder<'_> {
 }
 
 /// A block is stored if coding saves nothing. If the payload is not much longer than the block, the predictor learns
-/// the block, since later blocks may be like it. Otherwise the block is skipped, which saves time and learns no noise.
+/// the block, since later blocks may be similar. Otherwise the block is skipped, so that decoders save time and the
+/// predictor does not learn noise.
 fn kind_of(raw: usize, payload: usize, coded: BlockKind) -> BlockKind {
     if payload < raw {
         coded
@@ -192,9 +194,9 @@ mod tests {
 
     const TEXT: &[u8] = include_bytes!("../../tests/data/alice29.txt");
 
-    /// Hardly any real block grows after a good start, so the test lengthens the payload.
+    /// Hardly any real block becomes longer after a well compressed first piece, so the test lengthens the payload.
     #[test]
-    fn networks_are_bypassed_in_a_block_that_grew_after_a_good_start() {
+    fn networks_are_bypassed_in_a_block_that_is_stored_after_all() {
         let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();
         let (mut predictor, mut progress) = (session.take_scratch().unwrap(), Progress::start(None, 0).unwrap());
         let digest = |predictor: &Predictor| {

@@ -19,15 +19,15 @@ use crate::predict::Predictor;
 /// The most bytes that a version 3 frame of `len` bytes of content takes, whatever the method and parameters; `None` if
 /// that overflows a `usize`.
 ///
-/// It is an eighth more than stored blocks take. Version 2 has no stored blocks. Its frames may be longer than this if
-/// the method predicts the content worse than chance.
+/// It is the length of a frame of stored blocks and an eighth of the content more. Version 2 has no stored blocks, so
+/// its frames may be longer than this if the method predicts the content badly.
 pub fn compress_bound(len: usize) -> Option<usize> {
     let blocks = (len >> MIN_BLOCK_LOG).checked_add(1)?;
     let overhead = blocks.checked_mul(MAX_BLOCK_OVERHEAD)?.checked_add(MAX_HEADER_LEN + 1)?;
     len.checked_add(overhead)?.checked_add(len / 8)
 }
 
-/// A destination that keeps counting when it is full, so that an error can state the length that is needed.
+/// A destination that counts on after it is full, so that an error can state the length that is needed.
 pub(super) struct Sink<'a> {
     dst: &'a mut [u8],
     len: usize,

@@ -21,7 +21,7 @@ use crate::snapshot::{Identity, hex};
 /// The most multiplications a byte, on average, of a GRU in any method: some 20 milliseconds.
 const MOST_WORK: u64 = 1 << 28;
 
-/// What a method may take.
+/// The limits of a method.
 struct Limits {
     /// Bytes, of all states, predictors and weights.
     memory: u64,
@@ -29,10 +29,10 @@ struct Limits {
     work: u64,
 }
 
-/// For the caller's own methods. Their work is bounded by [`MOST_WORK`].
+/// The limits of methods that the caller chooses. The work of their GRUs is also limited by [`MOST_WORK`].
 const OWN_METHOD: Limits = Limits { memory: DEFAULT_MEMORY_LIMIT, work: u64::MAX };
 
-/// For methods that a frame names: 256 MiB, and the default of the work limit.
+/// The limits of methods that a frame names: 256 MiB, and the default of the work limit.
 const STORED_METHOD: Limits = Limits { memory: 256 << 20, work: DEFAULT_WORK_LIMIT };
 
 /// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed
@@ -64,8 +64,8 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     Ok(own.saturating_add(shared))
 }
 
-/// The multiplications of a network's costliest byte, computed before it is built. 0 for a file, whose shape is not known
-/// yet.
+/// The multiplications of a network's costliest byte, computed before it is built. 0 for a file, whose shape is not
+/// known yet.
 fn work_of(network: &Network, builtin: Option<&Model>) -> u64 {
     let of_shape = |config| rwkv7_work(config, &network.rule(), network.head.is_some());
     match &network.base {
@@ -88,9 +88,9 @@ impl Session {
     /// A compressor of the method that the first frame of `src` names.
     ///
     /// # Errors
-    /// `Method` where the frame names none (version 2), `Model` where it needs weights, `Mismatch` where it needs a
-    /// base, `Memory` where its method takes more than 256 MiB, `Method` where it takes more than [`DEFAULT_WORK_LIMIT`]
-    /// multiplications a byte, and as reading a frame.
+    /// `Method` if the frame names none (version 2) or its method takes more than [`DEFAULT_WORK_LIMIT`]
+    /// multiplications a byte, `Model` if it needs weights, `Mismatch` if it needs a base, `Memory` if its method takes
+    /// more than 256 MiB, and the errors of reading a frame.
     pub fn create_for_frame(src: &[u8]) -> Result<Self> {
         let header = Frame::first_header(src)?;
         let Version::V3 { numerics, method, fingerprint, base, .. } = &header.version else {
@@ -121,7 +121,7 @@ impl Session {
             ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
         let method = match method {
             Some(Ok(method)) if method.canonical() == text => method,
-            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not a canonical one", shortened(text)),
+            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not canonical", shortened(text)),
         };
         Self::of(&method, &STORED_METHOD, None).map_err(|e| e.within("the method that the frame names"))
     }

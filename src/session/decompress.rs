@@ -21,7 +21,7 @@ pub fn decompressed_size(src: &[u8]) -> Result<u64> {
         let frame = frame?;
         total = match total.checked_add(frame.length) {
             Some(total) => total,
-            None => fail!(Corrupt, "the frame at byte {} promises {} bytes after {total}", frame.at, frame.length),
+            None => fail!(Corrupt, "the frame at byte {} states {} bytes after {total}", frame.at, frame.length),
         };
     }
     Ok(total)
@@ -36,11 +36,11 @@ pub(super) fn check_numerics(version: u16) -> Result<()> {
 }
 
 impl Session {
-    /// Decompresses all frames of `src`, one after the other, to the start of `dst`; returns their length together.
+    /// Decompresses all frames of `src`, one after the other, to the start of `dst`. Returns the total length.
     ///
     /// # Errors
-    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` and `Method` (the work limit) before anything is decoded,
-    /// `BufferTooSmall` with the length that is needed, `Memory`, `Cancelled`.
+    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` and `Method` (the work limit) before anything is
+    /// decoded, `BufferTooSmall` with the length that is needed, `Memory`, `Cancelled`.
     pub fn decompress<'p>(
         &mut self,
         src: &[u8],
@@ -61,7 +61,8 @@ impl Session {
             for frame in frames(src) {
                 let frame = frame?;
                 let (content, after) = rest.split_at_mut(frame.length as usize);
-                // An input may consist of a great many empty frames: they copy no state and can be cancelled.
+                // An input may consist of very many empty frames, so these copy no state, and the call can be cancelled
+                // between them.
                 progress.advance(0)?;
                 if !content.is_empty() {
                     scratch.restore(session.base_state())?;
@@ -108,7 +109,7 @@ fn decode(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress
     let decoded = decode_body(predictor, frame, content, progress);
     let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
     checked.map_err(|e| match (&frame.header.version, e.status()) {
-        // A version 2 frame names no method, so that a wrong method looks like damage.
+        // A version 2 frame names no method, so a wrong method looks like damage.
         (Version::V2, Status::Corrupt) => Error::new(
             Status::Corrupt,
             format!("{e} (version 2 names no method: the frame is damaged, or another method or base made it)"),

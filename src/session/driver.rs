@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::numeric::math::{Function, scalar};
 use crate::predict::{Port, Predictor};
 
-/// The progress callback is invoked at least once in so many bytes.
+/// The progress callback is invoked at least once in this many bytes.
 const TICK: usize = 256;
 
-/// The progress callback is invoked after about so many multiplications: 2 milliseconds on a fast CPU, 10 on a slow one.
-/// If a byte takes more, it is invoked after every byte.
+/// The progress callback is invoked after about this many multiplications: 2 milliseconds on a fast CPU, 10 on a slow
+/// one. If a byte takes more, it is invoked after every byte.
 const TICK_WORK: u64 = 1 << 24;
 
 /// Codes all bytes of a port.

@@ -1,4 +1,4 @@
-//! The cost of data from the base, without coding it.
+//! Measures: the cost of data, from the base, without coding.
 
 use super::Session;
 use super::driver::{Measure, drive};
@@ -21,7 +21,7 @@ impl Session {
     /// `Memory`, `Cancelled`.
     ///
     /// # Panics
-    /// If `costs` has not the length of `data`.
+    /// If the lengths of `costs` and `data` differ.
     pub fn byte_costs<'p>(
         &mut self,
         data: &[u8],

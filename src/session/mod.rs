@@ -1,10 +1,10 @@
-//! One compressor: a predictor, a coder, a container, and the two states of a handle.
+//! A compressor: a predictor, a coder, a container, and the two states of a handle.
 //!
 //! The *base* is the initial state or a snapshot: every compress, decompress and cross-entropy call starts from it, on
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
 //! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop below all of them.
+//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
@@ -36,13 +36,13 @@ use crate::snapshot::Identity;
 pub struct Session {
     identity: Identity,
     blueprint: Blueprint,
-    /// Kept open so that other handles share its weights.
+    /// The model stays open, so that other handles can share its weights.
     _builtin: Option<Arc<Model>>,
     params: Params,
     /// The state before any byte.
     initial: State,
     base: Option<Arc<Snapshot>>,
-    /// The state at which the live state started: the base at the last reset.
+    /// The initial value of the live state: the base at the last reset.
     start: Option<Arc<Snapshot>>,
     /// Holds the live state. Created on first use.
     live: Option<Predictor>,
@@ -69,7 +69,7 @@ impl Session {
     }
 }
 
-// The C ABI promises this to threads.
+// The C ABI guarantees that handles may move between threads, and that threads may share snapshots and models.
 const _: () = {
     const fn moves<T: Send>() {}
     const fn is_shared<T: Send + Sync>() {}

@@ -6,8 +6,8 @@ use crate::error::{Result, fail};
 /// The default of [`Param::MemoryLimit`]: 1 GiB.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 1 << 30;
 
-/// The default of [`Param::WorkLimit`]: some ten milliseconds a byte. A handle whose own method takes more has that as its
-/// default.
+/// The default of [`Param::WorkLimit`]: some ten milliseconds a byte. If the handle's own method takes more, its work
+/// is the default.
 pub const DEFAULT_WORK_LIMIT: u64 = 1 << 27;
 
 /// Options by their numbers in the C ABI, which never change.
@@ -28,7 +28,7 @@ pub enum Param {
     BlockLog = 6,
     /// Binary logarithm of the segment size; 0 for one segment.
     SegmentLog = 7,
-    /// The bytes that the model and its states may take.
+    /// The bytes that the weights and all states may take.
     MemoryLimit = 8,
     /// The length of the check of a record: 0, 1, 2 or 4 bytes.
     RecordCheck = 10,

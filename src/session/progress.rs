@@ -10,7 +10,7 @@ pub struct Progress<'a> {
     callback: Option<&'a mut ProgressFn<'a>>,
     done: u64,
     total: u64,
-    /// False in a trial.
+    /// Whether bytes are counted. False in a trial.
     counts: bool,
 }
 

@@ -13,7 +13,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    #[inline(never)] // The digest's buffer is on the stack.
+    #[inline(never)] // The digest has a large buffer on the stack.
     pub(super) fn new(identity: &Identity, state: State) -> Result<Self> {
         let mut digest = Digest::new(identity);
         state.visit(&mut digest);

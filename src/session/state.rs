@@ -39,11 +39,11 @@ impl Session {
         Ok(())
     }
 
-    /// The most bytes that this handle takes: all states and predictors that it may hold, and weights unless the caller
-    /// opened them; saturates.
+    /// The most bytes that this handle takes: all states and predictors that it may hold, and weights unless they come
+    /// from a file or from a model that the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
         let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
-        // Weights that the caller opened are not counted.
+        // Weights from a file or from a model that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
             needed = shared.fold(needed, u64::saturating_add);
@@ -61,7 +61,7 @@ impl Session {
         Ok(())
     }
 
-    /// Checks the work of the method of frames or records that are to be decoded against the limit.
+    /// Checks the work of the handle's method against the limit, before frames or records are decoded.
     pub(super) fn check_work(&self) -> Result<()> {
         let (work, limit) = (self.blueprint.peak_work(), self.params.get(Param::WorkLimit) as u64);
         if work > limit {
@@ -102,7 +102,7 @@ impl Session {
         };
         live.use_current_level();
         let live = self.live.insert(live);
-        // Before the caller changes the state.
+        // If memory is short, the call must fail before it changes the state.
         reserve::check()?;
         Ok(live)
     }
@@ -112,8 +112,7 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
-        self.live()?.probabilities(probabilities);
-        Ok(())
+        self.live()?.probabilities(probabilities)
     }
 
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
@@ -135,8 +134,8 @@ impl Session {
         fed
     }
 
-    /// The mix of the live state, if the method has one. For tools that learn the initial weights of mixes: they may
-    /// replace it by another mix of the same options.
+    /// The mix of the live state, if the method has one. Tools that learn the initial weights of mixes may replace it
+    /// by another mix of the same options.
     ///
     /// # Errors
     /// `Memory`.
@@ -182,7 +181,7 @@ mod tests {
     use crate::error::Status;
 
     #[test]
-    fn the_memory_estimate_is_the_least_limit() {
+    fn the_memory_estimate_is_the_smallest_limit_that_suffices() {
         let network = "cfg:hidden=32,layers=1,head_size=32,train=adam";
         for method in
             ["mix:mem=64K", "gru:hidden=16,replay=2,bptt=4", network, &format!("mix:neural=({network}),mem=64K")]

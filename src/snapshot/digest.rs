@@ -6,7 +6,7 @@ use super::Identity;
 use crate::numeric::vector::Vec16;
 use crate::numeric::visit::Visitor;
 
-/// Small parts are collected in a buffer of this size, since each update of the hash has a fixed cost.
+/// Small parts are collected in a buffer of this size, because each update of the hash has a fixed cost.
 const GATHERED: usize = 1 << 12;
 
 /// SHA-256 over an identity and the parts of a state, in the order of the calls.

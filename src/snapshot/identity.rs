@@ -1,4 +1,4 @@
-//! What the two sides of a frame must have in common, besides the base.
+//! The method and the weights, which both sides of a frame must have in common.
 
 use crate::error::{Result, out_of_memory, shortened};
 use crate::weights::Fingerprint;

@@ -1,6 +1,6 @@
-//! The identity of a state: its method and weights, and a hash of everything that bytes have changed.
+//! Identifiers of states: the method, the weights, and a hash of everything that bytes have changed.
 //!
-//! The owners of a state (networks, mixes, heads) pass their parts to a [`Digest`]. The handle's snapshot is
+//! The owners of a state (networks, mixes, heads) pass their parts to a [`Digest`]. The snapshot object of the C API is
 //! [`crate::session::Snapshot`].
 
 mod digest;

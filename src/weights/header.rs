@@ -1,7 +1,7 @@
 //! The JSON header of a safetensors file, parsed into a table that takes little more memory than the header.
 //!
-//! The table grows by fallible allocations. What `serde_json` allocates by itself is bounded by [`PARSER_MEMORY_FACTOR`]: the
-//! visitors here never let it put a text of the header into an error message.
+//! The table grows by fallible allocations. What `serde_json` allocates by itself is bounded by
+//! [`PARSER_MEMORY_FACTOR`]: the visitors here never let it put a text of the header into an error message.
 
 use std::cmp::Ordering;
 
@@ -19,25 +19,26 @@ pub const MAX_HEADER: usize = 4 << 20;
 /// The largest number of tensors. A network of 61 layers has 2,000 of them.
 pub const MAX_TENSORS: usize = 1 << 16;
 
-/// The memory that parsing a header takes at its peak, in bytes per byte of the header, without the bytes of the header: the
-/// table and what `serde_json` allocates. A few hundred bytes for an error message come in addition.
+/// The memory that parsing a header takes at its peak, in bytes per byte of the header, without the bytes of the
+/// header: the table and what `serde_json` allocates. A few hundred bytes for an error message come in addition.
 ///
-/// Measured on headers built to need the most, and counting a block that grows as its old and its new size: 3.72 for tensors
-/// of eight dimensions, whose number is just past a power of two; 2.95 for a name with escapes; 3.71 for both together. The
-/// bound of 5 follows from the worst case of a name: three times its length in the growing table, twice in the parser.
+/// Measured on headers that need the most memory; a growing block counts with its old and its new size: 3.72 for
+/// tensors of eight dimensions, whose number is just past a power of two; 2.95 for a name with escapes; 3.71 for both
+/// together. The bound of 5 follows from the worst case of a name: three times its length in the growing table, and
+/// twice in the parser.
 pub const HEADER_MEMORY_FACTOR: usize = 5;
 
-/// The part of [`HEADER_MEMORY_FACTOR`] that `serde_json` allocates. These allocations are infallible, so a [`Reserve`] of that
-/// size stands behind them.
+/// The part of [`HEADER_MEMORY_FACTOR`] that `serde_json` allocates. These allocations are infallible, so a [`Reserve`]
+/// of that size serves them if memory is short.
 ///
-/// It holds a string with escapes, or the brackets that are open in a value that is skipped, in one growing block. Measured:
-/// 2.93 for a string just past a power of two, 1.5 for brackets.
+/// The parser has one growing block for a string with escapes, or for the open brackets of a value that it skips.
+/// Measured: 2.93 for a string just past a power of two, 1.5 for brackets.
 pub const PARSER_MEMORY_FACTOR: usize = 3;
 
 /// The largest number of dimensions of a tensor. The reference model has tensors of three.
 const MAX_DIMENSIONS: usize = 8;
 
-/// A tensor's entry in the header. Offsets and lengths of its name and its shape count within [`Header`].
+/// A tensor's entry in the header. `name` and `shape` are offsets and lengths in the tables of [`Header`].
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     name: (u32, u32),
@@ -46,7 +47,7 @@ struct Entry {
     data: (u64, u64),
 }
 
-/// What a header says of a tensor.
+/// A tensor's description in a header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tensor<'a> {
     /// Its full name.
@@ -55,7 +56,7 @@ pub(super) struct Tensor<'a> {
     pub(super) shape: &'a [usize],
     /// The type of its values.
     pub(super) dtype: Dtype,
-    /// Where its bytes start and end, after the header.
+    /// The start and end of its bytes, counted from the end of the header.
     pub(super) data: (u64, u64),
 }
 
@@ -113,8 +114,8 @@ impl Header {
         Tensor { name: self.name(entry), shape, dtype: entry.dtype, data: entry.data }
     }
 
-    /// Checks that the tensors follow each other without gaps, fill the `available` bytes, and have the lengths of their
-    /// shapes.
+    /// Checks that the tensors follow each other without gaps, fill the `available` bytes, and have the lengths of
+    /// their shapes.
     fn check_offsets(&mut self, available: u64) -> Result<()> {
         // In place and without an allocation. Names break ties, so that the tensor in a message is always the same.
         let mut entries = std::mem::take(&mut self.entries);
@@ -127,14 +128,14 @@ impl Header {
                 let name = shortened(name);
                 fail!(
                     Model,
-                    "{name}: its bytes are said to be {from}..{to}, expected from {end} on and within {available}"
+                    "{name}: its data_offsets are {from}..{to}, expected from {end} on and within {available}"
                 );
             }
             let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
             let bytes = count.and_then(|n| n.checked_mul(dtype.bitsize() as u64)).map(|bits| bits / 8);
             if bytes != Some(to - from) {
                 let (name, found) = (shortened(name), to - from);
-                fail!(Model, "{name}: {found} bytes are there for shape {shape:?} of {dtype:?}");
+                fail!(Model, "{name}: {found} bytes do not fit shape {shape:?} of {dtype:?}");
             }
             end = to;
         }
@@ -156,7 +157,8 @@ impl Header {
         Ok(())
     }
 
-    /// Appends what fits into memory. On failure, the parser's error is replaced by one of status `Memory`.
+    /// Returns an error if `reserved` is false, because an allocation failed. [`Header::parse`] then returns `Memory`
+    /// instead of the parser's error.
     fn reserve<E: de::Error>(&mut self, reserved: bool) -> std::result::Result<(), E> {
         self.out_of_memory |= !reserved;
         if reserved { Ok(()) } else { Err(E::custom("out of memory")) }
@@ -433,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_table_takes_no_more_than_stated() {
-        // Just past powers of two, where vectors have the most room to spare.
+        // Just past powers of two, where vectors have the most unused capacity.
         for (n, name_len, shape) in [
             (1, 1, "0"),
             (1025, 1, "0,0,0,0,0,0,0,0"),
@@ -449,7 +451,7 @@ mod tests {
                 table.names.capacity(),
                 table.dimensions.capacity() * size_of::<usize>(),
             ];
-            // As it grew, the largest block had its old half beside it.
+            // While the largest block grew, its old half existed at the same time.
             let peak = blocks.iter().sum::<usize>() + blocks.iter().max().unwrap() / 2;
             assert!(peak <= HEADER_MEMORY_FACTOR * json.len() + 1024, "{n} {shape}: {peak} bytes for {}", json.len());
         }

@@ -14,8 +14,8 @@ pub trait TensorSource {
     /// Replaces the content of `out` by the tensor's values, row by row.
     ///
     /// # Errors
-    /// `Model` if there is no such tensor or it has another shape (dimensions of 1 are ignored); `Io` if it cannot be read;
-    /// `Memory`.
+    /// `Model` if there is no such tensor or it has another shape (dimensions of 1 are ignored); `Io` if it cannot be
+    /// read; `Memory`.
     fn tensor(&mut self, name: &str, shape: &[usize], out: &mut Vec<f32>) -> Result<()>;
 }
 
@@ -46,8 +46,8 @@ pub type Fingerprint = [u8; 32];
 /// Reads tensors from another source, refuses values that are not finite, and computes the fingerprint.
 ///
 /// The fingerprint is SHA-256 over the tensors in the order in which they are read. Each tensor contributes its name's
-/// length (u32 LE) and bytes, the number of its dimensions (u32 LE), the dimensions (u64 LE each, of the shape that the model
-/// expects), and its values as f32 LE. It depends on the values, not on the file's dtypes, padding or metadata.
+/// length (u32 LE) and bytes, the number of its dimensions (u32 LE), the dimensions (u64 LE each, of the shape that the
+/// model expects), and its values as f32 LE. It depends on the values, not on the file's dtypes, padding or metadata.
 pub(crate) struct Checked<'a> {
     source: &'a mut dyn TensorSource,
     hash: Sha256,

@@ -1,8 +1,8 @@
 //! Safetensors files (F32, F16, BF16; I8 with a scale a row): <https://huggingface.co/docs/safetensors>.
 //!
-//! A file has eight bytes of header length, a JSON header, and the tensors' bytes. The `safetensors` crate, whose types this
-//! module uses, reads whole files. This module checks lengths against the file before it allocates, and reads one tensor
-//! at a time. [`super::header`] parses the header.
+//! A file has eight bytes of header length, a JSON header, and the tensors' bytes. The `safetensors` crate, whose types
+//! this module uses, reads whole files. This module checks lengths against the file before it allocates, and reads one
+//! tensor at a time. [`super::header`] parses the header.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,7 +19,7 @@ use crate::numeric::buffer::{filled, grow};
 #[derive(Debug)]
 pub struct Safetensors<R> {
     input: R,
-    /// Where the tensors' bytes start.
+    /// The offset of the tensors' bytes.
     data: u64,
     header: Header,
 }
@@ -32,12 +32,12 @@ impl<R: Read + Seek> Safetensors<R> {
     pub fn open(mut input: R, len: u64) -> Result<Self> {
         let mut size = [0u8; 8];
         if len < 8 {
-            fail!(Model, "not a safetensors file: {len} bytes, the header's length alone takes 8");
+            fail!(Model, "not a safetensors file: {len} bytes, less than the 8 bytes of the header's length");
         }
         input.read_exact(&mut size).map_err(|e| read_error(&e))?;
         let (size, available) = (u64::from_le_bytes(size), len - 8);
         if size > available {
-            fail!(Model, "not a safetensors file: it states a header of {size} bytes, {available} are there");
+            fail!(Model, "not a safetensors file: it states a header of {size} bytes, but has only {available}");
         }
         if size > MAX_HEADER as u64 {
             fail!(Model, "the header of the safetensors file has {size} bytes, {MAX_HEADER} are allowed");
@@ -79,7 +79,7 @@ impl<R: Read + Seek> Safetensors<R> {
         }
         if let Some(i) = known.iter().position(|known| !known) {
             let Tensor { name, shape, .. } = self.header.get(i);
-            fail!(Model, "{}: of shape {shape:?}, the model has no such tensor", shortened(name));
+            fail!(Model, "{}: the model has no such tensor; its shape is {shape:?}", shortened(name));
         }
         Ok(())
     }
@@ -95,8 +95,8 @@ fn same_shape(a: &[usize], b: &[usize]) -> bool {
     a.iter().filter(is_wide).eq(b.iter().filter(is_wide))
 }
 
-/// The name of an I8 tensor's scales: one F32 per row, where the first dimension counts rows. A value is the integer times
-/// its row's scale.
+/// The name of an I8 tensor's scales: one F32 per row, where the first dimension counts rows. A value is the integer
+/// times its row's scale.
 fn scale_name(name: &str) -> String {
     format!("{name}.scale")
 }
@@ -140,8 +140,8 @@ impl<R: Read + Seek> TensorSource for Safetensors<R> {
     }
 }
 
-/// Writes tensors as F32, one at a time. The data goes to a temporary file in the same directory, which is synced and then
-/// renamed to `path`.
+/// Writes tensors as F32, one at a time. The data goes to a temporary file in the same directory, which is synced and
+/// then renamed to `path`.
 ///
 /// # Errors
 /// Any error of the source; `Io` if the file cannot be written. After an error, `path` is unchanged.

@@ -122,7 +122,7 @@ static void learning(gptz *z)
     CHECK(gptz_set_base(z, NULL) == GPTZ_OK);
 }
 
-/* The Rust tests check the results of these calls. Here they only have to compile and link as C. */
+/* The Rust tests check the results of these calls. Here they need only compile and link as C. */
 static void models(void)
 {
     gptz_model *model = NULL;

@@ -1,7 +1,7 @@
 /*
- * Threads that end around and inside calls: a cancellation that is pending when a call starts, one that is requested by a
- * callback, and pthread_exit in a callback. No call may act on a cancellation. With glibc on x86-64 and AArch64 a callback
- * may end its thread: the call ends first, so its handle stays usable. Prints "ok", or the check that failed.
+ * Threads that end around and inside calls: a cancellation that is pending when a call starts, one that is requested by
+ * a callback, and pthread_exit in a callback. No call may act on a cancellation. With glibc on x86-64 and AArch64 a
+ * callback may end its thread: the call ends first, so its handle stays usable. Prints "ok", or the check that failed.
  *
  *     thread_end WEIGHTS.safetensors
  */
@@ -30,10 +30,10 @@ enum { CALLBACKS_MAY_END_THREADS = 0 };
 static const char method[] = "cfg:hidden=32,layers=1,intermediate=32,head_size=32,decay_rank=4,a_rank=4,v_rank=4,"
                              "g_rank=4,train=adam,lr=0.005";
 
-/* The calls that have progress. */
+/* The calls that run a progress callback. */
 enum { COMPRESS, DECOMPRESS, FEED, CROSS_ENTROPY, BYTE_COSTS, RECORDS_COMPRESS, RECORDS_DECOMPRESS, CALLS };
 
-/* What the callback does at `done` >= 600. */
+/* The action of the callback at `done` >= 600. */
 enum action { NOTHING, EXIT, CANCEL };
 
 static const char *weights;
@@ -130,7 +130,7 @@ static void callbacks(enum action action, int enable)
         if (action == EXIT) {
             CHECK(result == &exit_value && job.status == -1);
         } else {
-            /* Cancellation is disabled in a callback, unless it enables it itself. */
+            /* Cancellation is disabled in a callback, unless the callback enables it. */
             CHECK(result == PTHREAD_CANCELED && job.status == (enable ? -1 : GPTZ_OK));
         }
         CHECK(gptz_set_progress(job.z, NULL, NULL) == GPTZ_OK);
@@ -142,7 +142,7 @@ static void callbacks(enum action action, int enable)
     }
 }
 
-/* A handle and a model, made by threads that have been cancelled before. */
+/* Threads with a pending cancellation create a handle and open a model. */
 static gptz *made;
 static gptz_model *opened;
 static gptz_status made_status, opened_status;
@@ -162,7 +162,7 @@ static void *create_cancelled(void *argument)
     return NULL;
 }
 
-/* What the caller has disabled stays disabled. */
+/* If the caller has disabled cancellation, it stays disabled after a call. */
 static void *create_disabled(void *argument)
 {
     gptz *z = NULL;

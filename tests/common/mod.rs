@@ -1,4 +1,4 @@
-//! Thin wrappers of the C ABI for tests, which free what the calls return.
+//! Thin wrappers of the C ABI for tests. They free the objects that calls return.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::ffi::{CStr, CString, c_void};
@@ -6,14 +6,14 @@ use std::ptr;
 
 pub use ::gptz::ffi::*;
 
-/// Small and fast; its head learns.
+/// A small and fast network whose head learns.
 pub const LEARNING: &str = "cfg:hidden=32,layers=2,intermediate=40,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,\
                             seed=1,train=adam,lr=0.004,stride=1";
-/// Small and frozen.
+/// A small frozen network.
 pub const FROZEN: &str = "cfg:hidden=64,layers=2,intermediate=48,head_size=32,decay_rank=4,a_rank=4,v_rank=4,g_rank=4,\
                           seed=2,train=none,lr=0.001,stride=1";
 
-/// Small; all its weights learn.
+/// A small GRU.
 pub const GRU: &str = "gru:embed=16,hidden=16,bptt=4,lr=0.02,clip=5,seed=3";
 /// A GRU with every option: layers, Adam, replay.
 pub const REPLAYING: &str =
@@ -34,13 +34,13 @@ pub fn noise(n: usize, seed: u64) -> Vec<u8> {
 }
 
 pub fn message() -> String {
-    // SAFETY: a NUL-terminated string of this thread, which stands until its next failure.
+    // SAFETY: a NUL-terminated string of this thread, which is valid until its next failure.
     unsafe { CStr::from_ptr(gptz_last_error()) }.to_str().expect("UTF-8").to_owned()
 }
 
 /// The last message of a handle.
 pub fn handle_message(h: &Handle) -> String {
-    // SAFETY: a handle; its string stands until the second next failure.
+    // SAFETY: a handle; its string is valid until two more calls on it have failed.
     unsafe { CStr::from_ptr(gptz_handle_error(h.0)) }.to_str().expect("UTF-8").to_owned()
 }
 
@@ -103,7 +103,7 @@ impl Model {
     }
 }
 
-/// Either call over records, with as much room as it is given.
+/// The type of gptz_records_compress and gptz_records_decompress.
 type RecordsCall = unsafe extern "C-unwind" fn(
     *mut gptz,
     *const *const c_void,
@@ -114,11 +114,11 @@ type RecordsCall = unsafe extern "C-unwind" fn(
     *mut usize,
 ) -> gptz_status;
 
-/// Calls it with a destination of `room` bytes. Returns the status, the lengths and the destination.
+/// Makes such a call with a destination of `room` bytes. Returns the status, the lengths and the destination.
 pub fn records(h: &Handle, call: RecordsCall, src: &[&[u8]], room: usize) -> (gptz_status, Vec<usize>, Vec<u8>) {
     let (pointers, lens): (Vec<_>, Vec<_>) = src.iter().map(|r| (r.as_ptr().cast::<c_void>(), r.len())).unzip();
     let (mut dst, mut dst_len) = (vec![0x55; room], vec![77; src.len()]);
-    // SAFETY: arrays of as many as there are records, buffers of their lengths.
+    // SAFETY: arrays with one element for each record, and buffers of their lengths.
     let status = unsafe {
         let to = dst.as_mut_ptr().cast();
         call(h.0, pointers.as_ptr(), lens.as_ptr(), src.len(), to, room, dst_len.as_mut_ptr())
@@ -129,7 +129,7 @@ pub fn records(h: &Handle, call: RecordsCall, src: &[&[u8]], room: usize) -> (gp
 /// Splits `all` into pieces of these lengths.
 pub fn pieces<'a>(all: &'a [u8], lens: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = all;
-    lens.iter().map(|len| rest.split_off(..*len).expect("as long as told")).collect()
+    lens.iter().map(|len| rest.split_off(..*len).expect("the lengths fit")).collect()
 }
 
 impl Handle {
@@ -178,7 +178,7 @@ impl Handle {
     }
 
     pub fn method(&self) -> String {
-        // SAFETY: a handle; its string stands as long as it does.
+        // SAFETY: a handle; its string is valid as long as the handle.
         unsafe { CStr::from_ptr(gptz_method(self.0)) }.to_str().unwrap().to_owned()
     }
 

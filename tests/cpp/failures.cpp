@@ -1,7 +1,7 @@
 /*
- * What gptz.hpp makes of failures that are hard to cause: this program has a gptz_model_builtin and a gptz_create of its
- * own, which the linker takes in place of the library's. Also a C++ exception that leaves a C progress callback. Prints
- * "ok", or the check that failed.
+ * Tests how gptz.hpp handles failures that are hard to cause. This program defines gptz_model_builtin and gptz_create,
+ * and the linker uses these definitions instead of the library's. It also tests a C++ exception that leaves a C
+ * progress callback. Prints "ok", or the check that failed.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -90,7 +90,7 @@ static int code_of_compress(gptz *z, const std::string &text, unsigned char *fra
 
 static void exceptions()
 {
-    // gptz_create is not the library's here.
+    // gptz_create is the function of this program here.
     static const char policy[] = "mix:mem=64K";
     gptz_model *weights = nullptr;
     gptz *z = nullptr, *inner = nullptr;
@@ -125,7 +125,7 @@ int main()
         create_status = status;
         CHECK(status_of_builtin() == status);
     }
-    // Memory was short, and is not any more.
+    // The first allocation failed, and a later one succeeds.
     create_status = GPTZ_OK;
     CHECK(status_of_builtin() == GPTZ_ERROR_MEMORY);
     exceptions();

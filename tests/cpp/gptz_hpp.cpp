@@ -176,7 +176,7 @@ void round_trips()
     twice.insert(twice.end(), frame.begin(), frame.end());
     CHECK(same(reader.decompress(twice), text + text));
 
-    // The limit of the library, and what it is compared with.
+    // The memory limit of the library, and the estimate that it is compared with.
     const std::uint64_t most = z.memory_estimate();
     z.set(GPTZ_PARAM_MEMORY_LIMIT, static_cast<std::int64_t>(most));
     CHECK(z.compress(text) == frame);
@@ -215,7 +215,7 @@ void errors()
     fails(GPTZ_ERROR_ARGUMENT, "99", [&] { (void)z.get(99); });
     fails(GPTZ_ERROR_ARGUMENT, "", [&] { z.set(GPTZ_PARAM_FORMAT, 1); });
     bytes frame = z.compress(text);
-    // Another method is an error before the limit is one.
+    // The method is checked before the limit.
     fails(GPTZ_ERROR_MISMATCH, "hidden=32", [&] { (void)standard.decompress(frame, 1); });
     fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress(bytes_view(frame.data(), frame.size() - 1)); });
     fails(GPTZ_ERROR_TRUNCATED, "", [&] { (void)z.decompress({}); });
@@ -408,6 +408,11 @@ void states()
     fails(GPTZ_ERROR_MEMORY, "99", [&] { (void)primed.decompress_records(made.views(), 99); });
     fails(GPTZ_ERROR_TRUNCATED, "record 0", [&] { (void)primed.decompress_records({bytes_view()}); });
     CHECK(primed.compress_records({}).bytes.empty());
+    // A record with a check that does not compress is as long as a record can be.
+    compressor checked(method);
+    checked.set(GPTZ_PARAM_RECORD_CHECK, 4);
+    const std::string record_noise = make_noise(200);
+    CHECK(checked.compress_records({bytes_view(record_noise)}).bytes.size() == 2 + 4 + record_noise.size());
 
     // A snapshot as the base. It may be destroyed afterwards.
     const bytes_view message(text.data(), 100);
@@ -429,7 +434,7 @@ void states()
     reader.clear_base();
     CHECK(reader.compress(message) == bare_frame);
 
-    // The source of a move is not a base, and does not mean the state of a new compressor either.
+    // The source of a move is refused as a base. It does not mean the state of a new compressor, as NULL does in C.
     fails(GPTZ_ERROR_ARGUMENT, "moved from", [&] { reader.set_base(learned); });
     fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { reader.restore(learned); });
 

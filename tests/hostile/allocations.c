@@ -1,14 +1,14 @@
 /*
- * Fails every single allocation of every call, one after the other, as SQLite's tests do.
+ * Lets each allocation of every call fail, one after the other, as SQLite's tests do.
  *
  *     allocations [-s STEP] [-v] WEIGHTS.safetensors
  *
- * For each call below and each n: the n-th allocation of the call fails (and, in a second run, all after it too). The call must
- * answer GPTZ_ERROR_MEMORY with its out-parameters NULL or 0, or succeed with the very same result where it could do without;
- * the handle must then do the same call as if nothing had happened; nothing may be written to descriptor 2; nothing may abort.
- * STEP > 1 takes the first 8 and then every STEP-th n: a sample.
+ * For each call below and each n, the n-th allocation of the call fails; in a second run all later ones fail too. The
+ * call must return GPTZ_ERROR_MEMORY with its out-parameters NULL or 0, or succeed with the same result as without the
+ * failure. The same call on the same handle must then succeed. Nothing may be written to descriptor 2, and the process
+ * must not abort. With STEP > 1, only the first 8 n and then every STEP-th n are tested.
  *
- * Needs glibc: the program's malloc stands in for the library's.
+ * Needs glibc, where the library uses the malloc that the program defines.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,7 +65,7 @@ static const char *weights_path;
 static unsigned char text[LEN], *weights;
 static size_t weights_len;
 
-/* One call and what it works on. */
+/* A call and its arguments. */
 struct run {
     const char *method;
     gptz *handle;
@@ -245,7 +245,7 @@ static gptz_status run_create_from_model(struct run *r)
 
 static gptz_status run_refused(struct run *r)
 {
-    /* The text of the error is what takes memory. */
+    /* Only the text of the error takes memory. */
     gptz_status status = gptz_create("cfg:hidden=64,layers=no", &r->handle);
     return status == GPTZ_ERROR_METHOD ? GPTZ_OK : status;
 }
@@ -336,7 +336,7 @@ static void drop(struct run *r)
     __libc_free(r);
 }
 
-/* What a run has to show, beside handles. */
+/* Whether two runs have the same results. Handles are not compared. */
 static int same(const struct run *a, const struct run *b)
 {
     return a->out_len == b->out_len && memcmp(a->out, b->out, a->out_len) == 0 && a->number == b->number
@@ -401,7 +401,7 @@ static void sweep(const struct scenario *s, const char *method)
             if (status != GPTZ_OK || !same(r, want))
                 fault(s, method, n, "the call does not go well afterwards", status);
         } else {
-            fault(s, method, n, "another answer than GPTZ_ERROR_MEMORY", status);
+            fault(s, method, n, "another status than GPTZ_ERROR_MEMORY", status);
         }
         drop(r);
     }
@@ -448,7 +448,7 @@ int main(int argc, char **argv)
     fclose(file);
     for (i = 0; i < LEN; i++)
         text[i] = (unsigned char)("the cat sat on the mat and "[i % 27] + (i % 97 == 0));
-    /* Line by line, so that an abort loses nothing; in a buffer that is there. */
+    /* Line-buffered, so that an abort loses no output; with a static buffer, so that output allocates nothing. */
     setvbuf(stdout, out, _IOLBF, sizeof out);
     printf("failing allocations, every %ld\n", step);
     fflush(stdout);
@@ -466,6 +466,6 @@ int main(int argc, char **argv)
         status_of_program = 1;
     }
     if (status_of_program == 0)
-        printf("every failed allocation was told\n");
+        printf("every failed allocation was reported\n");
     return status_of_program;
 }

@@ -1,6 +1,6 @@
-# What the scripts of this folder share; they are run from the project's root. Builds are kept and used again.
-# shellcheck shell=bash
-hostile=$PWD/target/hostile # Whatever cargo is told elsewhere.
+# Functions that the scripts of this folder share. The scripts run in the project's root. Builds are kept and used
+# again. shellcheck shell=bash
+hostile=$PWD/target/hostile # It does not depend on CARGO_TARGET_DIR.
 mkdir -p "$hostile"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
@@ -15,6 +15,6 @@ need() { # command, Debian package
     fi
 }
 
-quiet() { # runs a command; what it prints is shown if it fails
+quiet() { # runs a command, and prints its output if it fails
     "$@" > "$hostile/log" 2>&1 || { cat "$hostile/log" >&2; fail "$*"; }
 }

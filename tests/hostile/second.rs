@@ -1,6 +1,6 @@
-//! Another Rust library with a C ABI, such as any program may have beside gptz.
+//! Another Rust library with a C ABI, which a program links together with gptz.
 
-/// The number, or -1 after a panic of its own, which a number above 5 gets.
+/// Returns `n`. If `n` is above 5, panics, catches the panic and returns -1.
 #[unsafe(no_mangle)]
 pub extern "C" fn second(n: i32) -> i32 {
     let texts: Vec<String> = (0..n).map(|i| i.to_string()).collect();

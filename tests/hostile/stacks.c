@@ -1,12 +1,12 @@
 /*
- * The stack that calls take. README promises that every call works within 32 KiB of stack.
+ * Measures the stack that calls take. README states that every call works within 32 KiB of stack.
  *
- * Each call runs twice, in a thread of its own: on a painted stack of 256 KiB, whose deepest byte is measured, and on a
- * stack of 48 KiB, which also holds the thread's descriptor, its thread-local storage and libc's frames. What an empty
- * thread takes is subtracted from the measurement.
+ * Each call runs twice, each time in a new thread: on a stack of 256 KiB that was filled with a pattern, to measure the
+ * deepest byte that changed, and on a stack of 48 KiB, which also holds the thread's descriptor, its thread-local
+ * storage and libc's frames. The stack that an empty thread takes is subtracted from the measurement.
  *
- * Usage: stacks WEIGHTS [METHOD...], with a safetensors file. tests/hostile/stacks builds and runs it.
- * Exit status 0 if no call takes more than 32 KiB; a call that takes more than the 48 KiB ends the program by SIGSEGV.
+ * Usage: stacks WEIGHTS [METHOD...], with a safetensors file. tests/hostile/stacks builds and runs it. The exit status
+ * is 0 if no call takes more than 32 KiB. A call that takes more than 48 KiB ends the program by SIGSEGV.
  */
 #define _GNU_SOURCE
 #include <gptz.h>
@@ -117,7 +117,7 @@ struct call {
     gptz_status (*run)(void);
 };
 
-/* Calls that involve no method, once. */
+/* Calls that do not depend on a method. They run once. */
 static const struct call alone[] = {
     {"status_name", status_name},
     {"last_error", last_error},
@@ -179,7 +179,7 @@ static const struct call by_method[] = {
 
 static void *thread(void *call) { return (void *)(intptr_t)((const struct call *)call)->run(); }
 
-/* Runs a call on a stack of `len` bytes between guard pages; returns the bytes it touched, from the top. */
+/* Runs a call on a stack of `len` bytes above a guard page. Returns the number of bytes it used, from the top. */
 static size_t run(const struct call *call, size_t len) {
     unsigned char *all = mmap(NULL, GUARD + len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *stack = all + GUARD;
     pthread_attr_t attr;
@@ -199,7 +199,7 @@ static size_t run(const struct call *call, size_t len) {
     pthread_attr_destroy(&attr);
     while (untouched < len && stack[untouched] == PAINT) untouched++;
     munmap(all, GUARD + len);
-    /* create_for_frame needs a method without a file; model_builtin may be left out of a build. */
+    /* create_for_frame fails for a method with a file. */
     if ((intptr_t)status != GPTZ_OK && call->run != create_for_frame) {
         fprintf(stderr, "%s, %s: status %ld: %s\n", method ? method : "the default", call->name, (long)(intptr_t)status,
                 gptz_last_error());
@@ -211,7 +211,7 @@ static size_t run(const struct call *call, size_t len) {
 static size_t empty_thread;
 static int failed;
 
-/* The calls of a list on the painted stack, then on the small one unless that would end the program. */
+/* Runs the calls of a list on the large stack, and then on the small one if none of them needs more. */
 static void run_all(const struct call *calls, size_t count, size_t *deepest) {
     size_t i, worst = 0;
     for (i = 0; i < count; i++) {
@@ -257,7 +257,7 @@ int main(int argc, char **argv) {
     fclose(f);
     snprintf(by_file, sizeof by_file, "file:%s", weights);
     memset(long_method, 'x', sizeof long_method - 1);
-    /* Text, then noise, so that a block is coded and one is stored. */
+    /* Text, then noise, so that one block is coded and another is stored. */
     for (i = 0; i < LEN; i++) {
         random = random * 1664525u + 1013904223u;
         content[i] = (unsigned char)(random >> 24);

@@ -1,14 +1,14 @@
-/* gptz and another Rust library in one program: each works, panics, catches that and works on, whichever came first. */
+/* Uses gptz and another Rust library in one program. Each must work, catch its own panic and work again, in both orders. */
 #include <gptz.h>
 #include <stdio.h>
 #include <string.h>
 
-int second(int n); /* n, or -1 where it caught its own panic, which a number above 5 gets */
+int second(int n); /* returns n; if n is above 5, panics, catches the panic and returns -1 */
 #ifndef GPTZ_TESTING_PANIC
 #define GPTZ_TESTING_PANIC 1
 #endif
 #if GPTZ_TESTING_PANIC
-gptz_status gptz_testing_panic(void); /* of the test's own build */
+gptz_status gptz_testing_panic(void); /* only the build of this test has it */
 #endif
 
 static int failed;
@@ -16,7 +16,7 @@ static int failed;
 static void check(int right, const char *what)
 {
     if (!right) {
-        fprintf(stderr, "two: %s; gptz says: %s\n", what, gptz_last_error());
+        fprintf(stderr, "two: %s; gptz_last_error: %s\n", what, gptz_last_error());
         failed = 1;
     }
 }
@@ -29,12 +29,12 @@ static void of_gptz(void)
     check(gptz_create("level:3", &z) == GPTZ_OK, "create");
     check(gptz_compress(z, "abcabcabc", 9, frame, sizeof frame, &n) == GPTZ_OK, "compress");
     check(gptz_decompress(z, frame, n, back, sizeof back, &m) == GPTZ_OK, "decompress");
-    check(m == 9 && memcmp(back, "abcabcabc", 9) == 0, "what came back");
+    check(m == 9 && memcmp(back, "abcabcabc", 9) == 0, "the decompressed content");
     gptz_free(z);
-    check(gptz_create("none such", &z) == GPTZ_ERROR_METHOD, "a method that is none");
+    check(gptz_create("none such", &z) == GPTZ_ERROR_METHOD, "an unknown method");
 #if GPTZ_TESTING_PANIC
     check(gptz_testing_panic() == GPTZ_ERROR_INTERNAL, "a panic inside gptz");
-    check(strstr(gptz_last_error(), "a panic that was asked for") != NULL, "the panic's text");
+    check(strstr(gptz_last_error(), "a panic for a test") != NULL, "the panic's text");
 #endif
 }
 

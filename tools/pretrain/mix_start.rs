@@ -1,6 +1,6 @@
 //! Learns where mixes start (`src/mix/start.rs`, `models/mix-*.bin`) from a corpus.
 //!
-//!     cargo run --release --example mix_start -- CORPUS OUT.bin alone|beside [DOCUMENTS [ROUNDS]]
+//!     cargo run --release --example mix_start -- CORPUS OUT.bin alone|beside|nine|six [DOCUMENTS [ROUNDS]]
 //!
 //! Reptile (Nichol, Achiam and Schulman 2018): a mix that starts from the present values reads each document; the average of
 //! what these mixes have learned gives the next values. The first round teaches what follows histories, the
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use gptz::mix::{Mix, MixStatistics, Start};
+use gptz::mix::{Mix, MixStatistics, Start, StartKind};
 use gptz::numeric::random::Random;
 use gptz::session::Session;
 use serde::Deserialize;
@@ -65,7 +65,6 @@ struct Sums {
     order0: Vec<[f64; 3]>,
     /// Of each row of each set: weights, and at last how many documents touched it.
     rows: Vec<Vec<Vec<f64>>>,
-    last: Vec<Vec<f64>>,
 }
 
 /// Adds a row to its sum where it is not what it was.
@@ -82,7 +81,6 @@ impl Sums {
             probabilities: vec![[0.0; 2]; of.probabilities.len()],
             order0: vec![[0.0; 3]; of.order0.len()],
             rows: of.rows.iter().map(|rows| vec![Vec::new(); rows.len()]).collect(),
-            last: vec![Vec::new(); of.last.len()],
         }
     }
 
@@ -98,8 +96,6 @@ impl Sums {
             let rows = rows.iter().zip(before);
             sums.iter_mut().zip(rows).for_each(|(sum, (row, before))| add_row(sum, row, before));
         }
-        let last = learned.last.iter().zip(&before.last);
-        self.last.iter_mut().zip(last).for_each(|(sum, (row, before))| add_row(sum, row, before));
     }
 
     /// What the probabilities of a start are.
@@ -130,15 +126,6 @@ impl Sums {
                 to.iter_mut().zip(own).for_each(|(to, own)| *to = Start::difference(own));
             }
             first += room;
-        }
-        let mut first = 0;
-        for rows in Start::LAST_ROWS {
-            let (sums, last) = (&self.last[first..first + rows], &mut start.last[first..first + rows]);
-            let common = mean(sums);
-            for (row, to) in sums.iter().zip(last) {
-                to.iter_mut().zip(towards(row, &common)).for_each(|(to, weight)| *to = Start::base(weight));
-            }
-            first += rows;
         }
     }
 }
@@ -179,17 +166,19 @@ fn round(method: &str, start: &Start, documents: &[Vec<u8>]) -> Result<Sums> {
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [folder, out, kind, numbers @ ..] = &args[..] else {
-        bail!("CORPUS OUT.bin alone|beside [DOCUMENTS [ROUNDS]]")
+        bail!("CORPUS OUT.bin alone|beside|nine|six [DOCUMENTS [ROUNDS]]")
     };
-    let method = match &kind[..] {
-        "alone" => "level:3",
-        "beside" => "level:5",
-        _ => bail!("{kind}: alone or beside"),
+    let (kind, method) = match &kind[..] {
+        "alone" => (StartKind::Alone, "level:3"),
+        "beside" => (StartKind::Beside, "level:5"),
+        "nine" => (StartKind::Nine, "level:2"),
+        "six" => (StartKind::Six, "level:1"),
+        _ => bail!("{kind}: alone, beside, nine or six"),
     };
     let numbers: Vec<usize> = numbers.iter().map(|n| n.parse().context("a number")).collect::<Result<_>>()?;
     let documents = sample(Path::new(folder), numbers.first().copied().unwrap_or(120))?;
     println!("{} documents, {} bytes", documents.len(), documents.iter().map(Vec::len).sum::<usize>());
-    let mut start = Start::untrained(kind == "beside");
+    let mut start = Start::untrained(kind);
     for i in 0..numbers.get(1).copied().unwrap_or(10) {
         let sums = round(method, &start, &documents)?;
         if i == 0 {

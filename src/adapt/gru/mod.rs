@@ -1,6 +1,6 @@
 //! A GRU that trains all its weights online, by truncated backpropagation through time.
 //!
-//! The state is here; `replay` trains on earlier text as well, `update` is the optimiser's part.
+//! This file has the state and the training step, `replay` the training on earlier text, and `update` the optimiser.
 
 mod replay;
 mod update;
@@ -31,9 +31,9 @@ pub struct Rule {
     pub clip: f32,
     /// The time steps over which errors are propagated back.
     pub bptt: u32,
-    /// Bytes between training steps, at most `bptt`. A training step uses the losses since the one before.
+    /// Bytes between training steps, at most `bptt`. A training step uses the losses since the previous one.
     pub stride: u32,
-    /// The earlier segments of text that a training step uses as well; each has `bptt` bytes.
+    /// The number of earlier segments of text that a training step also uses; each has `bptt` steps.
     pub replay: u32,
 }
 
@@ -41,10 +41,10 @@ pub struct Rule {
 #[derive(Debug)]
 pub struct Gru {
     weights: Weights,
-    /// In the order of [`Weights::matrices`], panels before biases; then the embeddings'.
+    /// In the order of [`Weights::matrices`], panels before biases; then those of the embeddings.
     moments: Vec<Moments>,
     powers: Powers,
-    /// The activations of the last time steps: a ring of one more than are held.
+    /// The activations of the last time steps, in a ring that has room for one more.
     tape: Vec<Moment>,
     /// The index of the latest time step.
     latest: usize,
@@ -54,7 +54,7 @@ pub struct Gru {
     countdown: u32,
     /// The last bytes of the text, in a ring; empty without replay.
     history: Vec<u8>,
-    /// The bytes that were ever written to `history`.
+    /// The number of bytes that were ever written to `history`.
     count: u64,
     /// Chooses the segments to replay.
     random: Random,
@@ -140,8 +140,8 @@ impl Gru {
         config.parameters().saturating_mul(2 + Self::passes(rule))
     }
 
-    /// The cost of a training step in forward passes of one byte. A backward pass costs two. The forward passes of the live
-    /// segment are not part of the step.
+    /// The cost of a training step in forward passes of one byte. A backward pass costs two. The forward passes of the
+    /// live segment are not part of the step.
     fn passes(rule: &Rule) -> u64 {
         2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay)
     }
@@ -197,7 +197,7 @@ impl Gru {
         (0..self.held).rev().map(move |back| &self.tape[(self.latest + n - back) % n])
     }
 
-    /// Moves the recurrent state past a byte.
+    /// Updates the recurrent state with a byte.
     pub fn step(&mut self, level: Level, byte: u8, work: &mut Workspace) {
         if !self.history.is_empty() {
             self.history[self.count as usize % HISTORY] = byte;

@@ -27,7 +27,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// For the rule's segments: `replay` lanes of `bptt` time steps.
+    /// Scratch memory for the rule's segments: `replay` lanes of `bptt` time steps.
     ///
     /// # Errors
     /// `Memory`.
@@ -44,8 +44,8 @@ impl Replay {
         })
     }
 
-    /// Forward and backward passes over segments that `random` chooses, from zero states. `history` is a ring, `count`
-    /// is how many bytes were ever written to it.
+    /// Forward and backward passes over segments that `random` chooses, from zero states. `history` is a ring, and
+    /// `count` the number of bytes that were ever written to it.
     pub(super) fn run(&mut self, level: Level, weights: &Weights, history: &[u8], count: u64, random: &mut Random) {
         let (steps, kept) = (self.tape.len() as u64, count.min(history.len() as u64));
         let byte = |at: u64| history[(at % history.len() as u64) as usize];

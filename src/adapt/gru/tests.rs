@@ -72,7 +72,7 @@ fn a_stream_of_ab_is_learned() {
 }
 
 #[test]
-fn every_level_learns_the_same_bits_and_a_copy_continues_alike() {
+fn every_level_learns_the_same_bits_and_so_does_a_copy() {
     let text: Vec<u8> = (0..60u32).map(|i| b"the cat sat on "[(i * i % 15) as usize]).collect();
     let run = |level| {
         let mut gru = Gru::new(&CONFIG, 1, &RULE).unwrap();

@@ -114,7 +114,7 @@ impl Kernel for UpdateMatrix<'_> {
 /// Gradients of the embeddings that were used: one sum for each distinct byte, in order of first use.
 #[derive(Debug)]
 pub(super) struct EmbeddingGradients {
-    /// The distinct bytes; only the first `used` count.
+    /// The distinct bytes. Only the first `used` are valid.
     bytes: Vec<u8>,
     used: usize,
     sums: Rows,

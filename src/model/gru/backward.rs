@@ -1,5 +1,5 @@
-//! Truncated backpropagation through time, over the time steps that are held (Williams, Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network
-//! Trajectories").
+//! Truncated backpropagation through time, over the time steps that are held (Williams, Peng 1990, "An Efficient
+//! Gradient-Based Algorithm for On-Line Training of Recurrent Network Trajectories").
 
 use super::Config;
 use super::step::{Gates, Moment};
@@ -83,7 +83,7 @@ impl Gradients {
     }
 }
 
-/// The inputs of the matrices, which [`Gradients`] must be multiplied with.
+/// The inputs of the matrices. A gradient is the product of such an input and a derivative in [`Gradients`].
 impl Moment {
     /// The input of a layer's input matrix.
     pub fn input(&self, layer: usize) -> &Rows {
@@ -133,9 +133,9 @@ impl Kernel for Step<'_> {
     }
 }
 
-/// From the derivative with respect to the state after a step (`carried`), computes those with respect to the outputs of the
-/// two matrices and, into `carried`, the part of the derivative with respect to the state before that does not pass through
-/// the recurrent matrix.
+/// `carried` is the derivative with respect to the state after a step. Computes from it the derivatives with respect to
+/// the outputs of the two matrices. Afterwards `carried` is the part of the derivative with respect to the state before
+/// the step that does not pass through the recurrent matrix.
 #[inline(always)]
 fn gates<S: Simd>(
     s: S,

@@ -18,8 +18,8 @@ pub(super) struct Gates {
     pub(super) x: Rows,
     /// The layer's state before the step.
     pub(super) before: Rows,
-    /// The reset gate, the update gate, the candidate, and the recurrent part of the candidate before the reset gate: four
-    /// times `hidden` values.
+    /// The reset gate, the update gate, the candidate, and the recurrent part of the candidate before the reset gate:
+    /// four times `hidden` values.
     pub(super) gates: Rows,
 }
 

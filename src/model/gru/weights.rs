@@ -32,9 +32,9 @@ impl Matrix {
         })
     }
 
-    /// Fills the matrix row by row from the random stream of this name: uniform with variance 2 / (inputs + outputs) (Glorot,
-    /// Bengio 2010: "Understanding the difficulty of training deep feedforward neural networks"). `outputs` counts the
-    /// outputs of one gate.
+    /// Fills the matrix row by row from the random stream of this name: uniform with variance 2 / (inputs + outputs)
+    /// (Glorot, Bengio 2010: "Understanding the difficulty of training deep feedforward neural networks"). `outputs`
+    /// counts the outputs of one gate.
     fn xavier(mut self, seed: u64, name: &str, outputs: usize) -> Self {
         let mut random = Random::new(seed, name);
         let bound = (6.0 / (self.cols + outputs) as f32).sqrt();
@@ -75,9 +75,9 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The initial weights of a seed. Matrices have Xavier initialisation, embeddings are uniform in -1 to 1. Biases are zero,
-    /// except that the update gate's are 1, so that the initial network keeps its state for several steps. The head is zero,
-    /// so the initial prediction is uniform.
+    /// The initial weights of a seed. Matrices have Xavier initialisation, embeddings are uniform in -1 to 1. Biases
+    /// are zero, except that the update gate's are 1, so that the initial network keeps its state for several steps.
+    /// The head is zero, so the initial prediction is uniform.
     ///
     /// # Errors
     /// `Memory`.

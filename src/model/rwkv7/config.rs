@@ -153,8 +153,8 @@ impl Config {
     /// The multiplications of a forward step without the head, per byte. Saturates.
     pub fn multiplications(&self) -> u64 {
         let [hidden, inter, w, a, v, g] = self.widths().map(|(_, n)| n as u64);
-        // The four projections, the two matrices of each low-rank pair and of the feed-forward network; five products for
-        // each value of the state matrices; and the elementwise operations, some forty for each channel.
+        // The four projections, the two matrices of each low-rank pair and of the feed-forward network; five products
+        // for each value of the state matrices; and the elementwise operations, some forty for each channel.
         let columns = 4 * hidden + 2 * (w + a + v + g) + 2 * inter + 5 * self.head_size as u64 + 40;
         columns.saturating_mul(hidden).saturating_mul(self.layers as u64)
     }

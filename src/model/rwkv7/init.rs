@@ -1,5 +1,5 @@
-//! Random initial weights. Each tensor has its own stream of the documented generator, so that a seed and a shape give the
-//! same network on every machine.
+//! Random initial weights. Each tensor has its own stream of the documented generator, so that a seed and a shape give
+//! the same network on every machine.
 
 use super::Config;
 use crate::error::{Result, fail};
@@ -10,10 +10,10 @@ use crate::weights::TensorSource;
 
 /// A source of initial weights.
 ///
-/// Vectors follow the reference initialisation of RWKV-7, which spreads time constants over channels and layers. Matrices
-/// are uniform, with a variance that preserves the variance of their input. Only the head of such a network may learn, so
-/// the other matrices keep their initial values (a reservoir). The usual initial value of output matrices, zero, would
-/// pass no signal to the next layer.
+/// Vectors follow the reference initialisation of RWKV-7, which spreads time constants over channels and layers.
+/// Matrices are uniform, with a variance that preserves the variance of their input. Only the head of such a network
+/// may learn, so the other matrices keep their initial values (a reservoir). The usual initial value of output
+/// matrices, zero, would pass no signal to the next layer.
 #[derive(Clone, Debug)]
 pub struct Init {
     config: Config,
@@ -69,7 +69,7 @@ impl TensorSource for Init {
 /// The initial values of a vector: a function of i / hidden and i.
 fn vector(part: &str, depth: f32, head_size: usize) -> Option<Box<dyn Fn(f32, usize) -> f32>> {
     let shift = |p: f32| -> Box<dyn Fn(f32, usize) -> f32> { Box::new(move |x, _| 1.0 - power(x, p * depth)) };
-    // From -1 to 1 within each head, with a small slope in the middle: each head has several time scales.
+    // From -1 to 1 within each head, with a small slope in the middle, so that each head has several time scales.
     let zigzag = move |i: usize| {
         let half = (head_size - 1) as f32 * 0.5;
         let z = ((i % head_size) as f32 - half) / half;

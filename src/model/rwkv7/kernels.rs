@@ -74,7 +74,7 @@ impl Kernel for Activate<'_> {
     }
 }
 
-/// What mixes the values of a later layer with those of layer 0.
+/// The parameters that mix the values of a later layer with those of layer 0.
 pub(super) struct ValueMix<'a> {
     pub(super) first: &'a [Vec16],
     pub(super) bias: &'a [Vec16],

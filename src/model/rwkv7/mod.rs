@@ -1,7 +1,7 @@
 //! RWKV-7 over bytes (Peng et al. 2025, "RWKV-7 Goose with Expressive Dynamic State Evolution").
 //!
-//! Weights are immutable and shared. A [`State`] has one column per lane, and [`Weights::step`] processes one byte per lane.
-//! A lane's result never depends on the other lanes.
+//! Weights are immutable and shared. A [`State`] has one column per lane, and [`Weights::step`] processes one byte per
+//! lane. A lane's result never depends on the other lanes.
 
 mod config;
 mod init;

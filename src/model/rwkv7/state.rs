@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::numeric::buffer::filled;
 use crate::numeric::vector::{Vec16, vectors};
 
-/// The recurrent state of one or more lanes: for each layer, the last inputs of both halves (for the token shift) and the
-/// state matrix of each head.
+/// The recurrent state of one or more lanes: for each layer, the last inputs of both halves (for the token shift) and
+/// the state matrix of each head.
 #[derive(Clone, Debug)]
 pub struct State {
     lanes: usize,

@@ -87,13 +87,13 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Processes one byte in each lane or, if `state` has one lane, all of `tokens` in that lane in order. Then `scratch` holds
-    /// the head's input after each byte. The weights are read once in both cases, and the results are the same bits as those
-    /// of bytes processed one at a time.
+    /// Processes one byte in each lane or, if `state` has one lane, all of `tokens` in that lane in order. Then
+    /// `scratch` holds the head's input after each byte. The weights are read once in both cases, and the results are
+    /// the same bits as those of bytes processed one at a time.
     ///
     /// # Panics
-    /// If there are more `tokens` than `scratch` was made for, if `state` has neither one lane nor one per token, or if an
-    /// argument was made for another shape.
+    /// If there are more `tokens` than `scratch` was made for, if `state` has neither one lane nor one per token, or if
+    /// an argument was made for another shape.
     pub fn step(&self, level: Level, tokens: &[u8], state: &mut State, scratch: &mut Scratch) {
         assert!([1, tokens.len()].contains(&state.lanes()));
         scratch.set_lanes(tokens.len());

@@ -5,8 +5,8 @@ use crate::model::VOCAB;
 use crate::weights::TensorSpec;
 
 impl Config {
-    /// All tensors of a network of this shape. They are made one at a time: the names of all layers would take more memory
-    /// than a header that claims to have them.
+    /// All tensors of a network of this shape. The iterator makes one name at a time, because the names of all layers
+    /// could take more memory than the header of a file that states so many layers.
     pub fn tensors(&self) -> impl Iterator<Item = TensorSpec> + use<> {
         let config = *self;
         let hidden = config.hidden;

@@ -164,8 +164,8 @@ impl Weights {
     /// Reads all tensors from a source, one at a time.
     ///
     /// # Errors
-    /// `Method` for a shape that is not allowed; `Model` for a tensor that is missing, has another shape or a value that is
-    /// not finite; `Memory`; any error of the source.
+    /// `Method` for a shape that is not allowed; `Model` for a tensor that is missing, has another shape or a value
+    /// that is not finite; `Memory`; any error of the source.
     pub fn load(config: &Config, packing: Packing, source: &mut dyn TensorSource) -> Result<Self> {
         config.check()?;
         let specs = config.tensors();

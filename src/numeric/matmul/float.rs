@@ -36,7 +36,7 @@ impl Panels {
     }
 }
 
-/// Multiplies by panels in the layout of [`Panels`], which the matrices that train have too.
+/// Multiplies by panels in the layout of [`Panels`], which trained matrices have too.
 pub(crate) fn mul_panels(level: Level, columns: &[Vec16], cols: usize, x: &Rows, y: &mut Rows) {
     level.run(Mul { columns, cols, x, y });
 }

@@ -1,5 +1,5 @@
-//! int8 weights and activations. The i32 sums are exact, so that every instruction and every order gives the same
-//! result. An output is `float(sum) * (row_scale * vector_scale)`.
+//! int8 weights and activations. The i32 sums are exact, so every instruction and every order gives the same result. An
+//! output is `float(sum) * (row_scale * vector_scale)`.
 
 use super::super::buffer::{Rows, filled};
 use super::super::level::{Kernel, Level};
@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Weights and activations are in -LIMIT..=LIMIT, which is symmetric.
 const LIMIT: f32 = 127.0;
 
-/// A row or vector whose magnitudes are all below this is quantised to zeros, since its scale would lose precision.
+/// A row or vector whose magnitudes are all below this is quantised to zeros, because its scale would lose precision.
 const SMALLEST: f32 = 1e-30;
 
 /// Adding this rounds a float of magnitude below 2^22 to an integer, half to even, in the sum's low bits.
@@ -186,8 +186,8 @@ struct ListNonzero<'a> {
 }
 
 impl Kernel for ListNonzero<'_> {
-    /// The number of groups; `None` if an activation is negative at a level that biases activations, as then the bias
-    /// cannot be removed.
+    /// The number of groups. `None` if an activation is negative at a level that biases activations, because the bias
+    /// cannot be removed then.
     type Output = Option<usize>;
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Option<usize> {
@@ -207,7 +207,8 @@ struct Mul<'a> {
     weights: &'a Panels,
     x: &'a Activations,
     y: &'a mut Rows,
-    /// Only these groups, of a single lane. At a level that biases activations, none of theirs is negative.
+    /// The groups to multiply, for a single lane; `None` for all groups. At a level that biases activations, no
+    /// activation of these groups is negative.
     only: Option<&'a [u32]>,
 }
 

@@ -1,9 +1,9 @@
-//! Sixteen-wide vectors at every level: the operations of which the kernels are written.
+//! Sixteen-wide vectors at every level, and the operations that the kernels use.
 //!
 //! Each implementation is a zero-sized token that proves that the CPU supports the level. The operations are IEEE
 //! binary32 add, subtract, multiply, divide and square root (each rounded once, to nearest even), comparisons,
-//! selects and integer operations. No result depends on the width of the hardware's registers. There is deliberately no
-//! fused multiply-add, no sum in an unspecified order and no approximate reciprocal (docs/NUMERICS.md).
+//! selects and integer operations. No result depends on the width of the hardware's registers. It has
+//! deliberately no fused multiply-add, no sum in an unspecified order and no approximate reciprocal (docs/NUMERICS.md).
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,7 +21,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 use super::vector::{Bytes64, Vec16, WIDTH};
 
-/// One level's vectors. The module's text says which operations are allowed here.
+/// One level's vectors. The module's documentation states which operations are allowed here.
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type F: Copy + Add<Output = Self::F> + Sub<Output = Self::F> + Mul<Output = Self::F> + Div<Output = Self::F>;
@@ -41,7 +41,7 @@ pub(crate) trait Simd: Copy {
     /// The registers that a [`Simd::Acc`] takes.
     const ACC_REGISTERS: usize;
 
-    /// The format of a group is its four numbers xor this. Levels that bias activations by 128 flip the four sign bits.
+    /// A group holds its four numbers xor this. Levels that bias activations by 128 flip the four sign bits.
     const BIAS: u64 = 0;
 
     fn splat(self, x: f32) -> Self::F;
@@ -76,7 +76,8 @@ pub(crate) trait Simd: Copy {
     fn acc(self) -> Self::Acc;
     /// Adds to each row's sum the products of its four weights and a group of four activations.
     fn dot(self, acc: Self::Acc, w: Self::W, group: u64) -> Self::Acc;
-    /// The sixteen sums. `row_sums` are the sums of each row's weights, by which levels that bias activations correct.
+    /// The sixteen sums. `row_sums` are the sums of each row's weights. Levels that bias activations use them to remove
+    /// the bias.
     fn finish(self, acc: Self::Acc, row_sums: &[i32; WIDTH]) -> Self::I;
 
     #[inline(always)]

@@ -150,7 +150,8 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         unsafe { F128(v.0.map(|v| vreinterpretq_f32_s32(v))) }
     }
 
-    /// A group is its four bytes, twice: half a register, as the products without `DOT` need it.
+    /// A group contains its four bytes twice, which is half a register, because the products without `DOT` need both
+    /// halves.
     #[inline(always)]
     fn pack_groups(self, q: I128) -> [u64; 4] {
         unsafe {
@@ -178,7 +179,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
                 if DOT {
                     acc[i] = sdot(acc[i], w[i], x);
                 } else {
-                    // Products are at most 127 * 127 in magnitude: 16 bits hold one, 32 the sums.
+                    // A product is at most 127 * 127 in magnitude and fits 16 bits. Its sums need 32.
                     acc[2 * i] = vpadalq_s16(acc[2 * i], vmull_s8(vget_low_s8(w[i]), vget_low_s8(x)));
                     acc[2 * i + 1] = vpadalq_s16(acc[2 * i + 1], vmull_high_s8(w[i], x));
                 }
@@ -197,17 +198,17 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     }
     #[inline(always)]
     fn tree_sum(self, v: F128) -> f32 {
-        unsafe { rest_of_the_tree(v.0, |a, b| vaddq_f32(a, b)) }
+        unsafe { tree_in_registers(v.0, |a, b| vaddq_f32(a, b)) }
     }
     #[inline(always)]
     fn tree_max(self, v: F128) -> f32 {
-        unsafe { rest_of_the_tree(v.0, |a, b| vbslq_f32(vcgtq_f32(a, b), a, b)) }
+        unsafe { tree_in_registers(v.0, |a, b| vbslq_f32(vcgtq_f32(a, b), a, b)) }
     }
 }
 
 /// [`super::tree`] in registers. The lower half is the first operand.
 #[inline(always)]
-unsafe fn rest_of_the_tree(v: [float32x4_t; 4], f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> f32 {
+unsafe fn tree_in_registers(v: [float32x4_t; 4], f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> f32 {
     unsafe {
         let v = f(f(v[0], v[2]), f(v[1], v[3]));
         let v = f(v, vextq_f32::<2>(v, v));
@@ -215,7 +216,7 @@ unsafe fn rest_of_the_tree(v: [float32x4_t; 4], f: impl Fn(float32x4_t, float32x
     }
 }
 
-/// `sdot`: to each of four sums the products of four signed bytes. The intrinsic (`vdotq_s32`) is not stable yet.
+/// `sdot`: adds the products of four signed bytes to each of four sums. The intrinsic (`vdotq_s32`) is not stable yet.
 ///
 /// # Safety
 /// The CPU must have FEAT_DotProd.

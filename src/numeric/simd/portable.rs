@@ -1,4 +1,5 @@
-//! The level that every target has: the crate `wide`, with the instructions that the compiler may assume at build time.
+//! The level that every target has. It uses the crate `wide` and the instructions that the compiler may assume at build
+//! time.
 
 use wide::{f32x16, i8x16, i16x16, i32x8, i32x16};
 
@@ -17,7 +18,7 @@ impl Simd for Portable {
     // Rows 4i..4i+4, two partial sums each.
     type Acc = [i32x8; 4];
 
-    // Of 128 bits, as SSE2 has them.
+    // Registers of 128 bits, as in SSE2.
     const REGISTERS: usize = 16;
     const F_REGISTERS: usize = 4;
     const ACC_REGISTERS: usize = 8;
@@ -36,7 +37,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn sqrt(self, v: f32x16) -> f32x16 {
-        // Not `wide`'s, which computes the root in software on targets for which it has no instruction.
+        // The function of `wide` computes the root in software on targets for which it has no instruction.
         f32x16::new(v.to_array().map(f32::sqrt))
     }
     #[inline(always)]

@@ -79,7 +79,7 @@ operators!(F512 { 0 } Add add _mm512_add_ps, Sub sub _mm512_sub_ps, Mul mul _mm5
 operators!(I512 { 0 } Add add _mm512_add_epi32, Sub sub _mm512_sub_epi32, BitAnd bitand _mm512_and_si512,
     BitOr bitor _mm512_or_si512);
 
-macro_rules! rest_of_the_tree {
+macro_rules! tree_in_registers {
     ($name:ident, $op:ident) => {
         /// The last three steps of [`super::tree`] in registers. The lower half is the first operand.
         #[inline]
@@ -101,8 +101,8 @@ fn sum_of_eight_i(v: __m256i) -> i32 {
     _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b01>(v)))
 }
 
-rest_of_the_tree!(sum_of_eight, _mm_add_ps);
-rest_of_the_tree!(max_of_eight, _mm_max_ps);
+tree_in_registers!(sum_of_eight, _mm_add_ps);
+tree_in_registers!(max_of_eight, _mm_max_ps);
 
 impl Simd for Avx2 {
     type F = F256;

@@ -1,0 +1,126 @@
+//! Bits that are tried and undone: the probabilities of all bytes.
+
+use super::bypass::{Bypass, Saved as SavedBypass};
+use super::contexts::MAX_CONTEXTS;
+use super::maps::{Adaptive, Apm, SavedApm};
+use super::matches::{Match, MatchState};
+use super::mixer::Saved as SavedMixer;
+use super::slots::LINE;
+use super::{APMS, BitState, DIRECT, Mix, ONE, SETS, Views, nibble};
+use crate::error::Result;
+use crate::model::VOCAB;
+use crate::numeric::buffer::{boxed, reserved};
+
+/// Everything one bit changes, saved so that a bit can be tried and undone.
+struct SavedBit {
+    bit_state: BitState,
+    seen: u32,
+    maps: [Adaptive; MAX_CONTEXTS],
+    histories: [u8; MAX_CONTEXTS],
+    lines: Vec<(usize, [u8; LINE])>,
+    direct: [[u16; 2]; DIRECT],
+    matches: Option<[(MatchState, Adaptive); 2]>,
+    mixer: SavedMixer<SETS>,
+    bypass: Option<SavedBypass>,
+    apms: [SavedApm; APMS],
+}
+
+impl Mix {
+    /// The probability of every byte: the product of its bits' probabilities. Leaves the state unchanged.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) -> Result<()> {
+        // Each trial is undone at once. Journalling it would only make the journals grow with every call.
+        self.pause(true);
+        let walked = self.walk_bits(neural, 1.0, out);
+        self.pause(false);
+        walked
+    }
+
+    /// Pauses or resumes the journals of the tables that bits write to.
+    fn pause(&mut self, paused: bool) {
+        self.slots.pause(paused);
+        self.mixer.pause(paused);
+        self.bypass.iter_mut().for_each(|bypass| bypass.pause(paused));
+        self.matches.iter_mut().flatten().for_each(|m| m.pause(paused));
+        self.apms.iter_mut().for_each(|apm| apm.journal.pause(paused));
+        self.checkpoint.direct.iter_mut().for_each(|journal| journal.pause(paused));
+    }
+
+    fn walk_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) -> Result<()> {
+        let ones = self.predict(neural);
+        let first = self.bit_state.partial << 1 & 0xff;
+        for (bit, share) in [ONE as u32 - ones, ones].into_iter().enumerate() {
+            let p = so_far * (share as f32 * (1.0 / ONE as f32));
+            if self.bit_state.bits == 7 {
+                out[first as usize + bit] = p;
+            } else {
+                let saved = self.save()?;
+                self.update(bit as u32);
+                let walked = self.walk_bits(neural, p, out);
+                self.restore(&saved);
+                walked?;
+            }
+        }
+        Ok(())
+    }
+
+    /// On the heap, and in a frame of its own: eight of them on the stack would be most of what a call may take of it.
+    #[inline(never)]
+    fn save(&self) -> Result<Box<SavedBit>> {
+        let (bit_state, node) = (self.bit_state, self.node());
+        let mut saved = SavedBit {
+            bit_state,
+            seen: self.seen,
+            maps: [Adaptive::new(0, 0); MAX_CONTEXTS],
+            histories: bit_state.states,
+            lines: Vec::new(),
+            direct: std::array::from_fn(|i| self.direct[i][bit_state.direct_at[i]]),
+            matches: self.matches.as_ref().map(|m| m.each_ref().map(Match::save)),
+            mixer: self.mixer.save(),
+            bypass: self.bypass.as_ref().map(Bypass::save),
+            apms: self.apms.each_ref().map(Apm::save),
+        };
+        for (i, map) in self.maps.iter().enumerate() {
+            saved.maps[i] = map[usize::from(bit_state.states[i])];
+            saved.histories[i] = self.slots.histories()[bit_state.at[i] + node];
+        }
+        // The lines on which slots may be looked up by this bit: a nibble's end, or the end of a bypass within a byte.
+        if bit_state.bits == 3 || bit_state.bypassed {
+            let nibbles = [0, 1].map(|bit| nibble(bit_state.bits + 1, bit_state.partial << 1 | bit));
+            let mut hashes = bit_state.hashes;
+            if bit_state.bypassed {
+                self.text.contexts(&mut hashes);
+            }
+            let hashes = &hashes[..self.contexts];
+            saved.lines = reserved(2 * hashes.len(), "a trial")?;
+            saved.lines.extend(hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))));
+        }
+        boxed(saved, "a trial")
+    }
+
+    fn restore(&mut self, saved: &SavedBit) {
+        (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+        // Lines first: the histories restored below lie on them.
+        saved.lines.iter().for_each(|line| self.slots.restore(line));
+        let node = self.node();
+        for (i, map) in self.maps.iter_mut().enumerate() {
+            map[usize::from(self.bit_state.states[i])] = saved.maps[i];
+            self.slots.histories_mut()[self.bit_state.at[i] + node] = saved.histories[i];
+        }
+        for (i, table) in self.direct.iter_mut().enumerate() {
+            table[self.bit_state.direct_at[i]] = saved.direct[i];
+        }
+        for (m, saved) in self.matches.iter_mut().flatten().zip(saved.matches.iter().flatten()) {
+            m.restore(*saved);
+        }
+        self.mixer.restore(&saved.mixer);
+        for (bypass, saved) in self.bypass.iter_mut().zip(&saved.bypass) {
+            bypass.restore(saved);
+        }
+        for (apm, saved) in self.apms.iter_mut().zip(saved.apms) {
+            apm.restore(saved);
+        }
+    }
+}
