@@ -1,16 +1,17 @@
-//! A distribution over bytes, queried bit by bit.
+//! Probabilities of the bits of a byte, from a distribution over bytes.
 
 use super::logistic::ONE;
 use crate::coder::Frequencies;
 
-/// Prefix sums over 256 weights: the probability of a bit after the bits before it is two differences and a division.
+/// Prefix sums over the frequencies of 256 bytes. The conditional probability of a bit takes two differences and a
+/// division.
 #[derive(Clone, Debug)]
 pub struct BitView {
     sums: [u32; 257],
 }
 
 impl BitView {
-    /// The view of a distribution as the coders use it.
+    /// The view of a distribution in the form that the coders use.
     pub fn new(frequencies: &Frequencies) -> Self {
         let mut view = Self { sums: [0; 257] };
         view.set(frequencies);
@@ -26,8 +27,8 @@ impl BitView {
         }
     }
 
-    /// How likely the next bit is 1 after the bits of `partial`, which has a leading 1 and up to seven bits behind it: of
-    /// 65536, never 0 and never 65536.
+    /// The probability, in 1/65536, that the next bit is 1, never 0 and never 65536. `partial`: the bits so far, up to
+    /// seven, after a leading 1.
     #[inline]
     pub fn p(&self, partial: u32) -> u32 {
         let bits = partial.ilog2();

@@ -1,9 +1,10 @@
-//! The bypass: while a long match keeps predicting correctly, the context models are skipped and a byte's bits are predicted
-//! from the match and a few small tables. Everything here is in terms of agreement: whether the bit, or the byte, is the one
-//! that the match expects.
+//! The bypass: while a long match predicts reliably, the context models are skipped, and the bits of a byte are
+//! predicted from the match and a few small tables. All probabilities here are those of agreement: that the bit, or the
+//! byte, is the one that the match expects.
 //!
-//! Cells of byte-level agreement decide: they learn after every byte that a long match predicts, bypassed or not, so that both
-//! sides know before a byte whether it is bypassed, and fields that change are found out.
+//! Gates decide whether a byte is bypassed. A gate is an adaptive probability that the whole byte is the expected one.
+//! Gates learn from every byte that a long match predicts, whether it is bypassed or not. So the encoder and the
+//! decoder make the same decision before the byte, and a field whose content changes is soon no longer bypassed.
 
 use super::contexts::{Text, hash};
 use super::journal::Journal;
@@ -15,21 +16,23 @@ use crate::error::Result;
 use crate::numeric::buffer::zeroed;
 use crate::numeric::simd::Simd;
 
-/// Sets of weights: by the match's length and miss classes, and by the expected byte and the bit's position.
+/// Number of weight sets. The first is selected by the match's length and miss classes (and by whether the bit is the
+/// first of the byte), the second by the expected byte and the position of the bit.
 const SETS: usize = 2;
-/// Cells of agreement: by expected byte and bit position; by those and the last byte, and the last two, hashed.
+/// Number of tables of cells. A cell is the probability that a bit agrees. The tables are indexed by the expected byte
+/// and the position of the bit; by a hash of these and the last byte; and by a hash of these and the last two bytes.
 const CELLS: usize = 3;
-/// log2 of the number of cells of each kind.
+/// log2 of the number of cells of a table, and of the number of gates of a table.
 const LOG: u32 = 14;
-/// Inputs: match, cells, order 1, bias, byte-level cells.
+/// Number of inputs: match, cells, order 1, bias, gates.
 const INPUTS: usize = CELLS + 3 + GATES;
-/// Byte-level cells.
+/// Number of tables of gates: by the last three bytes, and by the last byte and the field; both with the expected byte.
 const GATES: usize = 2;
-/// Count limit of the byte-level cells.
+/// Count limit of the gates.
 const GATE_LIMIT: u32 = 60;
-/// The shortest match that may bypass.
+/// The minimum length of a match for which a byte has gates.
 const LENGTH: u32 = 16;
-/// The least byte-level agreement, of both cells, with which a byte is bypassed.
+/// A byte is bypassed if the probability of both of its gates, in 1/65536, is at least this.
 const SURE: i32 = 64_700;
 /// Learning rate of the mixer.
 const RATE: i32 = 80;
@@ -40,24 +43,25 @@ const LIMIT: u32 = 255;
 #[derive(Debug)]
 pub(crate) struct Bypass {
     mixer: Mixer<SETS>,
-    /// Probability of a bit's agreement, xor the initial value: a new table is zeros.
+    /// The cells, each xor its initial value, so that a new table is zeros.
     cells: Vec<u32>,
     initial: u32,
-    /// The current bit's cells, and the bit that is expected.
+    /// Indices of the cells of the current bit.
     at: [usize; CELLS],
+    /// The value of the current bit that the match expects.
     expected: u32,
-    /// Byte-level agreement, xor the initial value.
+    /// The gates, each xor its initial value.
     gates: Vec<u32>,
     initial_gate: u32,
-    /// The byte-level cells of the byte that a long match expects now.
+    /// Indices of the gates of the next byte. `None` if no long match predicts it.
     gate_at: Option<[usize; GATES]>,
-    /// The same at the checkpoint.
+    /// `gate_at` at the checkpoint.
     gate_at_checkpoint: Option<[usize; GATES]>,
     gate_journal: Journal<u32>,
     journal: Journal<u32>,
 }
 
-/// Everything one bit changes.
+/// Everything that one bit changes.
 #[derive(Debug)]
 pub(crate) struct Saved {
     mixer: SavedMixer<SETS>,
@@ -67,6 +71,10 @@ pub(crate) struct Saved {
 }
 
 impl Bypass {
+    /// A bypass in its initial state.
+    ///
+    /// # Errors
+    /// `Memory`.
     pub(crate) fn new() -> Result<Self> {
         let weights = |_: usize, _: usize, out: &mut dyn Iterator<Item = &mut i32>| {
             out.take(1 + CELLS).for_each(|w| *w = WEIGHT_ONE * 35 / 200);
@@ -145,13 +153,14 @@ impl Bypass {
         self.at.into_iter().zip(saved.cells).for_each(|(at, cell)| self.cells[at] = cell);
     }
 
-    /// The bit that the match expects.
+    /// The value of the current bit that the match expects.
     #[inline(always)]
     pub(crate) fn expected(&self) -> u32 {
         self.expected
     }
 
-    /// The probability of 1. `m` expects a byte whose first bits are `partial`; `order1`: probability of 1 by the last byte.
+    /// The probability of 1. `m`: the match, which expects a byte; `partial`: the first `bits` bits of that byte, after
+    /// a leading 1; `order1`: the probability of 1 of order 1, fast.
     #[inline(always)]
     pub(crate) fn predict<S: Simd>(
         &mut self,
@@ -190,7 +199,8 @@ impl Bypass {
         agree(logistic.squash(t)) as u32
     }
 
-    /// At a byte's end: learns whether the expected byte came; tells whether the next byte is bypassed.
+    /// Updates the gates after a byte, once `text` and `m` contain it. `came`: whether it was the byte that the match
+    /// expected. Returns whether the next byte is bypassed.
     pub(crate) fn byte(&mut self, text: &Text, m: &Match, came: bool) -> bool {
         if let Some(at) = self.gate_at {
             for at in at {
@@ -215,6 +225,7 @@ impl Bypass {
         false
     }
 
+    /// Learns a bit that [`Bypass::predict`] predicted.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, s: S, m: &mut Match, bit: u32) {
         let agrees = u32::from(bit == self.expected);

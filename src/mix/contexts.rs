@@ -1,4 +1,5 @@
-//! The contexts of the next byte (preceding bytes, word, line, column, structure), hashed at each byte boundary.
+//! The contexts of the next byte: hashes of preceding bytes, words, columns, fields and structure, computed after each
+//! byte.
 
 use super::journal::Journal;
 use crate::error::Result;
@@ -10,13 +11,14 @@ pub(crate) const MAX_CONTEXTS: usize = 24;
 /// Which contexts are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kinds {
-    /// Hashed orders go from 2 to this one, at most 8; 0 and 1 are always there, directly.
+    /// The highest order, at most 8. Orders from 2 on are hashed. Orders 0 and 1 have direct tables and are always
+    /// used.
     pub(crate) highest_order: usize,
-    /// Words: letters without case, and bytes from 128 on.
+    /// Word contexts. A word consists of ASCII letters, regardless of case, and bytes from 128 on.
     pub(crate) words: bool,
-    /// Skips, columns, fields, shapes, keys, and what followed the last two occurrences.
+    /// Skips, columns, fields, shapes, keys, and the bytes that followed the last two occurrences.
     pub(crate) sparse: bool,
-    /// 0: all of these; 1 and 2: fewer.
+    /// 0: all of these contexts. 1 and 2: only those in [`FAST`].
     pub(crate) fast: u8,
 }
 
@@ -24,17 +26,17 @@ pub(crate) struct Kinds {
 const FIRST_WORD: u32 = 7;
 const FIRST_SPARSE: u32 = 11;
 
-/// The numbers of the contexts that remain where `fast` is 1 and 2: of orders, words, and (byte above, column), (outline, word)
-/// and the shape.
+/// The numbers of the contexts that remain with `fast` 1 and 2: some of the orders and words, (byte above, column) with
+/// `fast` 1 only, (outline, word) with `fast` 1 only, and the shape.
 const FAST: [&[u32]; 2] = [&[0, 1, 2, 4, 7, 8, 12, 17, 18], &[0, 1, 2, 7, 8, 18]];
 
-/// A bit for each number.
+/// A mask with the bits of these numbers.
 fn numbers(list: &[u32]) -> u32 {
     list.iter().fold(0, |mask, number| mask | 1 << number)
 }
 
 impl Kinds {
-    /// The numbers of the contexts in use, one bit each.
+    /// A mask with one bit for each context in use, by its number.
     pub(crate) fn mask(&self) -> u32 {
         let fast = match self.fast {
             0 => !0,
@@ -56,8 +58,8 @@ pub(crate) fn hash(a: u32, b: u32) -> u32 {
     h ^ h >> 13
 }
 
-/// Character class of a byte, below 16: lower case, upper case, digits; the marks that structure text have classes of
-/// their own.
+/// The class of each byte, below 16: lower case, upper case, digits, space, line end, bytes from 128 on; frequent
+/// punctuation marks have a class each.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
@@ -88,13 +90,14 @@ const CLASSES: [u8; 256] = {
 /// The history window and the parser state from which contexts are computed.
 #[derive(Debug)]
 pub(crate) struct Text {
-    /// The last bytes, each at its position modulo the length, a power of two.
+    /// The last bytes. Each is at its position modulo the length, which is a power of two.
     window: Vec<u8>,
     kinds: Kinds,
     mask: u32,
     state: TextState,
-    /// The last two bytes that followed each byte, and each pair of bytes; the latest in the low bits.
+    /// The last two bytes that followed each byte, the latest in the low bits. Empty without sparse contexts.
     followers_of_one: Vec<u16>,
+    /// Likewise for each pair of bytes.
     followers_of_two: Vec<u16>,
     window_journal: Journal<u8>,
     followers_journal: [Journal<u16>; 2],
@@ -105,26 +108,29 @@ pub(crate) struct Text {
 /// The parser state.
 #[derive(Clone, Copy, Debug, Default)]
 struct TextState {
-    /// How many bytes there were, modulo 2^32.
+    /// The number of bytes so far, modulo 2^32.
     position: u32,
-    /// The last eight bytes, the latest lowest.
+    /// The last eight bytes, the latest in the lowest bits.
     last: u64,
+    /// Hash of the present word so far; 0 between words.
     word: u32,
+    /// Hashes of the two words before, the latest first.
     words_before: [u32; 2],
+    /// The position of the first byte of the line.
     line_start: u32,
-    /// Position in the line above, in the same column.
+    /// The position in the same column of the line above. Equal to `line_start` if there is none.
     above: u32,
-    /// Separators since the line's start.
+    /// Number of bytes of this line that are neither letters nor digits.
     field: u32,
-    /// The classes of the last eight bytes, the latest lowest.
+    /// The classes of the last eight bytes, four bits each, the latest in the lowest bits.
     shape: u32,
-    /// As `shape`, with each run of one letter case, of digits or of spaces collapsed to one class.
+    /// Like `shape`, but a run of lower case, of upper case, of digits or of spaces counts once.
     outline: u32,
-    /// Hash of the quoted string before the last colon: a JSON key.
+    /// Hash of the quoted string before the last colon, such as a JSON key.
     key: u32,
-    /// Hash of the last quoted string, until the next separator.
+    /// Hash of the last quoted string; 0 after a colon, comma, bracket, brace or line end.
     quoted: u32,
-    /// Hash of the text since the last quote, colon, comma, bracket or line end.
+    /// Hash of the text since the last quote, colon, comma, bracket, brace or line end, without spaces at its start.
     token: u32,
 }
 
@@ -138,7 +144,7 @@ impl TextState {
         }
         match byte {
             b'"' if self.token != 0 => self.quoted = std::mem::take(&mut self.token),
-            // An opening quote; spaces before it or another beginning.
+            // An opening quote, and spaces before a token, are not part of a token.
             b'"' => {}
             b' ' if self.token == 0 => {}
             b':' => {
@@ -170,37 +176,38 @@ impl Text {
         })
     }
 
-    /// How many bytes there were, modulo 2^32: where the next one goes.
+    /// The position of the next byte: the number of bytes so far, modulo 2^32.
     #[inline(always)]
     pub(crate) fn position(&self) -> u32 {
         self.state.position
     }
 
-    /// The byte at a position, as long as it is in the window.
+    /// The byte at a position that is in the window; 0 if nothing was written there.
     #[inline(always)]
     pub(crate) fn get(&self, at: u32) -> u8 {
         self.window[at as usize & (self.window.len() - 1)]
     }
 
-    /// How many bytes before `at` are the same as the last ones, up to `most`; 0 where `at` is not in the window.
+    /// How many bytes before `at` are equal to the last bytes of the text, up to `most`; 0 if `at` is not in the
+    /// window.
     pub(crate) fn common_suffix(&self, at: u32, most: u32) -> u32 {
         let distance = self.state.position.wrapping_sub(at);
         if distance == 0 || distance as usize >= self.window.len() {
             return 0;
         }
-        // Not past the window's edge, nor before the text's start unless positions went around.
+        // Neither bytes that have left the window, nor bytes before position 0.
         let most = most.min((self.window.len() - distance as usize) as u32).min(at);
         let same = |i: &u32| self.get(at.wrapping_sub(*i)) == self.get(self.state.position.wrapping_sub(*i));
         (1..=most).take_while(same).count() as u32
     }
 
-    /// The byte `i` places back, from 1 to 8; 0 before the start.
+    /// The byte that is `i` places back, 1 to 8, where 1 is the last byte; 0 before the start.
     #[inline(always)]
     pub(crate) fn back(&self, i: u32) -> u32 {
         (self.state.last >> (8 * (i - 1))) as u32 & 0xff
     }
 
-    /// Copies the state of another one with the same kinds and window.
+    /// Copies the state of a text with the same kinds and the same length of the window.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.window.copy_from_slice(&other.window);
         self.followers_of_one.copy_from_slice(&other.followers_of_one);
@@ -215,11 +222,13 @@ impl Text {
         self.start = self.state;
     }
 
+    /// Drops the checkpoint.
     pub(crate) fn discard_checkpoint(&mut self) {
         self.window_journal.discard();
         self.followers_journal.iter_mut().for_each(Journal::discard);
     }
 
+    /// Whether the journals cover all writes since the checkpoint.
     pub(crate) fn is_complete(&self) -> bool {
         self.window_journal.is_complete() && self.followers_journal.iter().all(Journal::is_complete)
     }
@@ -233,7 +242,7 @@ impl Text {
         self.state = self.start;
     }
 
-    /// Feeds the state to `add`.
+    /// Passes the state to `add`.
     pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         add(&self.window);
         let TextState { position, last, word, words_before: [one, two], line_start, above, field, .. } = self.state;
@@ -287,32 +296,33 @@ impl Text {
         (state.line_start, state.above, state.field) = (state.position, state.position, 0);
     }
 
-    /// The classes of the last eight bytes, four bits each, the latest lowest.
+    /// The classes of the last eight bytes, four bits each, the latest in the lowest bits.
     #[inline(always)]
     pub(crate) fn shape(&self) -> usize {
         self.state.shape as usize
     }
 
-    /// The same, but that runs of letters, digits and spaces count once.
+    /// Like [`Text::shape`], but runs of letters of one case, of digits and of spaces count once.
     #[inline(always)]
     pub(crate) fn outline(&self) -> usize {
         self.state.outline as usize
     }
 
-    /// Separators since the line's start.
+    /// Number of bytes of this line that are neither letters nor digits.
     #[inline(always)]
     pub(crate) fn field(&self) -> u32 {
         self.state.field
     }
 
-    /// The byte above, or 0.
+    /// The byte above; 0 if there is no line above, if it is shorter, or if the byte has left the window.
     fn above(&self) -> u32 {
         let there = self.state.above != self.state.line_start
             && (self.state.position.wrapping_sub(self.state.above) as usize) < self.window.len();
         if there { self.get(self.state.above).into() } else { 0 }
     }
 
-    /// The hashes of all contexts, and how many there are. The first ones are the orders, ascending.
+    /// Writes the hashes of all contexts in use, in the order of their numbers, so the orders are first. Returns how
+    /// many there are.
     #[inline(always)]
     pub(crate) fn contexts(&self, out: &mut [u32; MAX_CONTEXTS]) -> usize {
         let mut n = 0;
@@ -365,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_what_stood_in_quotes_before_the_last_colon() {
+    fn a_key_is_the_quoted_string_before_the_last_colon() {
         let [a, b] = [r#"{"name":"ann"#, r#"[1, {"id": 7, "name" :"ann"#].map(after);
         assert_eq!((a.key, a.token), (b.key, b.token));
         let other_key = after(r#"{"name":"x","age":"ann"#);
@@ -379,12 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_begins_has_none_above_it() {
+    fn begin_line_starts_a_line_without_a_line_above() {
         let kinds = Kinds { highest_order: 2, words: false, sparse: true, fast: 0 };
         let feed = |text: &mut Text, bytes: &str| bytes.bytes().for_each(|byte| text.push(byte));
         let mut text = Text::new(kinds, 10).unwrap();
         feed(&mut text, "one two\nthree, f");
-        assert_eq!((text.above(), text.state.field), (0, 2), "past the end of what is above");
+        assert_eq!((text.above(), text.state.field), (0, 2), "beyond the end of the line above");
         feed(&mut text, "\nt");
         assert_eq!(text.above(), u32::from(b'h'));
         text.begin_line();
@@ -395,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_leaves_out_how_long_runs_are() {
+    fn an_outline_does_not_depend_on_the_lengths_of_runs() {
         let [a, b] = ["Abc 123,\"", "Qq 4,\""].map(after);
         assert!(a.outline == b.outline && a.shape != b.shape);
         assert_ne!(after("a,,b").outline, after("a,b").outline, "marks count one by one");

@@ -1,8 +1,8 @@
-//! Bit histories in a byte: what followed a context so far, as two bounded counts and the last bit (the nonstationary
-//! states of PAQ, Mahoney 2005; ZPAQ's specification has the same idea with other bounds).
+//! Bit histories in one byte: the bits that followed a context, as two bounded counts and the last bit. These are the
+//! nonstationary states of PAQ (Mahoney 2005). The specification of ZPAQ has such states with other bounds.
 //!
-//! A bit adds to its own count and, where the other count is above 2, takes from that one: what was seen lately counts
-//! for more. Pairs that are not among the 255 fall back to the nearest one that is.
+//! A bit increments its own count. If the other count is above 2, it is reduced, so that recent bits weigh more. A pair
+//! of counts that is out of bounds is then reduced until it is within bounds. There are 231 reachable histories.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
@@ -28,13 +28,14 @@ const fn discounted(n: u8) -> u8 {
 /// One history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct History {
-    /// How often 0 and 1 came.
+    /// The counts of zeros and ones.
     n: [u8; 2],
+    /// The last bit. See [`History::canonical`].
     last: u8,
 }
 
 impl History {
-    /// The last bit is held where both bits were seen.
+    /// The last bit distinguishes histories only if both counts are positive. Otherwise it follows from the counts.
     fn canonical(self) -> Self {
         let last = match self.n {
             [0, 0] => 0,
@@ -64,7 +65,7 @@ impl History {
     }
 }
 
-// In statics for the reasons of `logistic`.
+// Atomics in statics, for the reasons given in `logistic`.
 static NEXT: [[AtomicU8; 2]; 256] = [const { [const { AtomicU8::new(EMPTY) }; 2] }; 256];
 static GUESS: [AtomicU16; 256] = [const { AtomicU16::new(1 << 15) }; 256];
 
@@ -73,7 +74,7 @@ static GUESS: [AtomicU16; 256] = [const { AtomicU16::new(1 << 15) }; 256];
 pub(crate) struct Histories(());
 
 impl Histories {
-    /// The tables, filled when they are first asked for.
+    /// The tables. The first call fills them.
     #[inline(always)]
     pub(crate) fn get() -> Self {
         static FILLED: Once = Once::new();
@@ -87,14 +88,14 @@ impl Histories {
         NEXT[usize::from(state)][bit as usize & 1].load(Ordering::Relaxed)
     }
 
-    /// Initial probability of 1 after this history, in 1/65536.
+    /// The probability of 1 after this history before any training ([`Start::untrained`](super::Start)), in 1/65536.
     pub(crate) fn guess(self, state: u8) -> u16 {
         GUESS[usize::from(state)].load(Ordering::Relaxed)
     }
 }
 
-/// All reachable histories, sorted by total count: a larger state number has seen more bits. Slot replacement relies on
-/// it.
+/// All reachable histories, sorted by the sum of their counts. So a lower number means fewer bits, on which the
+/// replacement of slots relies.
 fn reached() -> Vec<History> {
     let mut states = vec![History { n: [0, 0], last: 0 }];
     let mut open = 0;
@@ -114,12 +115,12 @@ fn reached() -> Vec<History> {
 #[cold]
 fn fill() {
     let states = reached();
-    let number = |s: History| states.iter().position(|t| *t == s).expect("a state leads to a state") as u8;
+    let number = |s: History| states.iter().position(|t| *t == s).expect("the successor of a state is a state") as u8;
     for (state, (next, guess)) in states.iter().zip(NEXT.iter().zip(&GUESS)) {
         for (bit, cell) in [0, 1].into_iter().zip(next) {
             cell.store(number(state.then(bit)), Ordering::Relaxed);
         }
-        // Deterministic histories are more predictive than their counts say.
+        // Adding only 1/4 to each count makes deterministic histories strong predictors.
         let [zeros, ones] = state.n.map(|n| u32::from(n) * 4 + 1);
         guess.store(((ones << 16) / (zeros + ones)) as u16, Ordering::Relaxed);
     }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_holds_every_history_and_the_empty_one_is_first() {
+    fn every_history_fits_a_byte_and_the_empty_one_is_first() {
         let states = reached();
         assert_eq!(states[usize::from(EMPTY)].n, [0, 0]);
         assert!((200..=256).contains(&states.len()), "{}", states.len());
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_lately_counts() {
+    fn recent_bits_weigh_more() {
         let table = Histories::get();
         let after = |bits: &str| bits.bytes().fold(EMPTY, |s, b| table.next(s, u32::from(b - b'0')));
         assert_ne!(after("01"), after("10"));

@@ -1,17 +1,17 @@
-//! An undo journal: the previous values of table entries. Rolling back costs as much as was written, not a copy of the
-//! table.
+//! An undo journal: the previous values of table entries. The time of a rollback is proportional to the number of
+//! writes, not to the size of the table.
 
 use crate::numeric::reserve::fallible;
 
-/// How many bytes of text a checkpoint covers. Beyond that copying the whole state is cheaper.
+/// How many bytes of text the journals cover. After more bytes, copying the whole state is cheaper.
 pub(crate) const CHECKPOINT_BYTES: u32 = 2048;
 
-/// Previous values by index, oldest first.
+/// Indices and previous values, oldest first.
 #[derive(Debug)]
 pub(crate) struct Journal<T> {
-    /// Whether it covers every write since the checkpoint.
+    /// Whether there is a checkpoint and the journal covers every write since then.
     complete: bool,
-    /// Whether recording is suspended because the caller undoes its writes by itself.
+    /// Whether recording is suspended, because the caller undoes its own writes.
     paused: bool,
     entries: Vec<(u32, T)>,
 }
@@ -24,7 +24,7 @@ impl<T> Default for Journal<T> {
 }
 
 impl<T: Copy> Journal<T> {
-    /// Sets the checkpoint at the table's present content.
+    /// Sets the checkpoint to the present content of the table.
     pub(crate) fn start(&mut self) {
         self.complete = true;
         self.entries.clear();
@@ -36,7 +36,7 @@ impl<T: Copy> Journal<T> {
         self.entries = Vec::new();
     }
 
-    /// Suspends or resumes recording. In between the caller must leave the table unchanged on the whole.
+    /// Suspends or resumes recording. Before it resumes, the caller must undo all writes since it was suspended.
     pub(crate) fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
@@ -53,12 +53,12 @@ impl<T: Copy> Journal<T> {
         self.entries.len()
     }
 
-    /// Whether it covers every write since the checkpoint.
+    /// Whether there is a checkpoint and the journal covers every write since then.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Records the previous value, before a write.
+    /// Records the value of an entry before it is overwritten. If memory runs out, the checkpoint is dropped.
     #[inline(always)]
     pub(crate) fn record(&mut self, at: usize, value: T) {
         if self.is_recording() {
@@ -75,7 +75,7 @@ impl<T: Copy> Journal<T> {
         }
     }
 
-    /// Passes the entries to `put`, latest first, and keeps the checkpoint.
+    /// Passes the entries to `put`, latest first, and removes them. The checkpoint remains.
     pub(crate) fn undo_all(&mut self, mut put: impl FnMut(usize, T)) {
         while let Some((at, value)) = self.entries.pop() {
             put(at as usize, value);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn going_back_puts_the_first_values_there() {
+    fn undo_restores_the_values_at_the_checkpoint() {
         let mut table = [1, 2, 3];
         let mut journal = Journal::default();
         assert!(!journal.is_complete());

@@ -1,4 +1,4 @@
-//! Predicting and learning a bit, at each CPU level.
+//! Prediction and learning of one bit, compiled for each CPU level.
 
 use super::contexts::hash;
 use super::history::Histories;
@@ -10,7 +10,7 @@ use super::{
 use crate::numeric::level::Kernel;
 use crate::numeric::simd::Simd;
 
-/// The learning rate at last, and how much more it is at first, by [`Options::fast`](super::Options): fewer inputs bear more.
+/// The final learning rate, and the amount by which the initial one is larger, by [`Options::fast`](super::Options).
 const RATES: [[i32; 2]; 3] = [[56, 400], [72, 320], [64, 500]];
 
 /// [`Mix::predict`] at one CPU level.
@@ -61,7 +61,7 @@ impl Kernel for Predict<'_> {
         views.iter().for_each(|p| push(logistic.stretch(*p)));
         push(256);
         let confidence = match views.last() {
-            // The network's stretched prediction in steps of one half, from -2.5 to 2.5.
+            // The stretched prediction of the last network in steps of one half, from below -2.5 to 2.5 and above.
             Some(p) => (((logistic.stretch(*p) >> 7) + 6).clamp(0, CONFIDENCE_STEPS as i32 - 1) as usize) << 3 | bits,
             None => lengths[0] * 10 + lengths[1],
         };
@@ -72,7 +72,7 @@ impl Kernel for Predict<'_> {
             b.select((c1 << 8 | partial) as usize);
             rest.iter_mut().for_each(|c| c.select(order3(partial)));
             if bits < 7 {
-                // The next bit selects one of these two.
+                // The next bit selects one of these two rows.
                 for next in [partial << 1, partial << 1 | 1] {
                     b.prefetch((c1 << 8 | next) as usize);
                     rest.iter().for_each(|c| c.prefetch(order3(next)));
@@ -84,7 +84,7 @@ impl Kernel for Predict<'_> {
                 mixer.prefetch(SETS - 1, (text.shape() & 15) << 8 | next as usize);
             }
         }
-        // How many of the first contexts, mostly the orders from 2 on, were seen before.
+        // How many of the first six contexts (the orders from 2 on, if there are six) have occurred before.
         let seen_contexts = bit_state.states[..6].iter().filter(|s| **s != 0).count();
         let (shape, outline) = (text.shape(), text.outline());
         let sets: [usize; SETS] = [
@@ -99,7 +99,7 @@ impl Kernel for Predict<'_> {
         const _: () = assert!(SEEN_CONTEXTS == 8);
         let t = mixer.mix(s, sets);
         let p = logistic.squash(t);
-        // Each map in use costs a cache line a bit.
+        // The weights of each APM.
         let refined = match apms {
             [a] => (p + a.refine(t)) >> 1,
             [a, b] => (p * 2 + a.refine(t) + b.refine(t)) >> 2,
@@ -122,7 +122,7 @@ impl Kernel for Learn<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { mix, bit } = self;
         let (histories, node) = (Histories::get(), mix.node());
-        // The learning rate falls with the number of bits.
+        // The learning rate falls with the number of bits learned.
         let [least, more] = RATES[usize::from(mix.options.fast)];
         let rate = least + (more << 12) / (4096 + mix.seen as i32 / 16);
         mix.seen = (mix.seen + 1).min(1 << 24);
@@ -146,7 +146,7 @@ impl Kernel for Learn<'_> {
 }
 
 impl Mix {
-    /// Adapts the direct probabilities.
+    /// Adapts the probabilities of orders 0 and 1.
     #[inline(always)]
     fn learn_direct(&mut self, bit: u32) {
         let target = if bit != 0 { ONE - 1 } else { 0 };
@@ -161,7 +161,7 @@ impl Mix {
     }
 }
 
-/// [`Mix::predict`] of a bypassed byte at one CPU level.
+/// [`Mix::predict`] for a bit of a bypassed byte, at one CPU level.
 pub(super) struct PredictBypassed<'a> {
     pub(super) mix: &'a mut Mix,
 }
@@ -177,7 +177,8 @@ impl Kernel for PredictBypassed<'_> {
     }
 }
 
-/// [`Mix::update`] of a bypassed byte at one CPU level.
+/// [`Mix::update`] for a bit of a bypassed byte, at one CPU level. The first unexpected bit ends the bypass of the
+/// byte.
 pub(super) struct LearnBypassed<'a> {
     pub(super) mix: &'a mut Mix,
     pub(super) bit: u32,

@@ -1,7 +1,7 @@
-//! The logistic domain in fixed point: `stretch(p) = ln(p / (1 - p))` and its inverse, `squash`, by tables.
+//! The logistic domain in fixed point: `stretch(p) = ln(p / (1 - p))` and its inverse, `squash`, as tables.
 //!
-//! Probabilities have 16 bits, in 1..=65535; stretched ones count 1/256 and lie in `-LIMIT..=LIMIT`. The tables come
-//! from the exact functions of [`crate::numeric::math`], so they are the same everywhere.
+//! Probabilities are in 1/65536, from 1 to 65535. Stretched values are in 1/256, from `-LIMIT` to `LIMIT`. The tables
+//! are computed by the functions of [`crate::numeric::math`], which give the same bits on every CPU.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicI16, AtomicU16, Ordering};
@@ -12,13 +12,13 @@ use crate::numeric::math::{Function, scalar};
 pub(crate) const P_BITS: u32 = 16;
 /// Probability 1; no prediction reaches it.
 pub(crate) const ONE: i32 = 1 << P_BITS;
-/// The largest stretched probability: that of 65535 / 65536, in 1/256.
+/// The largest stretched value: that of the probability 65535 / 65536, in 1/256.
 pub(crate) const LIMIT: i32 = 2839;
 
-// Statics, so that leak checkers do not report them; atomics, so that they can be initialised on first use. A relaxed load
-// compiles to a plain load.
+// The tables are statics, so that leak checkers do not report them, and atomics, so that they can be initialised on
+// first use. A relaxed load compiles to a plain load.
 static SQUASH: [AtomicU16; 2 * LIMIT as usize + 1] = [const { AtomicU16::new(0) }; 2 * LIMIT as usize + 1];
-/// By the upper 12 bits of a probability: 8 KB, where all 16 would take 128.
+/// Indexed by the upper 12 bits of a probability. This takes 8 KB; all 16 bits would take 128 KB.
 static STRETCH: [AtomicI16; 1 << STRETCH_BITS] = [const { AtomicI16::new(0) }; 1 << STRETCH_BITS];
 const STRETCH_BITS: u32 = 12;
 
@@ -27,7 +27,7 @@ const STRETCH_BITS: u32 = 12;
 pub(crate) struct Logistic(());
 
 impl Logistic {
-    /// The tables, filled when they are first asked for.
+    /// The tables. The first call fills them.
     #[inline(always)]
     pub(crate) fn get() -> Self {
         static FILLED: Once = Once::new();
@@ -35,13 +35,13 @@ impl Logistic {
         Self(())
     }
 
-    /// 1/256 to a probability; beyond the limits as at them.
+    /// Converts a stretched value to a probability. Values beyond the limits are clamped.
     #[inline(always)]
     pub(crate) fn squash(self, t: i32) -> i32 {
         i32::from(SQUASH[(t.clamp(-LIMIT, LIMIT) + LIMIT) as usize].load(Ordering::Relaxed))
     }
 
-    /// A probability to 1/256.
+    /// Converts a probability to a stretched value.
     #[inline(always)]
     pub(crate) fn stretch(self, p: i32) -> i32 {
         i32::from(STRETCH[(p as usize >> (P_BITS - STRETCH_BITS)) & ((1 << STRETCH_BITS) - 1)].load(Ordering::Relaxed))
@@ -56,7 +56,7 @@ fn fill() {
         cell.store((p as i32).clamp(1, ONE - 1) as u16, Ordering::Relaxed);
     }
     for (p, cell) in STRETCH.iter().enumerate() {
-        // The middle of the interval.
+        // The middle of the interval of probabilities with these upper bits.
         let p = ((2 * p + 1) << (P_BITS - STRETCH_BITS - 1)) as f32;
         let t = scalar(Function::Ln, p / (ONE as f32 - p)) * 256.0;
         cell.store((t as i32).clamp(-LIMIT, LIMIT) as i16, Ordering::Relaxed);

@@ -15,7 +15,7 @@ pub(crate) struct Adaptive(u32);
 /// Number of count values.
 const COUNTS: usize = 1 << 10;
 
-/// 2^14 / (2n + 3), rounded, by the count.
+/// 2^14 / (2n + 3), rounded to nearest, by the count n.
 static RATES: [i32; COUNTS] = {
     let mut t = [0; COUNTS];
     let mut n = 0;
@@ -28,16 +28,17 @@ static RATES: [i32; COUNTS] = {
 };
 
 impl Adaptive {
-    /// Starts at `p` of 65536, with count `n`.
+    /// An adaptive probability that starts at `p`, in 1/65536, with the count `n`.
     pub(crate) fn new(p: u16, n: u16) -> Self {
         Self((u32::from(p) << 16) | (u32::from(n) % COUNTS as u32))
     }
 
+    /// The probability and the count in one word.
     pub(crate) fn bits(self) -> u32 {
         self.0
     }
 
-    /// As [`Adaptive::bits`] gives it.
+    /// The inverse of [`Adaptive::bits`].
     pub(crate) fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -51,43 +52,45 @@ impl Adaptive {
         self.0.to_le_bytes()
     }
 
-    /// Of 65536, never 0.
+    /// The probability in 1/65536, never 0.
     #[inline(always)]
     pub(crate) fn p(self) -> i32 {
         ((self.0 >> 16) as i32).max(1)
     }
 
-    /// Moves towards the bit by 1 / (n + 1.5), where n counts up to `limit`, at most 1023.
+    /// Moves the probability towards the bit by 1 / (n + 1.5) of the distance. The count n then grows, up to `limit`,
+    /// which is at most 1023.
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: u32, limit: u32) {
         let n = self.0 % COUNTS as u32;
-        // In 22 bits; an eighth of it times 2^14 / (2n + 3) is the step with ten bits below.
+        // The error has 22 bits. An eighth of it times 2^14 / (2n + 3) is the step, with ten bits below the point.
         let error = (bit << 22) as i32 - bit as i32 - (self.0 >> 10) as i32;
-        // Both may wrap; the final value fits 32 bits again.
+        // Product and sum may wrap. The final value fits 32 bits.
         let step = (error >> 3).wrapping_mul(RATES[n as usize]);
         self.0 = self.0.wrapping_add(step as u32 & !(COUNTS as u32 - 1)) + u32::from(n < limit);
     }
 }
 
-/// One cell per context, padded to whole vectors.
+/// One adaptive probability for each context, padded to whole vectors.
 pub(crate) type Cells = [Adaptive; MAX_CONTEXTS.next_multiple_of(WIDTH)];
 
-/// Sixteen of them.
+/// The words of one vector of cells.
 #[inline(always)]
 fn words(cells: &[Adaptive; WIDTH]) -> [i32; WIDTH] {
     cells.map(|p| p.0 as i32)
 }
 
-/// As `RATES` has them. No quotient lies so near one half that the division's rounding could decide.
+/// The entries of [`RATES`] for these counts. For none of the 1024 counts is the quotient so close to half an integer
+/// that the rounding of the division changes the result.
 #[inline(always)]
 fn rates<S: Simd>(s: S, counts: S::I) -> S::I {
     let below = s.to_float(counts + counts + s.splat_i(3));
-    // Added to 1.5 * 2^23, a number's lowest bits are the nearest integer's.
+    // After adding 1.5 * 2^23, the lowest bits of the float are the nearest integer.
     let magic = s.splat(12_582_912.0);
     s.as_int(s.splat((1 << 14) as f32) / below + magic) - s.as_int(magic)
 }
 
-/// [`Adaptive::update`] of the first `used` of them, and of what fills up their last vector.
+/// [`Adaptive::update`] of the first `used` cells, and of those that fill up their last vector.
 #[inline(always)]
 pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, used: usize, bit: u32, limit: u32) {
     let target = s.splat_i((bit << 22) as i32 - bit as i32);
@@ -97,7 +100,7 @@ pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, used: usize, bit: u32
         let rates = rates(s, cell & counts);
         let error = target - (s.shr::<10>(cell) & s.splat_i((1 << 22) - 1));
         let step = s.mul_i(s.shr::<3>(error), rates);
-        // All ones, or -1, where the count is below the limit.
+        // -1 if the count is below the limit, otherwise 0.
         let below = s.shr::<31>((cell & counts) - s.splat_i(limit as i32));
         let mut next = [0; WIDTH];
         s.store_i(cell + (step - (step & counts)) - below, &mut next);
@@ -105,12 +108,14 @@ pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, used: usize, bit: u32
     }
 }
 
-/// Refines a probability by a context: interpolates between 32 points on the stretched axis (one cache line per context);
-/// the nearest point adapts.
+/// An adaptive probability map: refines a probability by a context. A row, which is one cache line, belongs to each
+/// context. It has 32 points on the stretched axis. The result is interpolated between two points. The nearest point
+/// adapts.
 #[derive(Debug)]
 pub(crate) struct Apm {
-    /// Difference of each point from its initial value, modulo 2^16, so that a new map is zeros.
+    /// The difference of each point from its initial value, modulo 2^16, so that a new map is zeros.
     points: Lines<[u16; POINTS]>,
+    /// Initial values of the points of every row.
     starts: [u16; POINTS],
     position: ApmPosition,
     pub(crate) journal: Journal<u16>,
@@ -123,7 +128,7 @@ struct ApmPosition {
     point: usize,
 }
 
-/// What one bit changes.
+/// Everything that one bit changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SavedApm {
     position: ApmPosition,
@@ -133,10 +138,14 @@ pub(crate) struct SavedApm {
 const POINTS: usize = 32;
 /// Stretched distance between points.
 const SPAN: i32 = 2 * (LIMIT + 1) / (POINTS as i32 - 1) + 1;
-/// Of the first point.
+/// The stretched value of the first point.
 const FIRST: i32 = -SPAN * (POINTS as i32 - 1) / 2;
 
 impl Apm {
+    /// A map with a row for each of `contexts` contexts.
+    ///
+    /// # Errors
+    /// `Memory`.
     pub(crate) fn new(contexts: usize) -> Result<Self> {
         let start = |i| Logistic::get().squash(FIRST + i as i32 * SPAN) as u16;
         Ok(Self {
@@ -160,32 +169,33 @@ impl Apm {
         self.journal.undo_all(|at, point| self.points[at / POINTS][at % POINTS] = point);
     }
 
-    /// Before [`Apm::update`].
+    /// The state that [`Apm::update`] will change.
     #[inline(always)]
     pub(crate) fn save(&self) -> SavedApm {
         SavedApm { position: self.position, point: self.points[self.position.row][self.position.point] }
     }
 
+    /// Undoes [`Apm::update`].
     #[inline(always)]
     pub(crate) fn restore(&mut self, saved: SavedApm) {
         self.position = saved.position;
         self.points[saved.position.row][saved.position.point] = saved.point;
     }
 
-    /// Selects a context, before [`Apm::refine`].
+    /// Selects the row of a context, for [`Apm::refine`].
     #[inline(always)]
     pub(crate) fn select(&mut self, context: usize) {
         self.position.row = context;
         self.prefetch(context);
     }
 
-    /// Prefetches a context's row.
+    /// Prefetches the row of a context.
     #[inline(always)]
     pub(crate) fn prefetch(&self, context: usize) {
         prefetch(&self.points[context]);
     }
 
-    /// Refines a stretched probability in the selected context.
+    /// The probability in 1/65536 for a stretched value in the selected context.
     #[inline(always)]
     pub(crate) fn refine(&mut self, stretched: i32) -> i32 {
         let t = stretched - FIRST;
@@ -215,7 +225,7 @@ mod tests {
     use crate::numeric::random::Random;
 
     #[test]
-    fn an_adaptive_probability_finds_the_share_of_ones() {
+    fn an_adaptive_probability_approaches_the_share_of_ones() {
         let mut p = Adaptive::new(1 << 15, 0);
         for i in 0..3000 {
             p.update(u32::from(i % 4 == 0), 1023);
@@ -230,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn all_at_once_are_as_one_by_one() {
+    fn update_all_equals_single_updates() {
         struct All<'a>(&'a mut Cells, u32);
         impl Kernel for All<'_> {
             type Output = ();
@@ -252,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_starts_as_it_is_and_learns_what_follows() {
+    fn a_map_starts_as_the_identity_and_learns() {
         let mut apm = Apm::new(2).unwrap();
         let logistic = Logistic::get();
         for t in -LIMIT..=LIMIT {
@@ -262,7 +272,7 @@ mod tests {
             });
             assert!((p - q).abs() < ONE / 50, "{t}: {p} {q}");
         }
-        // Half way between two, only one of them would move.
+        // At a point, since half way between two points only one of them would adapt.
         let at_a_point = FIRST + 16 * SPAN;
         for _ in 0..1000 {
             apm.select(1);

@@ -1,4 +1,4 @@
-//! The match model: finds the last occurrence of the current context and predicts the byte that followed it.
+//! The match model: finds the last occurrence of the last bytes of the text and predicts the byte that followed it.
 
 use super::contexts::{Text, hash};
 use super::journal::Journal;
@@ -6,21 +6,22 @@ use super::maps::Adaptive;
 use crate::error::Result;
 use crate::numeric::buffer::{prefetch, zeroed};
 
-/// Lengths are counted up to this.
+/// The maximum length of a match.
 const MAX_LEN: u32 = 400;
 /// Limit of the count of bytes since the last mismatch.
 const RECOVERED: u32 = 16;
 /// Number of length classes.
 const LENGTHS: usize = 16;
-/// Multiplier of the rolling hash.
+/// The multiplier of the rolling hash.
 const ROLL: u32 = 0x2C92_77B5;
 /// Classes of the distance to the last mismatch.
 const MISSES: usize = 4;
 
-/// Number of adaptive probabilities: by first bit of a byte or not, length class, miss class, expected bit.
+/// Number of adaptive probabilities: by whether the bit is the first of its byte, length class, miss class, expected
+/// bit.
 pub(crate) const KINDS: usize = 2 * LENGTHS * MISSES * 2;
 
-/// Initial value of each, in 1/65536.
+/// The untrained value of each, in 1/65536.
 pub(crate) fn guess(kind: usize) -> u16 {
     if kind.is_multiple_of(2) { 25_000 } else { 40_000 }
 }
@@ -28,40 +29,44 @@ pub(crate) fn guess(kind: usize) -> u16 {
 /// A match model with one candidate.
 #[derive(Debug)]
 pub(crate) struct Match {
-    /// Positions by a hash of the last `min_len` bytes.
+    /// For each hash of `min_len` bytes, the position of the byte that followed them last.
     heads: Vec<u32>,
     min_len: u32,
-    /// Multiplier of the byte that leaves the rolling hash's window.
+    /// Multiplier of the byte that leaves the rolling hash.
     leaving: u32,
     state: MatchState,
-    /// Probability of 1, by kind.
+    /// The probability of 1, by kind.
     confidence: Vec<Adaptive>,
     journal: Journal<u32>,
     /// State at the checkpoint.
     start: (MatchState, Vec<Adaptive>),
 }
 
-/// The state that changes from bit to bit.
+/// The state without tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MatchState {
-    /// Position of the predicted byte, if there is a match.
+    /// The position of the predicted byte, if there is a match.
     at: Option<u32>,
+    /// The length of the match, up to `MAX_LEN`; 0 after a mismatch.
     len: u32,
-    /// The entry of the last bytes, where there are enough of them.
+    /// The index in `heads` for the last `min_len` bytes. `None` before there are that many bytes.
     pending: Option<usize>,
-    /// Bytes since the last mismatch, up to `RECOVERED`.
+    /// The number of bytes since the last mismatch, up to `RECOVERED`.
     since_miss: u32,
-    /// The predicted byte, while the current byte's bits agree with it.
+    /// The predicted byte, until a bit of the current byte differs from it.
     expected: Option<u8>,
-    /// Selected entry of `confidence`.
+    /// The selected entry of `confidence`.
     chosen: usize,
-    /// A hash of the last bytes (Karp and Rabin 1987): a polynomial.
+    /// A polynomial hash of the last `min_len` bytes (Karp and Rabin 1987).
     rolling: u32,
 }
 
 impl Match {
-    /// A model of matches of at least `min_len` bytes with a hash table of 2^`log` positions. `confidence`: initial value of
-    /// each of [`KINDS`].
+    /// A model of matches of at least `min_len` bytes with a hash table of 2^`log` positions. `confidence`: the initial
+    /// values by kind.
+    ///
+    /// # Errors
+    /// `Memory`.
     pub(crate) fn new(min_len: u32, log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
         let confidence = confidence.to_vec();
         let state = MatchState {
@@ -154,13 +159,13 @@ impl Match {
             f.rolling.wrapping_mul(ROLL).wrapping_add(last.into()).wrapping_sub(self.leaving.wrapping_mul(gone.into()));
         if let Some(at) = f.at {
             let hit = text.get(at) == last;
-            // A long match survives one mismatch (recovery): records often differ in one field only.
+            // A long match continues after one mismatch, because records often differ in one field only.
             let goes_on = hit || (f.len >= 16 && f.since_miss >= 8);
             f.len = if hit { (f.len + 1).min(MAX_LEN) } else { 0 };
             f.since_miss = if hit { (f.since_miss + 1).min(RECOVERED) } else { 0 };
             f.at = goes_on.then(|| at.wrapping_add(1));
         }
-        // The table is read a byte after its entry is known, when it has arrived in the cache.
+        // The entry was prefetched one byte ago, when its index became known.
         if let Some(at) = f.pending {
             let head = &mut self.heads[at];
             if f.len < 16 {
@@ -181,7 +186,8 @@ impl Match {
         f.expected = f.at.map(|at| text.get(at));
     }
 
-    /// The probability of 1 after the `bits` bits `partial` (with a leading 1), in 1/65536.
+    /// The probability of 1 in 1/65536; `None` if no byte is expected, or if a bit of this byte was not the expected
+    /// one. `partial`: the `bits` bits so far, after a leading 1.
     #[inline(always)]
     pub(crate) fn predict(&mut self, partial: u32, bits: u32) -> Option<i32> {
         let byte = u32::from(self.state.expected?) | 0x100;
@@ -200,13 +206,13 @@ impl Match {
         Some(self.confidence[self.state.chosen].p())
     }
 
-    /// The predicted byte; 0 without a match.
+    /// The expected byte; 0 if there is none.
     #[inline(always)]
     pub(crate) fn expected_byte(&self) -> u32 {
         self.state.expected.map_or(0, u32::from)
     }
 
-    /// The selected entry of `confidence`, without the expected bit.
+    /// The number of the selected entry of `confidence`, without its lowest bit, which is the expected bit.
     #[inline(always)]
     pub(crate) fn kind(&self) -> usize {
         self.state.chosen / 2
@@ -217,12 +223,12 @@ impl Match {
         self.state.expected.is_some() && self.state.len >= len
     }
 
-    /// Whether the byte that was appended last is the predicted one. Before [`Match::byte`].
+    /// Whether the last byte of the text is the predicted one. Must be called before [`Match::byte`].
     pub(crate) fn hit(&self, text: &Text) -> bool {
         self.state.at.is_some_and(|at| text.get(at) == text.back(1) as u8)
     }
 
-    /// Adapts the selected probability.
+    /// Adapts the selected probability, if [`Match::predict`] gave one.
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: u32) {
         if self.state.expected.is_some() {
@@ -230,12 +236,12 @@ impl Match {
         }
     }
 
-    /// Coarse length class for weight-set selection, below 10; 0 without a match.
+    /// A coarse length class, below 10, for the selection of weights; 0 if no byte is expected.
     pub(crate) fn length_class(&self) -> usize {
         if self.state.expected.is_some() { 1 + self.length() / 2 } else { 0 }
     }
 
-    /// Everything one bit changes.
+    /// Everything that one bit changes.
     pub(crate) fn save(&self) -> (MatchState, Adaptive) {
         (self.state, self.confidence[self.state.chosen])
     }

@@ -1,7 +1,7 @@
-//! Logistic mixing (Mahoney 2005): stretched probabilities are weighted, summed and squashed; each weight moves by its
-//! input times the error. The weight of an input is the sum of the weights that several sets give it, each set with a row
-//! selected by a small context of its own. All rows selected share one dot product, one error and one step. All arithmetic is
-//! in fixed point and exact, so the order of summation does not matter.
+//! Logistic mixing (Mahoney 2005): the output is the squashed dot product of stretched probabilities and weights. A
+//! weight changes by the product of its input and the error. There are several sets of weights. In each set, a small
+//! context selects one row. The weight of an input is the sum of its weights in the selected rows, so all selected rows
+//! share one dot product, one error and one step. Sums are of integers modulo 2^32, so their order does not matter.
 
 use super::journal::Journal;
 use super::logistic::{LIMIT, Logistic, ONE};
@@ -9,23 +9,26 @@ use crate::error::Result;
 use crate::numeric::buffer::{filled, prefetch};
 use crate::numeric::simd::Simd;
 
-/// Inputs per cache line; the count is padded to whole lines.
+/// Inputs in a cache line. The number of inputs is padded to whole lines.
 const LINE: usize = 16;
-/// The most inputs. Sums of products and weights wrap where they grow out of bounds, on every CPU in the same way: that costs
-/// bits and nothing else. Stretched values are below 2^11.5, weights are cut to 11 bits behind the point, so that all
-/// products together may come to weights of 356.
+/// The maximum number of inputs.
+///
+/// Sums and products wrap, on every CPU in the same way, so an overflow only costs compression. Inputs are at most 2306
+/// in magnitude, and weights have 11 bits after the point in products. So the dot product does not overflow as long as
+/// the magnitudes of the summed weights add up to less than 454.
 pub(crate) const MAX_INPUTS: usize = MOST_LINES * LINE;
 const MOST_LINES: usize = 3;
 
+/// A weight of 1.
 pub(crate) const WEIGHT_ONE: i32 = 1 << 16;
-/// Right shift of a weight before multiplication.
+/// Right shift of a weight before the multiplication.
 const CUT: u32 = 5;
-/// Right shift of an error times the learning rate.
+/// Right shift of the product of error and learning rate.
 const RATE_SHIFT: u32 = 8;
-/// Right shift of an input times that error.
+/// Right shift of the product of an input and that error.
 const STEP_SHIFT: u32 = 18;
 
-/// Sixteen inputs, or their weights.
+/// Sixteen weights.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([i32; LINE]);
@@ -35,18 +38,18 @@ struct Line([i32; LINE]);
 #[repr(C, align(64))]
 pub(crate) struct Inputs(pub(crate) [i32; MAX_INPUTS]);
 
-/// A mixer with so many weight sets.
+/// A mixer with `SETS` sets of weights.
 #[derive(Debug)]
 pub(crate) struct Mixer<const SETS: usize> {
     /// Lines per row.
     width: usize,
     weights: Vec<Line>,
-    /// Where each set's rows begin.
+    /// The index of the first line of each set.
     first: [usize; SETS],
     bit_state: BitState<SETS>,
-    /// Lines of rows as they were before their first update since the checkpoint.
+    /// The contents of lines before their first update since the checkpoint.
     journal: Journal<Line>,
-    /// Whether each line is in the journal.
+    /// For each line, whether the journal contains it.
     recorded: Vec<bool>,
 }
 
@@ -54,20 +57,21 @@ pub(crate) struct Mixer<const SETS: usize> {
 #[derive(Clone, Copy, Debug)]
 struct BitState<const SETS: usize> {
     inputs: Inputs,
-    /// Where each set's selected row begins.
+    /// The index of the first line of the selected row of each set.
     selected: [usize; SETS],
     /// The stretched output.
     output: i32,
 }
 
-/// Everything one bit changes.
+/// Everything that one bit changes.
 #[derive(Debug)]
 pub(crate) struct Saved<const SETS: usize> {
     bit_state: BitState<SETS>,
     rows: [[Line; MOST_LINES]; SETS],
 }
 
-/// The sum of the selected rows times the inputs, in 1/256. `W`, the lines of a row, is a constant so that the loops unroll.
+/// The dot product of the inputs and the sum of the selected rows, in 1/256. `W`, the number of lines of a row, is a
+/// constant, so that the loops unroll.
 #[inline(always)]
 fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     s: S,
@@ -88,7 +92,7 @@ fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     (s.sum_i(sums) >> (16 - CUT)).clamp(-LIMIT, LIMIT)
 }
 
-/// Adds the inputs times the error to all selected rows.
+/// Adds the product of inputs and error to all selected rows.
 #[inline(always)]
 fn train<const W: usize, const SETS: usize, S: Simd>(
     s: S,
@@ -111,7 +115,10 @@ fn train<const W: usize, const SETS: usize, S: Simd>(
 }
 
 impl<const SETS: usize> Mixer<SETS> {
-    /// A mixer whose sets have the given numbers of rows. `weights(set, row, out)` writes a row's initial weights.
+    /// A mixer whose sets have the given numbers of rows. `weights(set, row, out)` writes the initial weights of a row.
+    ///
+    /// # Errors
+    /// `Memory`.
     pub(crate) fn new(
         rows: [usize; SETS],
         inputs: usize,
@@ -140,18 +147,19 @@ impl<const SETS: usize> Mixer<SETS> {
         })
     }
 
-    /// How many rows of weights a set has.
+    /// The number of rows of a set.
     pub(crate) fn rows(&self, set: usize) -> usize {
         let end = self.first.get(set + 1).copied().unwrap_or(self.weights.len());
         (end - self.first[set]) / self.width
     }
 
-    /// A row of a set, with its padding.
+    /// The weights of a row, with its padding.
     pub(crate) fn row(&self, set: usize, row: usize) -> impl Iterator<Item = &i32> {
         let at = self.first[set] + row * self.width;
         self.weights[at..at + self.width].iter().flat_map(|line| &line.0)
     }
 
+    /// Copies the weights. The state of the current bit is not copied: a mixer is copied between bits.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from_slice(&other.weights);
     }
@@ -186,7 +194,7 @@ impl<const SETS: usize> Mixer<SETS> {
         self.weights.iter().flat_map(|line| &line.0).for_each(|w| add(&w.to_le_bytes()));
     }
 
-    /// Before [`Mixer::update`].
+    /// The state that [`Mixer::update`] will change.
     pub(crate) fn save(&self) -> Saved<SETS> {
         let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
         Saved { bit_state: self.bit_state, rows: self.bit_state.selected.map(row) }
@@ -199,7 +207,7 @@ impl<const SETS: usize> Mixer<SETS> {
         }
     }
 
-    /// The next bit's inputs, to be filled in before [`Mixer::mix`].
+    /// The inputs of the next bit, which the caller writes before [`Mixer::mix`]. The padding must remain 0.
     #[inline(always)]
     pub(crate) fn inputs(&mut self) -> &mut Inputs {
         &mut self.bit_state.inputs
@@ -228,7 +236,7 @@ impl<const SETS: usize> Mixer<SETS> {
         bit_state.output
     }
 
-    /// Adapts the selected rows to the coded bit.
+    /// Adapts the selected rows to the bit.
     #[inline(always)]
     pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
         if self.journal.is_recording() {
@@ -244,7 +252,7 @@ impl<const SETS: usize> Mixer<SETS> {
         }
     }
 
-    /// Records the selected rows that are not in the journal yet.
+    /// Records the lines of the selected rows that are not in the journal yet.
     fn record(&mut self) {
         for first in self.bit_state.selected {
             for at in first..first + self.width {
@@ -274,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bit_is_mixed_and_learned_as_one_input_after_the_other() {
+    fn vectors_equal_the_naive_mixer() {
         for (level, inputs) in Level::available().into_iter().flat_map(|level| [5, 16, 30, 48].map(|n| (level, n))) {
             let mut random = Random::new(3, "mixer");
             let mut below = |n: i32| (random.next_u64() >> 33) as i32 % n;

@@ -1,8 +1,9 @@
-//! Cheap predictors that learn as they go, and the mixer that weighs them: bit by bit, in integers alone.
+//! Context models and the mixer that combines them. They predict and learn one bit at a time, in integer arithmetic.
 //!
-//! The design is PAQ's (Mahoney 2005, "Adaptive Weighing of Context Models for Lossless Data Compression") in its later,
-//! lighter forms: bit histories in hashed slots, adaptive maps from a history to a probability, match models, one logistic
-//! mixer with several sets of weights, and adaptive probability maps at the end. A network's prediction of the next byte is one more input.
+//! The design is that of PAQ (Mahoney 2005, "Adaptive Weighing of Context Models for Lossless Data Compression") in its
+//! later, lighter forms: bit histories in hashed slots, adaptive maps from a history to a probability, match models,
+//! one logistic mixer with several sets of weights, and adaptive probability maps (APMs) after it. The predictions of
+//! networks are further inputs of the mixer. docs/NUMERICS.md, "Mix", specifies all of it.
 
 mod bits;
 mod bypass;
@@ -33,17 +34,18 @@ use crate::error::Result;
 use crate::numeric::buffer::{filled, zeroed};
 use crate::numeric::level::Level;
 
-/// Orders 0 and 1, not hashed: each a fast and a slow probability of 16 bits.
+/// Number of direct tables: orders 0 and 1. They are indexed without a hash. A cell has a fast and a slow probability
+/// of 16 bits.
 const DIRECT: usize = 2;
-/// Shifts of their steps.
+/// Adaptation shifts of the fast and the slow probability.
 const DIRECT_RATES: [u32; 2] = [4, 6];
-/// Cells store their probability xor this bit, so that a zeroed table means one half.
+/// Direct cells store their probability xor this bit, so that zeroed memory means a probability of one half.
 const HALF: u16 = 1 << 15;
-/// Limit of the count of a history's probability.
+/// Count limit of the adaptive probabilities of histories.
 const HISTORY_LIMIT: u32 = 1023;
 /// Minimum length and log2 of the hash table's size of each match model.
 const MATCHES: [(u32, u32); 2] = [(19, 16), (5, 18)];
-/// log2 of the number of hashed contexts of the last APM.
+/// log2 of the number of rows of the last APM, whose context is hashed.
 const APM_LOG: u32 = 16;
 /// Adaptation shift of each APM.
 const APM_RATES: [u32; APMS] = [5, 6, 5];
@@ -55,63 +57,65 @@ pub type Views<'a> = [Option<&'a BitView>; MAX_VIEWS];
 
 /// Quantisation steps of a network's stretched prediction.
 const CONFIDENCE_STEPS: usize = 12;
-/// Values of the count of the first six contexts whose history is not empty (0 to 6), rounded up to a power of two.
+/// How many of the first six contexts have a history that is not empty: 0 to 6. The number of values is rounded up to a
+/// power of two.
 const SEEN_CONTEXTS: usize = 8;
-/// Pairs of length classes of the two match models.
+/// Number of pairs of length classes of the two match models.
 const LENGTHS: usize = 10 * 10;
 /// Number of APMs.
 const APMS: usize = 3;
 /// Number of weight sets.
 const SETS: usize = 7;
-/// Rows of weights by set; of [`FEATURES`] there are fewer with a network.
+/// Number of rows of each weight set. With a network, [`FEATURES`] has fewer rows.
 const ROWS: [usize; SETS] = [256, 2 * SEEN_CONTEXTS * 8, 256, LENGTHS, 256, 256, 16 << 8];
-/// The set whose rows are selected by the last network's prediction, or by the match lengths where there is no network.
+/// The set whose rows are selected by the last network's prediction, or, without networks, by the lengths of the
+/// matches.
 const FEATURES: usize = 3;
 const _: () = assert!(CONFIDENCE_STEPS * 8 <= LENGTHS);
 /// The number of hashed contexts with orders up to 6, words and the sparse ones.
 const CONTEXTS: usize = 21;
 
-/// What is mixed.
+/// The inputs and sizes of a mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Number of network predictions among the inputs, at most [`MAX_VIEWS`].
     pub neural: u8,
-    /// How many of them, from the first on, come from pretrained networks.
+    /// How many of these predictions are those of pretrained networks. They are the first ones.
     pub knowing: u8,
-    /// Orders go from 0 to this one, 2 to 8.
+    /// The highest order, 2 to 8. All orders from 0 to this one are used.
     pub highest_order: u8,
     /// Whether word contexts are used.
     pub words: bool,
     /// Whether match models are used.
     pub matches: bool,
-    /// Skips, columns, fields, shapes, keys, and what followed before.
+    /// Whether sparse contexts are used: skips, columns, fields, shapes, keys and followers.
     pub sparse: bool,
-    /// 0: all contexts that the other options name; 1 and 2: nine and six of them, for speed.
+    /// 0: all contexts that the other options enable. 1 and 2: at most nine and six of them, for speed.
     pub fast: u8,
-    /// The tables of hashed contexts take 2^this bytes, 16 to 27.
+    /// log2 of the size of the slots of hashed contexts in bytes, 16 to 27.
     pub log: u8,
 }
 
 impl Options {
-    /// Which contexts are used.
+    /// The contexts that are used.
     fn kinds(&self) -> Kinds {
         Kinds { highest_order: self.highest_order.into(), words: self.words, sparse: self.sparse, fast: self.fast }
     }
 
-    /// How many APMs are used.
+    /// The number of APMs that are used.
     fn apms(&self) -> usize {
         if self.fast > 0 { 2 } else { APMS }
     }
 
-    /// The window of the text takes a quarter of the tables, at most 16 MiB.
+    /// log2 of the length of the window: a quarter of the size of the slots, at most 16 MiB.
     fn window_log(&self) -> u32 {
         u32::from(self.log - 2).min(24)
     }
 
-    /// How many bytes a [`Mix`] takes; saturates.
+    /// The memory of a [`Mix`] in bytes, rounded up; saturates.
     pub fn bytes(&self) -> u64 {
-        // Rounded up: maps 9 MiB, matches, mixers and direct tables 3, journals up to 15 (two of a handle's six mixes
-        // have them).
+        // APMs take 9 MiB; matches, mixers and direct tables 3 MiB; journals up to 15 MiB. Two of the six mixes of a
+        // handle have journals, so the mean is 5 MiB.
         const REST: u64 = 17 << 20;
         (1u64 << self.log) + (1u64 << self.window_log()) + REST
     }
@@ -124,9 +128,9 @@ pub struct Mix {
     level: Level,
     text: Text,
     slots: Slots,
-    /// How many contexts there are.
+    /// Number of hashed contexts.
     contexts: usize,
-    /// Probability of 1 by bit history, one table per context.
+    /// The probability of 1 by history, one table for each context.
     maps: Vec<[Adaptive; 256]>,
     direct: [Vec<[u16; 2]>; DIRECT],
     matches: Option<[Match; 2]>,
@@ -134,15 +138,15 @@ pub struct Mix {
     bypass: Option<Bypass>,
     apms: [Apm; APMS],
     bit_state: BitState,
-    /// Number of bits coded, saturating: sets the learning rate.
+    /// Number of bits that the mixer has learned, at most 2^24. It determines the learning rate.
     seen: u32,
     checkpoint: Checkpoint,
 }
 
-/// State at the checkpoint. Large tables have journals of their own.
+/// State at the checkpoint. Large tables have journals instead.
 #[derive(Debug)]
 struct Checkpoint {
-    /// How many more bytes the checkpoint covers.
+    /// How many more bytes the journals may cover.
     left: u32,
     maps: Vec<[Adaptive; 256]>,
     direct: [Journal<[u16; 2]>; DIRECT],
@@ -160,11 +164,11 @@ struct BitState {
     hashes: [u32; MAX_CONTEXTS],
     /// Offset of each context's slot for the current nibble.
     at: [usize; MAX_CONTEXTS],
-    /// The current bit's history in each context, and its map cell.
+    /// For the current bit, the history in each context, and the adaptive probability of this history.
     states: [u8; MAX_CONTEXTS],
     cells: Cells,
     direct_at: [usize; DIRECT],
-    /// Whether the byte's contexts are bypassed so far.
+    /// Whether the next bit is predicted by the bypass. `hashes`, `at`, `states` and `cells` are then not valid.
     bypassed: bool,
 }
 
@@ -177,14 +181,14 @@ impl Mix {
         Self::starting(options, &Start::of(&options)?)
     }
 
-    /// A mix that starts from the given tables instead of the built-in ones. For training only: frames always use the
+    /// A mix that starts from the given values instead of the built-in ones. For training only: frames always use the
     /// built-in ones.
     ///
     /// # Errors
     /// `Memory`.
     ///
     /// # Panics
-    /// If the start's tables are not as long as [`Start::untrained`] has them.
+    /// If the tables of `start` do not have the lengths that [`Start::untrained`] gives them.
     pub fn starting(options: Options, start: &Start) -> Result<Self> {
         let text = Text::new(options.kinds(), options.window_log())?;
         let mut hashes = [0; MAX_CONTEXTS];
@@ -241,10 +245,10 @@ impl Mix {
         Ok(mix)
     }
 
-    /// The learned probabilities and weights, in the form from which a [`Start`] is trained.
+    /// The learned probabilities and weights, from which a [`Start`] is trained.
     ///
     /// # Panics
-    /// If the options do not have exactly the contexts and inputs of a start.
+    /// If the mix has an input for which `start` has no column.
     pub fn statistics(&self, start: &Start) -> MixStatistics {
         MixStatistics::new(&StartLayout::new(start, &self.options), self)
     }
@@ -259,7 +263,7 @@ impl Mix {
         self.level = Level::current();
     }
 
-    /// Copies the state of a mix with the same options, at a byte boundary, without allocating. Sets a checkpoint there.
+    /// Copies the state of a mix with the same options, at a byte boundary, without allocating. Then sets a checkpoint.
     pub fn copy_from(&mut self, other: &Self) {
         debug_assert!(self.options == other.options && other.bit_state.bits == 0);
         self.text.copy_from(&other.text);
@@ -282,7 +286,7 @@ impl Mix {
         self.checkpoint();
     }
 
-    /// Sets the checkpoint that [`Mix::roll_back`] returns to, at a byte boundary.
+    /// Sets the checkpoint to which [`Mix::roll_back`] returns, at a byte boundary.
     fn checkpoint(&mut self) {
         self.text.checkpoint();
         self.slots.checkpoint(&self.bit_state.at[..self.contexts]);
@@ -296,6 +300,7 @@ impl Mix {
         (saved.left, saved.bit_state, saved.seen) = (CHECKPOINT_BYTES, self.bit_state, self.seen);
     }
 
+    /// Drops the checkpoint, so that writes are no longer recorded.
     fn discard_checkpoint(&mut self) {
         self.text.discard_checkpoint();
         self.slots.discard_checkpoint();
@@ -306,8 +311,9 @@ impl Mix {
         self.checkpoint.direct.iter_mut().for_each(Journal::discard);
     }
 
-    /// Returns to the checkpoint (creation or the last copy) if the journals still cover everything since; returns whether
-    /// it did. The cost is proportional to the number of bytes coded since.
+    /// Returns to the checkpoint if the journals cover all writes since then. The checkpoint is set at creation, by
+    /// [`Mix::copy_from`] and by this function. The result is whether the mix was rolled back; otherwise it is
+    /// unchanged. The time is about proportional to the number of bytes since the checkpoint.
     #[must_use]
     pub fn roll_back(&mut self) -> bool {
         let whole = self.text.is_complete()
@@ -335,7 +341,7 @@ impl Mix {
         whole
     }
 
-    /// Feeds the complete adaptive state to `add` (for hashing), at a byte boundary.
+    /// Passes the complete state to `add`, for hashing, at a byte boundary (docs/FORMAT.md, "State of a mix").
     pub fn visit(&self, add: &mut dyn FnMut(&[u8])) {
         self.text.visit(add);
         self.slots.visit(add);
@@ -348,8 +354,8 @@ impl Mix {
         add(&self.seen.to_le_bytes());
     }
 
-    /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the networks' predictions.
-    /// Every call is followed by one of [`Mix::update`].
+    /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the predictions of the
+    /// networks. [`Mix::update`] must be called before the next bit is predicted.
     pub fn predict(&mut self, neural: &Views) -> u32 {
         let partial = self.bit_state.partial;
         if self.bit_state.bypassed {
@@ -359,7 +365,7 @@ impl Mix {
         self.level.run(kernels::Predict { mix: self, views })
     }
 
-    /// Learns the bit that was predicted last.
+    /// Learns the bit that [`Mix::predict`] predicted.
     pub fn update(&mut self, bit: u32) {
         let bypassed = self.bit_state.bypassed;
         if bypassed {
@@ -374,14 +380,14 @@ impl Mix {
             self.end_byte();
         } else if bypassed {
             if !self.bit_state.bypassed {
-                // The expected byte did not come: the contexts predict the rest of it.
+                // The byte is not the expected one: the contexts predict the remaining bits.
                 self.text.contexts(&mut self.bit_state.hashes);
                 let nibble = nibble(self.bit_state.bits, self.bit_state.partial);
                 self.prefetch_slots(nibble);
                 self.find_slots(nibble);
             }
         } else if bit_state.bits == 3 {
-            // The next bit selects one of two slots, which lie on one line.
+            // Both values of the next bit select a slot on the same line.
             let nibble = bit_state.partial << 1;
             self.prefetch_slots(nibble);
         } else if bit_state.bits == 4 {
@@ -389,7 +395,7 @@ impl Mix {
         }
     }
 
-    /// Takes in a whole byte.
+    /// Updates the text, the matches and the contexts after the last bit of a byte.
     fn end_byte(&mut self) {
         self.text.push(self.bit_state.partial as u8);
         (self.bit_state.partial, self.bit_state.bits) = (1, 0);
@@ -411,7 +417,7 @@ impl Mix {
         }
     }
 
-    /// Starts a line that has no line above it, at a byte boundary.
+    /// Starts a line that has no line above it, at a byte boundary. Whether the next byte is bypassed does not change.
     pub fn begin_line(&mut self) {
         debug_assert!(self.bit_state.bits == 0);
         self.text.begin_line();
@@ -427,8 +433,7 @@ impl Mix {
         self.bit_state.hashes[..self.contexts].iter().for_each(|hash| self.slots.prefetch(*hash, nibble));
     }
 
-    /// Looks up all contexts' slots at a nibble boundary. `nibble`: 0 for a byte's first nibble, else the first nibble with a
-    /// leading 1.
+    /// Looks up the slots of all contexts for a nibble. `nibble`: see [`nibble`].
     fn find_slots(&mut self, nibble: u32) {
         let hashes = &self.bit_state.hashes[..self.contexts];
         for (at, hash) in self.bit_state.at.iter_mut().zip(hashes) {
@@ -443,7 +448,8 @@ impl Mix {
     }
 }
 
-/// What names a nibble's slots: 0 for a byte's first nibble, else the first nibble with a leading 1.
+/// The nibble to which the next bit belongs, as an argument of [`Slots::find`]: 0 for the first nibble of a byte; for
+/// the second one, the first nibble with a leading 1.
 fn nibble(bits: u32, partial: u32) -> u32 {
     match bits.checked_sub(4) {
         Some(second) => partial >> second,
@@ -451,7 +457,7 @@ fn nibble(bits: u32, partial: u32) -> u32 {
     }
 }
 
-/// The probability that a direct cell stores.
+/// The probability that a direct cell contains.
 #[inline(always)]
 fn probability(cell: u16) -> i32 {
     i32::from(cell ^ HALF)

@@ -1,4 +1,5 @@
-//! Hashed contexts: the bit histories of one nibble after one context, four such on a cache line.
+//! Slots of hashed contexts. A slot contains the bit histories of one nibble in one context. A cache line has four
+//! slots.
 
 use super::history::EMPTY;
 use super::journal::Journal;
@@ -9,19 +10,20 @@ const _: () = assert!(EMPTY == 0, "a table starts as zeros");
 
 /// Slots per line (associativity).
 const WAYS: usize = 4;
-/// The nodes of a nibble's tree.
+/// Histories of a slot: the nodes of the binary tree of a nibble's bits.
 const NODES: usize = 15;
-/// Bytes of a line: four checksums (0: free), then four times fifteen histories.
+/// Bytes of a line: four checks (0: not used yet), then four times fifteen histories.
 pub(crate) const LINE: usize = 64;
-/// Lines of a page. All slots of one context lie on one page.
+/// Lines of a page of memory. All slots of a context are on one page, which saves TLB misses.
 const PAGE: u32 = 64;
 
-/// A table of slots. A slot that is not found replaces the one on its line whose first history has the lowest count.
+/// A table of slots. If a context has no slot on its line, it replaces the slot whose first history has the lowest
+/// number.
 #[derive(Debug)]
 pub(crate) struct Slots {
     lines: Lines<[u8; LINE]>,
     mask: usize,
-    /// Lines as they were before a slot on them was looked up; no other line is written to.
+    /// The contents of lines before a slot on them was looked up. Histories are only written on such lines.
     journal: Journal<[u8; LINE]>,
 }
 
@@ -44,7 +46,7 @@ impl Slots {
         add(self.lines.as_flattened());
     }
 
-    /// Sets a checkpoint; `found` are the slots in use.
+    /// Sets a checkpoint. `found`: the slots in use, whose lines may be written without another lookup.
     pub(crate) fn checkpoint(&mut self, found: &[usize]) {
         self.journal.start();
         for line in found.iter().map(|at| at / LINE) {
@@ -75,7 +77,7 @@ impl Slots {
         self.journal.len()
     }
 
-    /// A copy of a context's line, which [`Slots::find`] may change.
+    /// A copy of the line that [`Slots::find`] may change, and its index.
     pub(crate) fn save(&self, hash: u32, nibble: u32) -> (usize, [u8; LINE]) {
         let at = self.line(hash, nibble);
         (at, self.lines[at])
@@ -85,36 +87,38 @@ impl Slots {
         self.lines[*at] = *line;
     }
 
-    /// The line of a context (by its hash) and nibble (0 for the first).
+    /// The line of a context. `hash`: that of the context. `nibble`: 0 for the first nibble of a byte; for the second
+    /// one, the first nibble with a leading 1.
     #[inline(always)]
     fn line(&self, hash: u32, nibble: u32) -> usize {
         (hash ^ ((nibble >> 1).wrapping_mul(0x35) % PAGE)) as usize & self.mask
     }
 
-    /// Prefetches a context's line.
+    /// Prefetches the line of a context. The arguments are those of [`Slots::line`].
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u32, nibble: u32) {
         prefetch(&self.lines[self.line(hash, nibble)]);
     }
 
-    /// Offset of a context's slot; replaces another one where there is none. Arguments as [`Slots::line`].
+    /// The offset of the slot of a context. If there is none, it replaces another one. The arguments are those of
+    /// [`Slots::line`].
     #[inline(always)]
     pub(crate) fn find(&mut self, hash: u32, nibble: u32) -> usize {
         let at = self.line(hash, nibble);
         let line = &mut self.lines[at];
-        // Asked first: otherwise every line is copied, recorded or not.
+        // Without this condition, the line is copied even if it is not recorded.
         if self.journal.is_recording() {
             self.journal.record(at, *line);
         }
-        // Never 0, and different for all nibbles of a context that may share the line.
+        // Not 0. Two second nibbles of a context may share a line; their checks differ.
         let check = ((hash >> 24) as u8).wrapping_add((nibble * 16) as u8).max(1);
-        // The lowest zero byte, as in Hacker's Delight 6-1: exact up to the first.
+        // Finds the lowest zero byte, as in Hacker's Delight, 6-1. Bits above the lowest one may be wrong.
         let x = u32::from_le_bytes([line[0], line[1], line[2], line[3]]) ^ u32::from(check).wrapping_mul(0x0101_0101);
         let zeros = x.wrapping_sub(0x0101_0101) & !x & 0x8080_8080;
         let way = if zeros != 0 {
             zeros.trailing_zeros() as usize / 8
         } else {
-            // States are sorted by count: the first node's state tells how often the context occurred.
+            // Histories are numbered by count. So the first history shows how often the context has occurred.
             let first = |way: usize| line[WAYS + way * NODES];
             let least = (1..WAYS).fold(0, |least, way| if first(way) < first(least) { way } else { least });
             line[least] = check;
@@ -124,13 +128,13 @@ impl Slots {
         at * LINE + WAYS + way * NODES
     }
 
-    /// All histories, and checks between them: a slot's at its beginning plus a node, 0..15.
+    /// The whole table. The history of a node, 0..15, of a slot is at the offset of the slot plus the node.
     #[inline(always)]
     pub(crate) fn histories(&self) -> &[u8] {
         self.lines.as_flattened()
     }
 
-    /// As [`Slots::histories`], to write to those of slots that were found.
+    /// [`Slots::histories`] for writing. Only histories of slots that [`Slots::find`] returned may be written.
     #[inline(always)]
     pub(crate) fn histories_mut(&mut self) -> &mut [u8] {
         self.lines.as_flattened_mut()

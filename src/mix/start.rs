@@ -1,7 +1,7 @@
-//! Initial values of a mix's probabilities and weights: averages of what mixes learned on many other texts (Reptile: Nichol,
-//! Achiam and Schulman 2018). The texts themselves are not stored.
+//! Initial values of the probabilities and weights of a mix: means of the values that mixes learned from many other
+//! texts (Reptile: Nichol, Achiam and Schulman 2018). The texts themselves are not stored.
 //!
-//! `tools/pretrain/mix_start.rs` makes the files; their bytes are part of the numeric contract (docs/NUMERICS.md).
+//! `tools/pretrain/mix_start.rs` makes the files. Their bytes are part of the arithmetic (docs/NUMERICS.md, "Mix").
 
 use super::history::Histories;
 use super::maps::Adaptive;
@@ -11,7 +11,7 @@ use super::{CONTEXTS, DIRECT, FEATURES, HALF, MATCHES, Mix, Options, ROWS, SETS,
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 
-/// What a start was trained for. Each kind has a file of its own, which holds the contexts and columns that its mixes have.
+/// The kind of mix for which a start was trained. Each kind has a file, with the contexts and columns of such mixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartKind {
     /// All contexts, no pretrained network.
@@ -25,10 +25,10 @@ pub enum StartKind {
 }
 
 impl StartKind {
-    /// All of them, in the order of their files.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Alone, Self::Beside, Self::Nine, Self::Six];
 
-    /// The kind for a mix of these options.
+    /// The kind for a mix with these options.
     fn of(options: &Options) -> Self {
         match (options.knowing, options.fast) {
             (1.., _) => Self::Beside,
@@ -47,7 +47,7 @@ impl StartKind {
         }
     }
 
-    /// The options of the mixes that it was trained with, as far as they matter here.
+    /// Options that have the contexts and columns of the file.
     fn options(self) -> Options {
         let views = if self == Self::Beside { VIEWS as u8 } else { 0 };
         let fast = match self {
@@ -68,59 +68,61 @@ impl StartKind {
     }
 }
 
-/// The columns of a mix with all contexts of orders up to 6: contexts, direct tables and matches; then network predictions and
-/// the bias.
+/// Number of columns of contexts, direct tables and matches, in a mix with all contexts of orders up to 6. They precede
+/// before the columns of network predictions.
 const OWN: usize = CONTEXTS + 2 * DIRECT + MATCHES.len();
+/// Number of all columns. The last one is that of the bias.
 pub(super) const COLUMNS: usize = OWN + VIEWS + 1;
+/// Number of columns of network predictions: those of the frozen head and of the second head of a pretrained network.
 const VIEWS: usize = 2;
-/// Adaptive probabilities: of histories, by context, and of matches.
+/// Number of adaptive probabilities: those of histories, by context, then those of the matches.
 const PROBABILITIES: usize = CONTEXTS * 256 + MATCHES.len() * matches::KINDS;
-/// Step of a row's difference from its set's base row.
+/// The unit of the difference of a row from the base row of its set.
 const STEP: i32 = 1 << 8;
-/// Step of a set's base row.
+/// The unit of a base row.
 const BASE_STEP: i32 = 1 << 2;
 
-/// Untrained weight, in 1/65536: inputs are too strongly correlated for more.
+/// The untrained weight of an input, over all sets, in 1/65536. It is small because the inputs are strongly correlated.
 const FIRST_WEIGHT: i32 = WEIGHT_ONE / 17;
-/// Untrained weights with a pretrained network: of other inputs, and of the network's.
+/// Untrained weights beside a pretrained network: of other inputs, and of the predictions of the network.
 const FIRST_WEIGHTS_BESIDE: [i32; 2] = [WEIGHT_ONE / 25, WEIGHT_ONE * 3 / 10];
 
-/// Initial values. Rows of weights have [`COLUMNS`] columns.
+/// Initial values. Rows of weights have `COLUMNS` columns.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// What it is trained for.
+    /// The kind of mix for which it is trained.
     pub kind: StartKind,
-    /// Probability in 1/65536, and count.
+    /// Adaptive probabilities: the probability in 1/65536, and the count.
     pub probabilities: Vec<(u16, u8)>,
-    /// Of 65536, fast and slow, by the bits so far.
+    /// The fast and the slow probability of order 0, in 1/65536, by the bits so far.
     pub order0: Vec<[u16; 2]>,
-    /// Base row of each set, in 1/65536.
+    /// The base row of each set, in 1/65536.
     pub base: [[i32; COLUMNS]; SETS],
-    /// Difference of each row from its set's base row, in 1/128.
+    /// The difference of each row from the base row of its set, in 1/256.
     pub rows: Vec<[i8; COLUMNS]>,
 }
 
-/// Learned values of a mix that has all columns, for training a [`Start`].
+/// Values that a mix has learned, for training a [`Start`].
 #[derive(Clone, Debug)]
 pub struct MixStatistics {
-    /// As in [`Start`], with full counts.
+    /// Adaptive probabilities: the probability in 1/65536, and the count.
     pub probabilities: Vec<(u16, u16)>,
-    /// As in [`Start`].
+    /// The fast and the slow probability of order 0, in 1/65536, by the bits so far.
     pub order0: Vec<[u16; 2]>,
-    /// The rows of each set, of 65536.
+    /// The rows of each set, in 1/65536.
     pub rows: Vec<Vec<[i32; COLUMNS]>>,
 }
 
 impl Start {
-    /// How many rows each set has.
+    /// The number of rows of each set.
     pub const ROWS: [usize; SETS] = ROWS;
 
-    /// A base weight rounded to the file's steps.
+    /// A base weight in 1/65536, rounded to the unit of the file.
     pub fn base(weight: f64) -> i32 {
         (weight / f64::from(BASE_STEP)).round().clamp(-32768.0, 32767.0) as i32 * BASE_STEP
     }
 
-    /// A difference rounded to the file's steps.
+    /// A difference in 1/65536, in the unit of the file.
     pub fn difference(weight: f64) -> i8 {
         (weight / f64::from(STEP)).round().clamp(-127.0, 127.0) as i8
     }
@@ -152,12 +154,13 @@ impl Start {
         Self::read(kind, kind.file())
     }
 
+    /// Adaptive probability number `i`.
     fn probability(&self, i: usize) -> Adaptive {
         let (p, n) = self.probabilities[i];
         Adaptive::new(p, n.into())
     }
 
-    /// The probabilities that a file of a kind holds.
+    /// The numbers of the adaptive probabilities that the file of a kind contains, in order.
     fn probabilities_of(layout: &StartLayout) -> impl Iterator<Item = usize> {
         let of_contexts = layout.contexts.iter().flat_map(|context| context * 256..(context + 1) * 256);
         of_contexts.chain(CONTEXTS * 256..PROBABILITIES)
@@ -169,10 +172,10 @@ impl Start {
         let mut take = |n: usize| rest.split_off(..n).expect("a whole file");
         let mut start = Self {
             kind,
-            probabilities: filled(PROBABILITIES, (1 << 15, 0), "what a mix starts from")?,
-            order0: filled(256, [0; 2], "what a mix starts from")?,
+            probabilities: filled(PROBABILITIES, (1 << 15, 0), "initial values of a mix")?,
+            order0: filled(256, [0; 2], "initial values of a mix")?,
             base: [[0; COLUMNS]; SETS],
-            rows: filled(ROWS.iter().sum(), [0; COLUMNS], "what a mix starts from")?,
+            rows: filled(ROWS.iter().sum(), [0; COLUMNS], "initial values of a mix")?,
         };
         let layout = StartLayout::new(&start, &kind.options());
         let probabilities: Vec<usize> = Self::probabilities_of(&layout).collect();
@@ -195,8 +198,9 @@ impl Start {
         Ok(start)
     }
 
-    /// The bytes of a file: probabilities, three bytes each; those of order 0; base rows, in 1/16384; a bit for each row, lowest
-    /// first, set where it differs from the base; those rows. Numbers of two bytes are little-endian.
+    /// The bytes of a file: adaptive probabilities, three bytes each; order 0; base rows, in 1/16384; a bit for each
+    /// row, lowest bit first, which is 1 if the row differs from the base row; these rows, in 1/256. Numbers of two
+    /// bytes are little-endian.
     pub fn write(&self) -> Vec<u8> {
         let layout = StartLayout::new(self, &self.kind.options());
         let columns: Vec<usize> = layout.columns.iter().copied().flatten().collect();
@@ -226,20 +230,20 @@ impl Start {
 /// Maps the columns of a [`Start`] to the inputs of a mix.
 pub(super) struct StartLayout<'a> {
     start: &'a Start,
-    /// Which of [`CONTEXTS`] each context is.
+    /// For each context of the mix, its number among the [`CONTEXTS`] of a start.
     contexts: Vec<usize>,
-    /// Which column each input has, where it has one.
+    /// For each input, its column. `None` for predictions of networks that are not pretrained.
     columns: Vec<Option<usize>>,
-    /// Whether there is one view only: it takes the weights of both.
+    /// Whether the pretrained network has one view only, which gets the sum of the weights of both columns.
     one_view: bool,
-    /// Whether the rows of [`FEATURES`] are selected as they were in training.
+    /// Whether the rows of [`FEATURES`] are selected by the same values as in training.
     as_learned: bool,
 }
 
 impl<'a> StartLayout<'a> {
     pub(super) fn new(start: &'a Start, options: &Options) -> Self {
         let mask = options.kinds().mask();
-        // Orders above 6 take the values of order 6.
+        // Orders 7 and 8 get the values of order 6.
         let column = |number: usize| if number < 7 { number.min(4) } else { number - 2 };
         let contexts: Vec<usize> = (0..CONTEXTS + 2).filter(|number| mask >> number & 1 != 0).map(column).collect();
         let direct = CONTEXTS..CONTEXTS + 2 * DIRECT;
@@ -262,19 +266,19 @@ impl<'a> StartLayout<'a> {
         self.columns.len()
     }
 
-    /// Initial map of a context.
+    /// The initial map of a context.
     pub(super) fn map(&self, context: usize) -> [Adaptive; 256] {
         let first = self.contexts[context] * 256;
         std::array::from_fn(|history| self.start.probability(first + history))
     }
 
-    /// Initial probabilities of a match model.
+    /// The initial probabilities of a match model, by kind.
     pub(super) fn confidence(&self, which: usize) -> [Adaptive; matches::KINDS] {
         let first = CONTEXTS * 256 + which * matches::KINDS;
         std::array::from_fn(|kind| self.start.probability(first + kind))
     }
 
-    /// Writes a row's weights, from the first input on.
+    /// Writes the initial weights of a row, from the first input on.
     pub(super) fn weights<'w>(&self, set: usize, row: usize, out: impl Iterator<Item = &'w mut i32>) {
         let row = if set == FEATURES && !self.as_learned { 0 } else { row };
         let (base, row) = (&self.start.base[set], &self.start.rows[first_row(set) + row]);
@@ -288,22 +292,22 @@ impl<'a> StartLayout<'a> {
         }
     }
 
-    /// By the bits so far.
+    /// The initial cells of order 0, by the bits so far.
     pub(super) fn order0(&self) -> Vec<[u16; 2]> {
         self.start.order0.iter().map(|cells| cells.map(|p| p ^ HALF)).collect()
     }
 }
 
-/// Where the rows of a set begin.
+/// The index of the first row of a set in [`Start::rows`].
 fn first_row(set: usize) -> usize {
     ROWS[..set].iter().sum()
 }
 
 impl MixStatistics {
-    /// Of a mix that has all columns of `start`, the one that it was layout to.
+    /// The values of a mix. `layout`: that of the mix's options.
     pub(super) fn new(layout: &StartLayout, mix: &Mix) -> Self {
         let tables = mix.maps.iter().flatten().chain(mix.matches.iter().flatten().flat_map(Match::confidence));
-        // Contexts that the mix does not have were never seen.
+        // Contexts that the mix does not have get a count of 0.
         let mut probabilities = vec![(1 << 15, 0); PROBABILITIES];
         for (i, p) in Start::probabilities_of(layout).zip(tables) {
             probabilities[i] = (p.p() as u16, p.count());
@@ -312,7 +316,7 @@ impl MixStatistics {
         let row = |set: usize, row: usize| {
             let mut weights = [0; COLUMNS];
             let inputs = layout.columns.iter().zip(mix.mixer.row(set, row));
-            inputs.for_each(|(column, weight)| weights[column.expect("as it was learned")] = *weight);
+            inputs.for_each(|(column, weight)| weights[column.expect("a column for each input")] = *weight);
             weights
         };
         Self {
@@ -330,15 +334,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_hold_what_is_written_and_no_more() {
+    fn files_are_written_back_unchanged() {
         for kind in StartKind::ALL {
             let (file, beside) = (kind.file(), kind == StartKind::Beside);
             let start = Start::read(kind, file).unwrap();
             assert!(start.write() == file);
             let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert!(include_str!("../../docs/NUMERICS.md").contains(&sha256), "the numeric contract names {sha256}");
+            assert!(include_str!("../../docs/NUMERICS.md").contains(&sha256), "docs/NUMERICS.md must contain {sha256}");
             assert!(start.probabilities.iter().all(|(p, n)| *p > 0 && u32::from(*n) <= 255));
-            // Views count where there are some, and nowhere else.
+            // Views have a weight only in the file that was trained with views.
             let views: i32 = start.base.iter().map(|base| base[OWN]).sum();
             assert!((views > WEIGHT_ONE / 8) == beside, "{kind:?}: {views}");
             let untrained = Start::untrained(kind);
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_fits_whatever_is_mixed() {
+    fn a_start_fits_mixes_of_all_options() {
         let starts = StartKind::ALL.map(|kind| Start::read(kind, kind.file()).unwrap());
         for highest_order in 2..=8 {
             for (neural, knowing) in [(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2)] {
@@ -378,7 +382,7 @@ mod tests {
                     };
                     for (set, i) in [(0, 1), (2, 101), (6, 300)] {
                         let (found, of) = (row(set, i), |c| column(set, i, c));
-                        assert_eq!(found[0], of(0), "order 2 is the first of all");
+                        assert_eq!(found[0], of(0), "order 2 is the first context");
                         assert_eq!(found[mix.contexts - 1], of(layout.contexts[mix.contexts - 1]));
                         assert_eq!(found[mix.contexts], of(CONTEXTS), "order 0");
                         assert_eq!(found.last(), Some(&of(COLUMNS - 1)));
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_is_where_the_next_one_starts() {
+    fn statistics_of_a_new_mix_equal_its_start() {
         let options = Options {
             neural: 2,
             knowing: 2,
@@ -420,7 +424,7 @@ mod tests {
         }
         let of_file = Start::of(&options).unwrap();
         let learned = Mix::new(options).unwrap().statistics(&of_file);
-        let differs = of_file.rows[first_row(2) + 32].iter().position(|x| *x != 0).expect("a space is known");
+        let differs = of_file.rows[first_row(2) + 32].iter().position(|x| *x != 0).expect("a row of its own");
         let weight = of_file.base[2][differs] + i32::from(of_file.rows[first_row(2) + 32][differs]) * STEP;
         assert_eq!(learned.rows[2][32][differs], weight);
     }

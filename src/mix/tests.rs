@@ -7,13 +7,13 @@ use crate::numeric::buffer::Rows;
 use crate::numeric::random::Random;
 use crate::numeric::vector::flat_mut;
 
-/// No network says anything.
+/// No predictions of networks.
 const NONE: Views = [None; MAX_VIEWS];
 
 const SMALL: Options =
     Options { neural: 0, knowing: 0, highest_order: 4, words: true, matches: true, sparse: true, fast: 0, log: 16 };
 
-/// Lines with numbers that repeat and change, some noise between: every model has something to say.
+/// Lines with fields that repeat or change, repeated passages and some noise, so that every model is used.
 fn text(len: usize, seed: u64) -> Vec<u8> {
     let mut random = Random::new(seed, "mix");
     let mut out = Vec::new();
@@ -60,7 +60,7 @@ fn view() -> BitView {
     BitView::new(&frequencies)
 }
 
-/// Each switch on and off, at small sizes.
+/// Options with each switch on and off, at small sizes.
 fn all_options() -> [Options; 6] {
     let none = Options { words: false, matches: false, sparse: false, highest_order: 2, ..SMALL };
     [
@@ -74,11 +74,11 @@ fn all_options() -> [Options; 6] {
 }
 
 #[test]
-fn going_back_leaves_nothing_behind() {
+fn rollback_restores_the_state() {
     let view = view();
     for options in all_options() {
         let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
-        // More than the window of the smaller tables, so that it goes around.
+        // More than the window of the smaller sizes, so that positions in it are reused.
         let past = text(20_000, 1);
         let mut base = Mix::new(options).unwrap();
         feed(&mut base, &past, view);
@@ -99,16 +99,16 @@ fn going_back_leaves_nothing_behind() {
                 cost
             })
             .collect();
-        assert_eq!(costs[0], costs[3], "what is predicted is the same too");
+        assert_eq!(costs[0], costs[3], "equal states must predict the same");
         feed(&mut work, &text(CHECKPOINT_BYTES as usize + 1, 2), view);
-        assert!(!work.roll_back(), "more than the log covers");
+        assert!(!work.roll_back(), "the journals cover fewer bytes");
         work.copy_from(&base);
         assert_eq!(hash_of(&work), before);
     }
 }
 
 #[test]
-fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothing() {
+fn probabilities_of_bytes_match_the_cost_of_their_bits_and_leave_the_state_unchanged() {
     let view = view();
     for options in all_options() {
         let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
@@ -122,14 +122,14 @@ fn the_probabilities_of_bytes_are_what_their_bits_cost_and_asking_changes_nothin
             let sum: f64 = p.iter().map(|p| f64::from(*p)).sum();
             assert!((sum - 1.0).abs() < 1e-4, "{sum}");
             let cost = feed(&mut mix, &[next], view);
-            let told = -f64::from(p[usize::from(next)]).log2();
-            assert!((cost - told).abs() < 1e-3, "{options:?}: {cost} {told}");
+            let expected = -f64::from(p[usize::from(next)]).log2();
+            assert!((cost - expected).abs() < 1e-3, "{options:?}: {cost} {expected}");
         }
     }
 }
 
 #[test]
-fn asking_leaves_the_log_as_it_is() {
+fn probabilities_do_not_grow_the_journals() {
     let mut mix = Mix::new(SMALL).unwrap();
     let (mut p, fresh) = ([0.0; VOCAB], hash_of(&mix));
     feed(&mut mix, &text(100, 3), &NONE);
@@ -165,15 +165,15 @@ fn every_level_predicts_the_same() {
 }
 
 #[test]
-fn what_repeats_is_cheap_and_noise_costs_little_more_than_itself() {
+fn repetitions_are_cheap_and_noise_barely_expands() {
     let mut random = Random::new(6, "mix");
     let noise: Vec<u8> = (0..4000).map(|_| random.next_u64() as u8).collect();
     let mut mix = Mix::new(SMALL).unwrap();
     let first = feed(&mut mix, &noise, &NONE) / 8.0;
     assert!(first < noise.len() as f64 * 1.03, "{first}");
     let again = feed(&mut mix, &noise, &NONE) / 8.0;
-    assert!(again < 250.0, "the match model finds what was there before: {again}");
-    // A long match goes on beside a changed byte.
+    assert!(again < 250.0, "the match model predicts the repeated bytes: {again}");
+    // A long match continues after one changed byte.
     let mut changed = noise.clone();
     changed[2000] ^= 0x55;
     let with_change = feed(&mut mix, &changed, &NONE) / 8.0;
@@ -181,8 +181,8 @@ fn what_repeats_is_cheap_and_noise_costs_little_more_than_itself() {
 }
 
 #[test]
-fn what_a_network_is_sure_of_counts() {
-    // A network that always knows the next byte of noise, against none.
+fn a_confident_network_is_followed() {
+    // A network that predicts every byte of noise correctly.
     let mut random = Random::new(7, "mix");
     let noise: Vec<u8> = (0..2000).map(|_| random.next_u64() as u8).collect();
     let mut mix = Mix::new(Options { neural: 1, ..SMALL }).unwrap();
@@ -198,15 +198,15 @@ fn what_a_network_is_sure_of_counts() {
 }
 
 #[test]
-fn a_position_may_go_around_and_the_far_past_is_not_asked() {
-    // Windows of 16 KiB: the second half repeats the first from outside of the window.
+fn texts_longer_than_the_window_are_accepted() {
+    // The window has 16 KiB, so what the second half repeats is no longer in the window.
     let half = text(40_000, 8);
     let mut mix = Mix::new(SMALL).unwrap();
     feed(&mut mix, &half, &NONE);
     feed(&mut mix, &half, &NONE);
 }
 
-/// Log lines of which one field changes: long matches that fail at places that can be learned.
+/// Log lines in which some fields change, so that long matches fail at predictable places.
 fn log_lines(n: usize) -> Vec<u8> {
     let mut random = Random::new(11, "mix");
     let line = |i| {
@@ -216,7 +216,7 @@ fn log_lines(n: usize) -> Vec<u8> {
 }
 
 #[test]
-fn bypassed_bytes_are_undone_and_told_like_others() {
+fn bypassed_bytes_are_rolled_back_and_have_probabilities() {
     for fast in 0..=2 {
         let options = Options { fast, ..SMALL };
         let (past, next) = (log_lines(60), log_lines(80).split_off(60 * 55));
@@ -235,8 +235,8 @@ fn bypassed_bytes_are_undone_and_told_like_others() {
                     assert!(here.is_none_or(|here| hash_of(&work) == here));
                 }
                 let cost = feed(&mut work, &[*byte], &NONE);
-                let told = -f64::from(p[usize::from(*byte)]).log2();
-                assert!(round < 2 || (cost - told).abs() < 1e-3 * cost.max(1.0), "{cost} {told}");
+                let expected = -f64::from(p[usize::from(*byte)]).log2();
+                assert!(round < 2 || (cost - expected).abs() < 1e-3 * cost.max(1.0), "{cost} {expected}");
             }
             assert!(work.roll_back());
             assert_eq!(hash_of(&work), before);

@@ -1,4 +1,4 @@
-//! Bits that are tried and undone: the probabilities of all bytes.
+//! The probabilities of all bytes, by trying bits and undoing them.
 
 use super::bypass::{Bypass, Saved as SavedBypass};
 use super::contexts::MAX_CONTEXTS;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::model::VOCAB;
 use crate::numeric::buffer::{boxed, reserved};
 
-/// Everything one bit changes, saved so that a bit can be tried and undone.
+/// Everything that one bit changes, saved so that a bit can be tried and undone.
 struct SavedBit {
     bit_state: BitState,
     seen: u32,
@@ -31,14 +31,14 @@ impl Mix {
     /// # Errors
     /// `Memory`.
     pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) -> Result<()> {
-        // Each trial is undone at once. Journalling it would only make the journals grow with every call.
+        // Every trial is undone. If it were recorded, the journals would grow with every call.
         self.pause(true);
         let walked = self.walk_bits(neural, 1.0, out);
         self.pause(false);
         walked
     }
 
-    /// Pauses or resumes the journals of the tables that bits write to.
+    /// Pauses or resumes the journals of the tables that a bit changes.
     fn pause(&mut self, paused: bool) {
         self.slots.pause(paused);
         self.mixer.pause(paused);
@@ -48,6 +48,7 @@ impl Mix {
         self.checkpoint.direct.iter_mut().for_each(|journal| journal.pause(paused));
     }
 
+    /// Writes the probabilities of all bytes that begin with the present bits. `so_far`: the probability of these bits.
     fn walk_bits(&mut self, neural: &Views, so_far: f32, out: &mut [f32; VOCAB]) -> Result<()> {
         let ones = self.predict(neural);
         let first = self.bit_state.partial << 1 & 0xff;
@@ -66,7 +67,8 @@ impl Mix {
         Ok(())
     }
 
-    /// On the heap, and in a frame of its own: eight of them on the stack would be most of what a call may take of it.
+    /// Saves what the next [`Mix::update`] changes. It is on the heap, and the function is not inlined, because seven
+    /// of them on the stack would take most of the stack that a call may use.
     #[inline(never)]
     fn save(&self) -> Result<Box<SavedBit>> {
         let (bit_state, node) = (self.bit_state, self.node());
@@ -86,7 +88,8 @@ impl Mix {
             saved.maps[i] = map[usize::from(bit_state.states[i])];
             saved.histories[i] = self.slots.histories()[bit_state.at[i] + node];
         }
-        // The lines on which slots may be looked up by this bit: a nibble's end, or the end of a bypass within a byte.
+        // The lines on which slots may be looked up after this bit: if it is the last of the first nibble, or if it may
+        // end the bypass of the byte.
         if bit_state.bits == 3 || bit_state.bypassed {
             let nibbles = [0, 1].map(|bit| nibble(bit_state.bits + 1, bit_state.partial << 1 | bit));
             let mut hashes = bit_state.hashes;
@@ -102,7 +105,7 @@ impl Mix {
 
     fn restore(&mut self, saved: &SavedBit) {
         (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
-        // Lines first: the histories restored below lie on them.
+        // Lines are restored first, because they contain the histories that are restored below.
         saved.lines.iter().for_each(|line| self.slots.restore(line));
         let node = self.node();
         for (i, map) in self.maps.iter_mut().enumerate() {

@@ -1,10 +1,11 @@
-//! Learns where mixes start (`src/mix/start.rs`, `models/mix-*.bin`) from a corpus.
+//! Trains the initial values of mixes (`src/mix/start.rs`, `models/mix-*.bin`) on a corpus.
 //!
 //!     cargo run --release --example mix_start -- CORPUS OUT.bin alone|beside|nine|six [DOCUMENTS [ROUNDS]]
 //!
-//! Reptile (Nichol, Achiam and Schulman 2018): a mix that starts from the present values reads each document; the average of
-//! what these mixes have learned gives the next values. The first round teaches what follows histories, the
-//! later ones weights alone. CORPUS: as tools/pretrain/corpus builds it. DOCUMENTS: of each category.
+//! The method is Reptile (Nichol, Achiam and Schulman 2018). In each round, a mix that starts from the present values
+//! learns from each document. The means of the values that these mixes have learned are the next values. The first
+//! round sets probabilities and weights, later rounds set only weights. CORPUS is a folder that tools/pretrain/corpus
+//! has built. DOCUMENTS is the number of documents of each category (default: 120). The default of ROUNDS is 10.
 
 use std::fs;
 use std::path::Path;
@@ -18,11 +19,12 @@ use gptz::numeric::random::Random;
 use gptz::session::Session;
 use serde::Deserialize;
 
-/// Documents are cut to lengths from the first to the second, their logarithms evenly spread.
+/// Documents are cut to lengths between these two. The logarithms of the lengths are distributed uniformly.
 const LENGTHS: [f64; 2] = [1500.0, 48_000.0];
-/// A row of weights that fewer documents than this have touched keeps that much of what its set has in common.
+/// The mean of a row includes the base row of its set with the weight of this many documents, so that rows that few
+/// documents have changed stay close to the base row.
 const FEW: f64 = 6.0;
-/// The most bits that a probability in a file was taught by.
+/// The maximum count of an adaptive probability in a file.
 const MOST: u32 = 255;
 
 #[derive(Deserialize)]
@@ -32,7 +34,7 @@ struct Index {
     documents: Vec<[usize; 4]>,
 }
 
-/// Documents by probability: as many of each category, of which each source gives as many.
+/// Draws `each` documents of every category. Within a category, all sources have the same probability.
 fn sample(folder: &Path, each: usize) -> Result<Vec<Vec<u8>>> {
     let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("{}", folder.join(name).display()));
     let (index, bytes) = (serde_json::from_slice::<Index>(&read("corpus.idx.json")?)?, read("corpus.bin")?);
@@ -61,13 +63,15 @@ fn sample(folder: &Path, each: usize) -> Result<Vec<Vec<u8>>> {
 
 /// Sums over documents.
 struct Sums {
+    /// For each adaptive probability: the sum of probabilities, weighted by their counts, and the sum of the counts.
     probabilities: Vec<[f64; 2]>,
+    /// For each cell of order 0: the sums of fast and slow probabilities, and the number of documents that changed it.
     order0: Vec<[f64; 3]>,
-    /// Of each row of each set: weights, and at last how many documents touched it.
+    /// For each row of each set: the sums of the weights, and the number of documents that changed it.
     rows: Vec<Vec<Vec<f64>>>,
 }
 
-/// Adds a row to its sum where it is not what it was.
+/// Adds a row to its sums if it differs from its initial value, `before`.
 fn add_row(sum: &mut Vec<f64>, row: &[i32], before: &[i32]) {
     sum.resize(row.len() + 1, 0.0);
     if row != before {
@@ -98,7 +102,7 @@ impl Sums {
         }
     }
 
-    /// What the probabilities of a start are.
+    /// Sets the probabilities of a start to the means.
     fn probabilities(&self, start: &mut Start) {
         for (probability, [sum, n]) in
             start.probabilities.iter_mut().zip(&self.probabilities).filter(|(_, [_, n])| *n > 0.0)
@@ -110,7 +114,7 @@ impl Sums {
         }
     }
 
-    /// What the weights of a start are.
+    /// Sets the weights of a start to the means.
     fn weights(&self, start: &mut Start) {
         let mean = |rows: &[Vec<f64>]| -> Vec<f64> {
             let columns = rows[0].len() - 1;
@@ -130,13 +134,13 @@ impl Sums {
     }
 }
 
-/// The mean of a row's sums, as if [`FEW`] documents more had left it at what is common.
+/// The mean of the weights of a row, including [`FEW`] times the base row.
 fn towards(row: &[f64], common: &[f64]) -> impl Iterator<Item = f64> {
     let n = row[common.len()];
     row.iter().zip(common).map(move |(sum, common)| (sum + FEW * common) / (n + FEW))
 }
 
-/// What a mix has learned when it has read a document.
+/// The values of a mix that starts from `start`, after it has learned from a document.
 fn read(method: &str, start: &Start, document: &[u8]) -> Result<MixStatistics> {
     let mut session = Session::create(method)?;
     let mix = session.live_mix()?.context("a method that mixes")?;
@@ -145,7 +149,7 @@ fn read(method: &str, start: &Start, document: &[u8]) -> Result<MixStatistics> {
     Ok(session.live_mix()?.context("a method that mixes")?.statistics(start))
 }
 
-/// Has all documents read, on all CPUs, and sums up.
+/// Runs all documents through mixes, on all CPUs, and sums up the values that they have learned.
 fn round(method: &str, start: &Start, documents: &[Vec<u8>]) -> Result<Sums> {
     let before = read(method, start, &[])?;
     let (sums, next) = (Mutex::new(Sums::new(&before)), AtomicUsize::new(0));
@@ -185,7 +189,7 @@ fn main() -> Result<()> {
             sums.probabilities(&mut start);
         }
         sums.weights(&mut start);
-        // Each round's, so that a long run may be stopped.
+        // The file is written after each round, so that a long run may be stopped early.
         fs::write(out, start.write())?;
         println!("round {i}: {} bytes", start.write().len());
     }
