@@ -69,7 +69,7 @@ impl StartKind {
 }
 
 /// Number of columns of contexts, direct tables and matches, in a mix with all contexts of orders up to 6. They precede
-/// before the columns of network predictions.
+/// the columns of network predictions.
 const OWN: usize = CONTEXTS + 2 * DIRECT + MATCHES.len();
 /// Number of all columns. The last one is that of the bias.
 pub(super) const COLUMNS: usize = OWN + VIEWS + 1;
