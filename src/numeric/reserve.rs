@@ -1,6 +1,6 @@
 //! Reserved memory for infallible allocations.
 //!
-//! Memory whose size depends on input, method or parameters is allocated fallibly, inside [`fallible`], and a failure
+//! Memory whose size depends on input, method or parameters is allocated fallibly, inside `fallible`, and a failure
 //! becomes the status `Memory`. All other allocations are small ones of the standard library and of dependencies, which
 //! abort the process when they fail. A C library must not abort its host, so the C builds replace the allocator
 //! (feature `capi`). Each call first takes a [`Reserve`], which may fail. If the system later refuses an infallible

@@ -2,7 +2,7 @@
 //!
 //! A file has eight bytes of header length, a JSON header, and the tensors' bytes. The `safetensors` crate, whose types
 //! this module uses, reads whole files. This module checks lengths against the file before it allocates, and reads one
-//! tensor at a time. [`super::header`] parses the header.
+//! tensor at a time. `header.rs` parses the header.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
