@@ -5,7 +5,7 @@ use super::history::Histories;
 use super::logistic::{Logistic, ONE};
 use super::maps::update_all;
 use super::{
-    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS, probability,
+    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_LINE, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS, probability,
 };
 use crate::numeric::level::Kernel;
 use crate::numeric::simd::Simd;
@@ -40,8 +40,10 @@ impl Kernel for Predict<'_> {
         let mut free = x[contexts..].iter_mut();
         let mut push = |t: i32| *free.next().expect("room for all inputs") = t;
         bit_state.direct_at = [partial as usize, (c1 << 8 | partial) as usize];
-        for (table, at) in direct.iter().zip(bit_state.direct_at) {
-            table[at].iter().for_each(|cell| push(logistic.stretch(probability(*cell))));
+        for (table, at) in direct.iter_mut().zip(bit_state.direct_at) {
+            table.touch(at / DIRECT_LINE);
+            let cells = table.lines().as_flattened()[at];
+            cells.iter().for_each(|cell| push(logistic.stretch(probability(*cell))));
         }
         let mut lengths = [0; 2];
         let mut expected = 0;
@@ -150,10 +152,9 @@ impl Mix {
     #[inline(always)]
     fn learn_direct(&mut self, bit: u32) {
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let journals = &mut self.checkpoint.direct;
-        for ((table, at), journal) in self.direct.iter_mut().zip(self.bit_state.direct_at).zip(journals) {
-            journal.record(at, table[at]);
-            for (cell, shift) in table[at].iter_mut().zip(DIRECT_RATES) {
+        for (table, at) in self.direct.iter_mut().zip(self.bit_state.direct_at) {
+            let cells = &mut table.lines_mut().as_flattened_mut()[at];
+            for (cell, shift) in cells.iter_mut().zip(DIRECT_RATES) {
                 let p = probability(*cell);
                 *cell = ((p + ((target - p) >> shift)).max(1) as u16) ^ super::HALF;
             }
@@ -172,7 +173,9 @@ impl Kernel for PredictBypassed<'_> {
     fn run<S: Simd>(self, s: S) -> u32 {
         let Mix { bit_state, text, direct, matches, bypass, .. } = self.mix;
         let (Some(bypass), Some([m, _])) = (bypass, matches) else { return ONE as u32 / 2 };
-        let order1 = probability(direct[1][(text.back(1) << 8 | bit_state.partial) as usize][0]);
+        let at = (text.back(1) << 8 | bit_state.partial) as usize;
+        direct[1].touch(at / DIRECT_LINE);
+        let order1 = probability(direct[1].lines().as_flattened()[at][0]);
         bypass.predict(s, m, text, bit_state.partial, bit_state.bits, order1)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vector;
-pub mod visit;
+pub mod transfer;
 pub mod wkv;
 
 /// The version of the arithmetic. Every version 3 frame contains it. From release 1.0 on, a change of any output bit

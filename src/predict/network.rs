@@ -10,8 +10,8 @@ use crate::mix::BitView;
 use crate::model::{VOCAB, gru};
 use crate::numeric::buffer::{Rows, boxed, made};
 use crate::numeric::level::Level;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
-use crate::numeric::visit::Visitor;
 
 /// The byte that every network observes first.
 const PRIMING: u8 = 0;
@@ -83,7 +83,8 @@ impl Blueprint {
         }
     }
 
-    fn initial(&self) -> Result<NetworkState> {
+    /// A state whose content does not matter, into which another one is copied or loaded.
+    pub(super) fn initial(&self) -> Result<NetworkState> {
         Ok(match self {
             Self::Rwkv7(b) => NetworkState::Rwkv7(b.initial()?),
             Self::Gru { config, seed, rule } => NetworkState::Gru(boxed(Gru::new(config, *seed, rule)?, "a GRU")?),
@@ -120,11 +121,14 @@ impl NetworkState {
         }
     }
 
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
+    /// Stores or loads the whole state.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
         match self {
-            Self::Rwkv7(state) => state.visit(visitor),
-            Self::Gru(gru) => gru.visit(visitor),
+            Self::Rwkv7(state) => state.transfer(t),
+            Self::Gru(gru) => gru.transfer(t),
         }
     }
 }

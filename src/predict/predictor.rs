@@ -2,16 +2,16 @@
 //!
 //! With a network alone, a byte is coded as one symbol. With a mix, it is coded as eight bits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use super::network::{Blueprint as NetworkBlueprint, Network, NetworkState};
 use super::port::Port;
 use crate::coder::Bit;
-use crate::error::Result;
-use crate::mix::{MAX_VIEWS, Mix, Options, Views};
+use crate::error::{Result, fail};
+use crate::mix::{Content, MAX_VIEWS, Mix, Options, Views};
 use crate::model::VOCAB;
 use crate::numeric::buffer::{boxed, made};
-use crate::numeric::visit::Visitor;
+use crate::numeric::transfer::{Load, Store};
 
 /// The total of a bit's frequencies.
 const BIT_TOTAL: u32 = 1 << 16;
@@ -55,14 +55,53 @@ impl Blueprint {
     }
 }
 
-/// Everything that bytes have changed. Predictors in equal states make equal predictions.
+/// Everything that bytes have changed. Predictors in equal states make equal predictions. Threads may share it.
 #[derive(Debug)]
 pub struct State {
-    /// States with the same version have the same content, so a predictor need not compare their contents.
-    version: u64,
     networks: Vec<NetworkState>,
-    /// `None` without a mix, and in the initial state, since creating a mix is cheaper than copying one.
-    mix: Option<Box<Mix>>,
+    mix: Option<Arc<Content>>,
+}
+
+impl State {
+    /// Appends the stored form of the networks' states.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn store_networks(&self, blueprint: &Blueprint, out: &mut Vec<u8>) -> Result<()> {
+        for (network, blueprint) in self.networks.iter().zip(&blueprint.networks) {
+            network.try_clone(blueprint)?.transfer(&mut Store(out))?;
+        }
+        Ok(())
+    }
+
+    /// A state with this content of the mix, and the networks' states that [`State::store_networks`] stored.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Memory`.
+    pub fn load(blueprint: &Blueprint, networks: &[u8], mix: Option<Arc<Content>>) -> Result<Self> {
+        let mut from = Load(networks);
+        let load = |i: usize| {
+            let mut network = blueprint.networks[i].initial()?;
+            network.transfer(&mut from)?;
+            Ok(network)
+        };
+        let networks = made(blueprint.networks.len(), "networks", load)?;
+        if !from.0.is_empty() {
+            fail!(Corrupt, "the stored networks have {} bytes too many", from.0.len());
+        }
+        Ok(Self { networks, mix })
+    }
+
+    /// The content of the mix.
+    pub fn mix(&self) -> Option<&Arc<Content>> {
+        self.mix.as_ref()
+    }
+
+    /// The memory that it takes in bytes, without what all states of the method share.
+    pub fn bytes(&self, blueprint: &Blueprint) -> u64 {
+        let networks = blueprint.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        networks.saturating_add(self.mix.as_ref().map_or(0, |mix| mix.bytes()))
+    }
 }
 
 /// The networks' distributions of the next byte, as of the last [`Network::prepare_views`].
@@ -73,26 +112,10 @@ fn views(networks: &[Network]) -> Views<'_> {
     all
 }
 
-/// A mix in its initial state. Not inlined, so that its stack is free again before other functions are called.
+/// A mix with this content. Not inlined, so that its stack is free again before other functions are called.
 #[inline(never)]
-fn new_mix(options: Options) -> Result<Box<Mix>> {
-    boxed(Mix::new(options)?, "a mix")
-}
-
-/// A version that no state has.
-fn new_version() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-impl State {
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
-        self.networks.iter().for_each(|network| network.visit(visitor));
-        if let Some(mix) = &self.mix {
-            mix.visit(&mut |bytes| visitor.bytes(bytes));
-        }
-    }
+fn new_mix(content: &Content) -> Result<Box<Mix>> {
+    boxed(Mix::with(content)?, "a mix")
 }
 
 /// A predictor with its state and scratch memory.
@@ -102,8 +125,8 @@ pub struct Predictor {
     mix: Option<Box<Mix>>,
     /// Whether networks are bypassed: they neither predict nor observe.
     bypassed: bool,
-    /// The version of the state to which the mix's journal can roll back.
-    origin: Option<u64>,
+    /// The networks' states at the mark.
+    marked: Option<Vec<NetworkState>>,
     /// [`Blueprint::work`].
     work: u64,
 }
@@ -114,23 +137,14 @@ impl Predictor {
     /// # Errors
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
+        let initial = blueprint.mix.map(Content::initial).transpose()?;
         Ok(Self {
             networks: made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i]))?,
-            mix: blueprint.mix.map(new_mix).transpose()?,
+            mix: initial.map(|content| new_mix(&content)).transpose()?,
             bypassed: false,
-            origin: None,
+            marked: None,
             work: blueprint.work(),
         })
-    }
-
-    /// The state of a new predictor, before any byte.
-    ///
-    /// # Errors
-    /// `Memory`.
-    pub fn initial_state(&mut self, blueprint: &Blueprint) -> Result<State> {
-        let version = new_version();
-        self.origin = Some(version);
-        Ok(State { version, networks: self.copy_networks(blueprint)?, mix: None })
     }
 
     /// Switches to the current CPU level.
@@ -164,50 +178,81 @@ impl Predictor {
     /// `Memory`.
     pub fn save(&self, blueprint: &Blueprint) -> Result<State> {
         let mix = match &self.mix {
-            Some(mix) => {
-                let mut copy = new_mix(*mix.options())?;
-                copy.copy_from(mix);
-                Some(copy)
-            }
+            Some(mix) => Some(Arc::new(mix.freeze()?)),
             None => None,
         };
-        Ok(State { version: new_version(), networks: self.copy_networks(blueprint)?, mix })
+        Ok(State { networks: self.copy_networks(blueprint)?, mix })
     }
 
     fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
         made(self.networks.len(), "states", |i| self.networks[i].state().try_clone(&blueprint.networks[i]))
     }
 
-    /// Copies the state into another one of the same blueprint. Allocates nothing.
-    pub fn save_to(&self, state: &mut State) {
-        state.version = new_version();
-        state.networks.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state()));
-        if let (Some(to), Some(from)) = (&mut state.mix, &self.mix) {
-            to.copy_from(from);
-        }
-    }
-
-    /// Copies another state of the same blueprint, and switches to the current CPU level. If the mix's journal reaches
-    /// back to that state, the mix is rolled back instead of copied. The time is then proportional to its changes since
-    /// then.
-    ///
-    /// # Errors
-    /// `Memory`. The state is then undefined until a call succeeds.
-    pub fn restore(&mut self, state: &State) -> Result<()> {
+    /// Starts from a state of the same blueprint, and switches to the current CPU level. A mix takes its tables from
+    /// the state when they are first touched. Drops the mark. Allocates nothing.
+    pub fn start_at(&mut self, state: &State) {
         self.use_current_level();
         self.bypassed = false;
         self.networks.iter_mut().zip(&state.networks).for_each(|(to, from)| to.restore(from));
-        if let Some(mix) = &mut self.mix
-            && (self.origin != Some(state.version) || !mix.roll_back())
-        {
-            self.origin = None;
-            match &state.mix {
-                Some(from) => mix.copy_from(from),
-                None => *mix = new_mix(*mix.options())?,
-            }
+        if let (Some(mix), Some(content)) = (&mut self.mix, &state.mix) {
+            mix.start_at(content);
         }
-        self.origin = Some(state.version);
+    }
+
+    /// Sets a mark, to which [`Predictor::undo`] goes back. It replaces an earlier one. The networks must not be
+    /// bypassed.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn mark(&mut self, blueprint: &Blueprint) -> Result<()> {
+        match &mut self.marked {
+            Some(marked) => marked.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state())),
+            None => self.marked = Some(self.copy_networks(blueprint)?),
+        }
+        if let Some(mix) = &mut self.mix {
+            mix.mark();
+        }
         Ok(())
+    }
+
+    /// Drops the mark and frees what only a mark needs.
+    pub fn unmark(&mut self) {
+        self.marked = None;
+        if let Some(mix) = &mut self.mix {
+            mix.unmark();
+        }
+    }
+
+    /// Makes sure that [`Predictor::undo`] is possible after `bytes` more bytes. Does nothing without a mark.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn reserve(&mut self, bytes: usize) -> Result<()> {
+        match &mut self.mix {
+            Some(mix) => mix.reserve(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes back to the mark, which stays, and switches to the current CPU level. The networks are not bypassed then.
+    /// The time is proportional to the changes since the mark.
+    ///
+    /// # Panics
+    /// If there is no mark, or bytes were observed without [`Predictor::reserve`].
+    pub fn undo(&mut self) {
+        self.use_current_level();
+        self.bypassed = false;
+        let marked = self.marked.as_ref().expect("a mark");
+        self.networks.iter_mut().zip(marked).for_each(|(to, from)| to.restore(from));
+        if let Some(mix) = &mut self.mix {
+            assert!(mix.undo(), "room for all bytes was reserved");
+        }
+    }
+
+    /// The memory in bytes that the mix takes if all of its tables are used, and that of the logs of a mark for `bytes`
+    /// bytes.
+    pub fn mix_memory(&mut self, bytes: usize) -> [u64; 2] {
+        self.mix.as_mut().map_or([0; 2], |mix| mix.memory(bytes))
     }
 
     /// Begins a record: the mix treats it as the start of a line.
@@ -217,10 +262,8 @@ impl Predictor {
         }
     }
 
-    /// The mix, if the predictor has one. Later calls cannot roll back to an earlier state, because the caller may
-    /// change the mix.
+    /// The mix, if the predictor has one.
     pub fn mix(&mut self) -> Option<&mut Mix> {
-        self.origin = None;
         self.mix.as_deref_mut()
     }
 

@@ -119,17 +119,10 @@ impl Session {
         progress: &mut Progress,
     ) -> Result<()> {
         let (mut payload, mut bytes) = (Vec::new(), reserved(MAX_BLOCK_OVERHEAD, "a block's header")?);
-        for (index, raw) in src.chunks(size).enumerate() {
-            // The checkpoint of the first block is the base.
-            match &mut self.checkpoint {
-                _ if index == 0 => {}
-                Some(checkpoint) => scratch.save_to(checkpoint),
-                None => self.checkpoint = Some(scratch.save(&self.blueprint)?),
-            }
-            let checkpoint = self.checkpoint.as_ref().filter(|_| index > 0).unwrap_or_else(|| self.base_state());
+        for raw in src.chunks(size) {
+            scratch.mark(&self.blueprint)?;
             payload.clear();
-            let kind =
-                BlockEncoder { predictor: scratch, raw, checkpoint, payload: &mut payload }.encode::<E>(progress)?;
+            let kind = BlockEncoder { predictor: scratch, raw, payload: &mut payload }.encode::<E>(progress)?;
             let crc = checksums.then(|| block_crc(kind, raw));
             bytes.clear();
             write_block_header(&mut bytes, kind, raw.len() as u32, crc, payload.len());

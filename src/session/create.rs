@@ -184,8 +184,8 @@ impl Session {
         }
         let identity = Identity { canonical: method.canonical(), fingerprint };
         let blueprint = Blueprint { networks, mix: method.mix };
-        let mut first = Predictor::new(&blueprint)?;
-        let initial = first.initial_state(&blueprint)?;
+        let scratch = Predictor::new(&blueprint)?;
+        let initial = Arc::new(scratch.save(&blueprint)?);
         let mut params = Params::default();
         let work = blueprint.peak_work().max(DEFAULT_WORK_LIMIT);
         params.set(Param::WorkLimit, i64::try_from(work).unwrap_or(i64::MAX))?;
@@ -198,8 +198,7 @@ impl Session {
             base: None,
             start: None,
             live: None,
-            scratch: Some(first),
-            checkpoint: None,
+            scratch: Some(scratch),
         })
     }
 }

@@ -65,7 +65,7 @@ impl Session {
                 // between them.
                 progress.advance(0)?;
                 if !content.is_empty() {
-                    scratch.restore(session.base_state())?;
+                    scratch.start_at(session.base_state());
                 }
                 decode(scratch, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;

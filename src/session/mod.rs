@@ -29,7 +29,7 @@ pub use snapshot::Snapshot;
 pub use crate::method::DEFAULT;
 use crate::model::file::Model;
 use crate::predict::{Blueprint, Predictor, State};
-use crate::snapshot::Identity;
+use crate::snapshot::{History, Identity};
 
 /// A compressor. It may move between threads. It serves one call at a time.
 #[derive(Debug)]
@@ -40,16 +40,21 @@ pub struct Session {
     _builtin: Option<Arc<Model>>,
     params: Params,
     /// The state before any byte.
-    initial: State,
+    initial: Arc<State>,
     base: Option<Arc<Snapshot>>,
     /// The initial value of the live state: the base at the last reset.
     start: Option<Arc<Snapshot>>,
-    /// Holds the live state. Created on first use.
-    live: Option<Predictor>,
-    /// The predictor of all calls that start from the base.
+    /// The live state. Created on first use.
+    live: Option<Live>,
+    /// The predictor of all calls that start from the base. Created on first use.
     scratch: Option<Predictor>,
-    /// The scratch predictor's state before the current block.
-    checkpoint: Option<State>,
+}
+
+/// The live state.
+#[derive(Debug)]
+struct Live {
+    predictor: Predictor,
+    history: History,
 }
 
 impl Session {

@@ -1,33 +1,36 @@
 //! Snapshots: copies of a handle's state.
 
+use std::sync::Arc;
+
 use crate::error::{Result, fail};
 use crate::predict::State;
-use crate::snapshot::{Digest, Identity};
+use crate::snapshot::{History, Identity};
 
 /// An immutable copy of the state of a handle's predictor. Threads may share it.
 #[derive(Debug)]
 pub struct Snapshot {
     identity: Identity,
-    state: State,
-    id: [u8; 8],
+    state: Arc<State>,
+    history: History,
 }
 
 impl Snapshot {
-    #[inline(never)] // The digest has a large buffer on the stack.
-    pub(super) fn new(identity: &Identity, state: State) -> Result<Self> {
-        let mut digest = Digest::new(identity);
-        state.visit(&mut digest);
-        Ok(Self { identity: identity.try_clone()?, state, id: digest.finish() })
+    pub(super) fn new(identity: &Identity, state: Arc<State>, history: History) -> Result<Self> {
+        Ok(Self { identity: identity.try_clone()?, state, history })
     }
 
-    /// The identifier by which frames name their base: the first 8 bytes of SHA-256 over the method, the weights'
-    /// fingerprint and the state.
+    /// The identifier by which frames name their base. Equal for equal states of the same method and weights.
     pub fn id(&self) -> [u8; 8] {
-        self.id
+        self.history.id(&self.identity)
+    }
+
+    /// What the state has observed.
+    pub(super) fn history(&self) -> &History {
+        &self.history
     }
 
     /// The state, for a handle of the same method and weights.
-    pub(super) fn state_for(&self, identity: &Identity) -> Result<&State> {
+    pub(super) fn state_for(&self, identity: &Identity) -> Result<&Arc<State>> {
         if self.identity != *identity {
             fail!(
                 Mismatch,

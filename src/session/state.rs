@@ -6,23 +6,27 @@ use super::create::{PREDICTORS, STATES};
 use super::driver::{Observe, drive};
 use super::params::Param;
 use super::progress::{Progress, ProgressFn};
-use super::{Session, Snapshot};
+use super::{Live, Session, Snapshot};
 use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
 use crate::numeric::reserve;
 use crate::predict::{NetworkBlueprint, Predictor, State};
+use crate::snapshot::History;
+
+/// After a feed of more bytes than this, the memory of what could have been undone is freed.
+const LONG_FEED: usize = 1 << 14;
 
 impl Session {
     /// A snapshot's state; the initial state for `None`. Snapshots are checked when they are set.
-    pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a State {
+    pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a Arc<State> {
         match snapshot {
             Some(snapshot) => snapshot.state_for(&self.identity).unwrap_or(&self.initial),
             None => &self.initial,
         }
     }
 
-    pub(super) fn base_state(&self) -> &State {
+    pub(super) fn base_state(&self) -> &Arc<State> {
         self.state_of(&self.base)
     }
 
@@ -77,7 +81,7 @@ impl Session {
             Some(scratch) => scratch,
             None => Predictor::new(&self.blueprint)?,
         };
-        scratch.restore(self.base_state())?;
+        scratch.start_at(self.base_state());
         Ok(scratch)
     }
 
@@ -89,22 +93,27 @@ impl Session {
         result
     }
 
-    /// The live predictor.
-    fn live(&mut self) -> Result<&mut Predictor> {
+    /// The live state.
+    fn live(&mut self) -> Result<&mut Live> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
                 self.check_memory()?;
-                let mut live = Predictor::new(&self.blueprint)?;
-                live.restore(self.state_of(&self.start))?;
-                live
+                let mut predictor = Predictor::new(&self.blueprint)?;
+                predictor.start_at(self.state_of(&self.start));
+                Live { predictor, history: self.start_history() }
             }
         };
-        live.use_current_level();
+        live.predictor.use_current_level();
         let live = self.live.insert(live);
         // If memory is short, the call must fail before it changes the state.
         reserve::check()?;
         Ok(live)
+    }
+
+    /// What the initial value of the live state has observed.
+    fn start_history(&self) -> History {
+        self.start.as_ref().map_or_else(History::default, |start| start.history().clone())
     }
 
     /// The distribution of the next byte after the live state.
@@ -112,7 +121,7 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
-        self.live()?.probabilities(probabilities)
+        self.live()?.predictor.probabilities(probabilities)
     }
 
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
@@ -121,15 +130,22 @@ impl Session {
     /// `Memory`, `Cancelled`.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
         self.live()?;
-        let Self { live: Some(live), blueprint, .. } = self else { unreachable!("made above") };
-        let before = if progress.is_some() { Some(live.save(blueprint)?) } else { None };
-        // Before the state changes. What comes after it is undone only if there is a copy.
+        let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
+        let cancellable = progress.is_some();
+        if cancellable {
+            predictor.mark(blueprint)?;
+        }
+        // Before the state changes. What comes after it is undone only if there is a mark.
         reserve::check()?;
         let fed = Progress::start(progress, data.len() as u64)
-            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress))
-            .and_then(|()| if before.is_some() { reserve::check() } else { Ok(()) });
-        if let (Err(_), Some(before)) = (&fed, &before) {
-            live.restore(before)?;
+            .and_then(|mut progress| drive(predictor, &mut Observe::new(data), &mut progress))
+            .and_then(|()| if cancellable { reserve::check() } else { Ok(()) });
+        match &fed {
+            Ok(()) => history.observe(data),
+            Err(_) => predictor.undo(),
+        }
+        if data.len() > LONG_FEED {
+            predictor.unmark();
         }
         fed
     }
@@ -140,13 +156,17 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn live_mix(&mut self) -> Result<Option<&mut Mix>> {
-        Ok(self.live()?.mix())
+        Ok(self.live()?.predictor.mix())
     }
 
     /// Sets the live state to the base.
     pub fn reset(&mut self) {
         self.start = self.base.clone();
-        self.live = None;
+        if let Some(mut live) = self.live.take() {
+            live.predictor.start_at(self.state_of(&self.start));
+            live.history = self.start_history();
+            self.live = Some(live);
+        }
     }
 
     /// A copy of the live state.
@@ -154,15 +174,11 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let state = match &self.live {
-            Some(live) => live.save(&self.blueprint)?,
-            None => {
-                let mut predictor = Predictor::new(&self.blueprint)?;
-                predictor.restore(self.state_of(&self.start))?;
-                predictor.save(&self.blueprint)?
-            }
+        let (state, history) = match &self.live {
+            Some(Live { predictor, history }) => (Arc::new(predictor.save(&self.blueprint)?), history.clone()),
+            None => (self.state_of(&self.start).clone(), self.start_history()),
         };
-        Snapshot::new(&self.identity, state)
+        Snapshot::new(&self.identity, state, history)
     }
 
     /// Sets the live state to that of a snapshot.
@@ -171,7 +187,10 @@ impl Session {
     /// `Mismatch`, `Memory`.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let state = snapshot.state_for(&self.identity)?;
-        self.live()?.restore(state)
+        let live = self.live()?;
+        live.predictor.start_at(state);
+        live.history = snapshot.history().clone();
+        Ok(())
     }
 }
 

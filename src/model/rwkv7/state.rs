@@ -61,8 +61,8 @@ impl State {
         &mut self.wkv[at..at + self.matrices]
     }
 
-    /// All values in a fixed order, for identifiers and comparisons.
-    pub fn parts(&self) -> [&[Vec16]; 2] {
-        [&self.shifts, &self.wkv]
+    /// All values in a fixed order.
+    pub fn parts_mut(&mut self) -> [&mut [Vec16]; 2] {
+        [&mut self.shifts, &mut self.wkv]
     }
 }
