@@ -480,10 +480,13 @@ gptz_status gptz_set(gptz *handle, int param, int64_t value);
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 
 /**
- * Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
- * states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
- * than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
- * failure `*bytes` is 0.
+ * Computes how much memory the handle takes while it compresses a long content, with the options, the base and the live
+ * state that it has now: tables, networks, states, and what undoing a block needs. Weights from a file or a model are
+ * not included. Decompression takes about half as much with a mix. A live state, which the first feed or predict
+ * makes, takes as much again as the tables.
+ *
+ * Memory is taken when a call first needs it, and large tables page by page. A call that would take more than
+ * GPTZ_PARAM_MEMORY_LIMIT returns GPTZ_ERROR_MEMORY before it takes it. On failure `*bytes` is 0.
  */
 gptz_status gptz_memory_estimate(const gptz *handle, uint64_t *bytes);
 
@@ -742,6 +745,42 @@ gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
  * Errors: GPTZ_ERROR_MISMATCH. The base then does not change.
  */
 gptz_status gptz_set_base(gptz *handle, const gptz_snapshot *snapshot);
+
+/**
+ * Writes a snapshot in a portable form. On success `*len` is its length. Every later process, on any CPU, can load it
+ * with gptz_snapshot_load and continue with the same bits, if its library has the same numerics version.
+ *
+ * The form contains what the fed bytes have changed, not all of the state: see README for sizes. `dst` NULL and `cap`
+ * 0 is a query: the call returns GPTZ_ERROR_BUFFER_TOO_SMALL and the length. It takes as much time as a save, because
+ * the length is known only then.
+ *
+ * The form is not encrypted and contains fed text. docs/FORMAT.md specifies it.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL (`*len` is then the length that is needed), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_snapshot_save(const gptz_snapshot *snapshot, void *dst, size_t cap, size_t *len);
+
+/**
+ * Makes a snapshot from the portable form that gptz_snapshot_save wrote. On success `*out` is the snapshot; free it
+ * with gptz_snapshot_free. On failure `*out` is NULL. `src` may be freed after the call.
+ *
+ * The snapshot has the identifier of the one that was saved. It may be used as a base and as a live state. A handle of
+ * another method or other weights returns GPTZ_ERROR_MISMATCH when it is given the snapshot; the message names both.
+ *
+ * `src` need not be trusted: damage is told, and no more memory is taken than the method's state can have. But who
+ * wrote it chose what a base predicts.
+ *
+ * Errors: GPTZ_ERROR_FORMAT (no snapshot, or of an unknown version), GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
+ * GPTZ_ERROR_NUMERICS (written by a library with another numerics version), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_snapshot_load(const void *src, size_t src_len, gptz_snapshot **out);
+
+/**
+ * Writes the identifier of a snapshot, which version 3 frames contain if it is their base, to `id`. It is a hash of
+ * the method, the weights and all bytes that the state has observed: two snapshots have the same identifier if and
+ * only if they have the same method, weights and history. On failure `id`, unless it is NULL, is all 0.
+ */
+gptz_status gptz_snapshot_id(const gptz_snapshot *snapshot, uint8_t *id);
 
 /**
  * Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to

@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Once, OnceLock};
 
+use super::buffers::output;
 use super::message::set_last_error;
-use super::status::{GPTZ_OK, gptz_status};
+use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK, gptz_status};
 use super::{callback, cancel};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::float_env;
@@ -141,6 +143,42 @@ pub(super) unsafe fn with_out<T: Copy>(
         unsafe { out.write_unaligned(found) };
         Ok(())
     })
+}
+
+/// Runs a call that writes bytes to a buffer. `*len` becomes their number, or 0 on failure, or the number that is
+/// needed if the buffer is too small. NULL with a capacity of 0 asks for the number, and leaves the last message alone.
+///
+/// # Safety
+/// `dst` is NULL or points at `cap` writable bytes; `len` is NULL or points at a writable usize.
+pub(super) unsafe fn with_bytes(
+    dst: *mut c_void,
+    cap: usize,
+    len: *mut usize,
+    body: impl FnOnce() -> Result<Vec<u8>>,
+) -> gptz_status {
+    let (query, mut needed) = (dst.is_null() && cap == 0, 0);
+    let write = || {
+        // SAFETY: the caller's promise.
+        let dst = unsafe { output(dst, cap, "the destination")? };
+        let bytes = body()?;
+        match dst.get_mut(..bytes.len()) {
+            Some(dst) => dst.copy_from_slice(&bytes),
+            None => {
+                needed = bytes.len();
+                return if query { Ok(0) } else { Err(Error::buffer_too_small(cap, needed as u64)) };
+            }
+        }
+        Ok(bytes.len())
+    };
+    // SAFETY: the caller's promise.
+    let status = unsafe { with_out(len, 0, "len", write) };
+    let told = status == GPTZ_ERROR_BUFFER_TOO_SMALL || status == GPTZ_OK;
+    if needed == 0 || !told {
+        return status;
+    }
+    // SAFETY: `write` ran, and it runs after `with_out` has written to `len`.
+    unsafe { len.write_unaligned(needed) };
+    GPTZ_ERROR_BUFFER_TOO_SMALL
 }
 
 #[cfg(test)]

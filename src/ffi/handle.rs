@@ -404,10 +404,13 @@ pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut
     unsafe { ended(handle, with_out(value, 0, "value", body)) }
 }
 
-/// Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
-/// states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
-/// than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
-/// failure `*bytes` is 0.
+/// Computes how much memory the handle takes while it compresses a long content, with the options, the base and the live
+/// state that it has now: tables, networks, states, and what undoing a block needs. Weights from a file or a model are
+/// not included. Decompression takes about half as much with a mix. A live state, which the first feed or predict
+/// makes, takes as much again as the tables.
+///
+/// Memory is taken when a call first needs it, and large tables page by page. A call that would take more than
+/// GPTZ_PARAM_MEMORY_LIMIT returns GPTZ_ERROR_MEMORY before it takes it. On failure `*bytes` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_memory_estimate(handle: *const gptz, bytes: *mut u64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.

@@ -50,6 +50,19 @@ impl Method {
         }
     }
 
+    /// Parses the canonical form of a method that is stored somewhere. `file:` stands for weights that are not named.
+    /// Nothing is opened, and no file is looked for.
+    ///
+    /// # Errors
+    /// As [`Method::parse`].
+    pub fn parse_stored(text: &str) -> Result<Self> {
+        check_length(text)?;
+        if !["cfg:", "gru:", "mix:", "builtin:", "file:"].iter().any(|prefix| text.starts_with(prefix)) {
+            fail!(Method, "\"{}\" is not a canonical method", shortened(text));
+        }
+        Self::parse_with(text, true)
+    }
+
     /// Parses a method that is not a level. `model_is_open`: see [`Base::parse`].
     fn parse_with(text: &str, model_is_open: bool) -> Result<Self> {
         match text.trim().strip_prefix("mix:") {

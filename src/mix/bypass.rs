@@ -158,6 +158,12 @@ impl Bypass {
 
     /// The most touches a byte of each of [`Bypass::tables`].
     pub(crate) const TOUCHES: [usize; 3] = [8 * SETS, 8 * CELLS, GATES];
+    /// For each of [`Bypass::tables`]: its bytes, those of a unit, and the most units that a byte touches.
+    pub(crate) const TABLES: [(u64, u64, u64); 3] = [
+        ((64 * (ROWS[0] + ROWS[1])) as u64, 64, Self::TOUCHES[0] as u64),
+        ((CELLS << LOG) as u64 * 4, 64, Self::TOUCHES[1] as u64),
+        ((GATES << LOG) as u64 * 4, 64, Self::TOUCHES[2] as u64),
+    ];
 
     /// The tables, whose marks the caller sets beside [`Bypass::mark`]: weights, cells, gates.
     pub(crate) fn tables(&mut self) -> [&mut dyn Marked; 3] {

@@ -12,7 +12,7 @@ use super::slots::{LINE, Slots};
 use super::start::{Start, StartLayout};
 use super::store;
 use super::table::Frozen;
-use super::{APM_LOG, APMS, DIRECT, DIRECT_LINE, DirectLine, MATCHES, Mix, Options};
+use super::{APM_LOGS, APMS, DIRECT, DIRECT_LINE, DirectLine, MATCHES, Mix, Options};
 use crate::error::Result;
 use crate::numeric::buffer::made;
 
@@ -74,7 +74,7 @@ impl Content {
         let follow = |i: usize| MatchContent::initial(MATCHES[i].1, &start.confidence(i));
         let mut order0 = made(256 / DIRECT_LINE, "order 0", |_| Ok([[0; 2]; DIRECT_LINE]))?;
         order0.as_flattened_mut().copy_from_slice(&start.order0());
-        let apm = |log: u32, used: bool| Apm::initial(if used { 1 << log } else { 1 });
+        let apm = |i: usize| Apm::initial(if i < options.apms() { 1 << APM_LOGS[i] } else { 1 });
         let mut content = Self {
             options,
             text,
@@ -84,7 +84,7 @@ impl Content {
             matches: if options.matches { Some([follow(0)?, follow(1)?]) } else { None },
             mixer: Mixer::initial(options.rows(), start.inputs(), |set, row, out| start.weights(set, row, out))?,
             bypass: if options.neural == 0 && options.matches { Some(BypassContent::initial()?) } else { None },
-            apms: [apm(14, true)?, apm(16, options.apms() > 1)?, apm(APM_LOG, options.apms() > 2)?],
+            apms: [apm(0)?, apm(1)?, apm(2)?],
             at: [0; MAX_CONTEXTS],
             bypassed: false,
             seen: 0,

@@ -52,7 +52,8 @@ const HALF: u16 = 1 << 15;
 const HISTORY_LIMIT: u32 = 1023;
 /// Minimum length and log2 of the hash table's size of each match model.
 const MATCHES: [(u32, u32); 2] = [(19, 16), (5, 18)];
-/// log2 of the number of rows of the last APM, whose context is hashed.
+/// log2 of the number of rows of each APM. The context of the last one is hashed.
+const APM_LOGS: [u32; APMS] = [14, 16, APM_LOG];
 const APM_LOG: u32 = 16;
 /// Adaptation shift of each APM.
 const APM_RATES: [u32; APMS] = [5, 6, 5];
@@ -128,12 +129,46 @@ impl Options {
         u32::from(self.log - 2).min(24)
     }
 
-    /// An upper bound of the memory of a [`Mix`] in bytes if all of its tables are used, without logs.
+    /// For each table: its bytes, those of a unit, and the most units that a byte touches.
+    fn tables(&self) -> [(u64, u64, u64); 14] {
+        let (contexts, line) = (u64::from(self.kinds().mask().count_ones()), LINE as u64);
+        let inputs = contexts + 2 * DIRECT as u64 + MATCHES.len() as u64 + u64::from(self.neural) + 1;
+        let row = inputs.next_multiple_of(16) * 4;
+        let followers = if self.sparse { [1 << 9, 1 << 17] } else { [0, 0] };
+        let heads = MATCHES.map(|(_, log)| if self.matches { 4u64 << log } else { 0 });
+        let bypass = if self.neural == 0 && self.matches { Bypass::TABLES } else { [(0, 1, 0); 3] };
+        let apm = |i: usize| if i < self.apms() { line << APM_LOGS[i] } else { line };
+        [
+            (1 << self.window_log(), line, 1),
+            (followers[0], line, 1),
+            (followers[1], line, 1),
+            (1 << self.log, line, 3 * contexts),
+            (4 << 8, line, 8),
+            (4 << 16, line, 8),
+            (heads[0], line, 1),
+            (heads[1], line, 1),
+            (self.rows().iter().sum::<usize>() as u64 * row, row, 8 * SETS as u64),
+            bypass[0],
+            bypass[1],
+            bypass[2],
+            (apm(0) + apm(1), line, 16),
+            (apm(2), line, 8),
+        ]
+    }
+
+    /// The memory of a [`Mix`] in bytes if all of its tables are used, without logs.
     pub fn bytes(&self) -> u64 {
-        // APMs take 9 MiB; matches, mixers and direct tables 3 MiB; the sets of touched lines a 256th of all tables.
-        const REST: u64 = 13 << 20;
-        let tables = (1u64 << self.log) + (1u64 << self.window_log());
-        tables + tables / 128 + REST
+        let maps = 2 * 1024 * u64::from(self.kinds().mask().count_ones());
+        // For each unit, a bit in each of two sets.
+        self.tables().iter().map(|(bytes, unit, _)| bytes + bytes / unit / 4).sum::<u64>() + maps
+    }
+
+    /// The memory in bytes of what [`Mix::undo`] needs after `bytes` bytes.
+    pub fn log_bytes(&self, bytes: usize) -> u64 {
+        let log = |(table, unit, touches): &(u64, u64, u64)| {
+            (table / unit).min(touches.saturating_mul(bytes as u64 + 1)) * (unit + 4)
+        };
+        self.tables().iter().map(log).sum()
     }
 }
 
@@ -405,18 +440,6 @@ impl Mix {
             self.touch_slots();
         }
         whole
-    }
-
-    /// The memory in bytes if all tables are used, without the content that it started from, and that of the logs of a
-    /// mark for `bytes` bytes.
-    pub fn memory(&mut self, bytes: usize) -> [u64; 2] {
-        let mut sums = [0, 0];
-        self.each_table(&mut |table, touches| {
-            sums[0] += table.bytes() as u64;
-            sums[1] += table.log_bytes(bytes.saturating_add(1).saturating_mul(touches)) as u64;
-        });
-        let maps = (self.maps.len() * size_of::<[Adaptive; 256]>()) as u64;
-        [sums[0] + 2 * maps + size_of::<Self>() as u64, sums[1]]
     }
 
     /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the predictions of the

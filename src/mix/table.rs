@@ -240,10 +240,9 @@ pub(crate) trait Marked {
     fn is_logged(&self) -> bool;
     /// Makes room for the log of `touches` more calls of [`Table::touch`]. `Memory` is the only error.
     fn reserve(&mut self, touches: usize) -> Result<()>;
-    /// The memory that the table takes in bytes if all of it is used, without its origin.
-    fn bytes(&self) -> usize;
-    /// The memory in bytes of the log of `touches` calls of [`Table::touch`].
-    fn log_bytes(&self, touches: usize) -> usize;
+    /// The bytes of the table, and of a unit.
+    #[cfg(test)]
+    fn size(&self) -> (u64, u64);
 }
 
 impl<L: Zero + PartialEq> Table<L> {
@@ -407,14 +406,9 @@ impl<L: Zero + PartialEq> Marked for Table<L> {
         Ok(())
     }
 
-    fn bytes(&self) -> usize {
-        let sets = 2 * size_of_val(&self.own.0[..]);
-        let log = self.log.units.capacity() * size_of::<u32>() + self.log.lines.capacity() * size_of::<L>();
-        size_of_val(&self.lines[..]) + sets + log
-    }
-
-    fn log_bytes(&self, touches: usize) -> usize {
-        touches.min(self.origin.units) * (size_of::<u32>() + self.stride * size_of::<L>())
+    #[cfg(test)]
+    fn size(&self) -> (u64, u64) {
+        (size_of_val(&self.lines[..]) as u64, (self.stride * size_of::<L>()) as u64)
     }
 }
 

@@ -133,6 +133,24 @@ fn undo_restores_the_state() {
 }
 
 #[test]
+fn the_sizes_of_tables_are_those_that_are_made() {
+    for options in all_options() {
+        let mut mix = Mix::new(options).unwrap();
+        let mut made = Vec::new();
+        mix.each_table(&mut |table, touches| {
+            let (bytes, unit) = table.size();
+            made.push((bytes, unit, if bytes > 0 { touches as u64 } else { 0 }));
+        });
+        let sum = |all: &[(u64, u64, u64)], f: fn(&(u64, u64, u64)) -> u64| all.iter().map(f).sum::<u64>();
+        let stated = options.tables();
+        assert_eq!(sum(&made, |t| t.0), sum(&stated, |t| t.0), "{options:?}");
+        assert_eq!(sum(&made, |t| t.0 / t.1), sum(&stated, |t| t.0 / t.1), "{options:?}");
+        let touches = |all: &[(u64, u64, u64)]| all.iter().filter(|t| t.0 > 0).map(|t| t.2).sum::<u64>();
+        assert_eq!(touches(&made), touches(&stated), "{options:?}");
+    }
+}
+
+#[test]
 fn stored_contents_go_on_with_the_same_bits() {
     let view = view();
     for options in all_options() {

@@ -2,7 +2,7 @@
 //!
 //! With a network alone, a byte is coded as one symbol. With a mix, it is coded as eight bits.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::network::{Blueprint as NetworkBlueprint, Network, NetworkState};
 use super::port::Port;
@@ -29,14 +29,17 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The bytes that this many states and the scratch memory of this many predictors take, without shared weights;
-    /// saturates.
-    pub fn bytes(&self, states: u64, predictors: u64) -> u64 {
-        let of = |n: &NetworkBlueprint| {
-            n.bytes().saturating_mul(states).saturating_add(n.scratch_bytes().saturating_mul(predictors))
-        };
+    /// The bytes that a predictor takes, without shared weights; saturates.
+    pub fn predictor_bytes(&self) -> u64 {
+        let of = |n: &NetworkBlueprint| n.bytes().saturating_add(n.scratch_bytes());
         let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
-        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()).saturating_mul(states))
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+    }
+
+    /// The bytes that a mark takes, after which `bytes` bytes are observed; saturates.
+    pub fn mark_bytes(&self, bytes: usize) -> u64 {
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        networks.saturating_add(self.mix.map_or(0, |options| options.log_bytes(bytes)))
     }
 
     /// The approximate number of multiplications a byte, on average; saturates.
@@ -58,7 +61,8 @@ impl Blueprint {
 /// Everything that bytes have changed. Predictors in equal states make equal predictions. Threads may share it.
 #[derive(Debug)]
 pub struct State {
-    networks: Vec<NetworkState>,
+    /// [`NetworkState::transfer`] needs them mutable also when it stores them, which does not change them.
+    networks: RwLock<Vec<NetworkState>>,
     mix: Option<Arc<Content>>,
 }
 
@@ -67,11 +71,9 @@ impl State {
     ///
     /// # Errors
     /// `Memory`.
-    pub fn store_networks(&self, blueprint: &Blueprint, out: &mut Vec<u8>) -> Result<()> {
-        for (network, blueprint) in self.networks.iter().zip(&blueprint.networks) {
-            network.try_clone(blueprint)?.transfer(&mut Store(out))?;
-        }
-        Ok(())
+    pub fn store_networks(&self, out: &mut Vec<u8>) -> Result<()> {
+        let mut networks = self.networks.write().unwrap_or_else(PoisonError::into_inner);
+        networks.iter_mut().try_for_each(|network| network.transfer(&mut Store(out)))
     }
 
     /// A state with this content of the mix, and the networks' states that [`State::store_networks`] stored.
@@ -89,7 +91,7 @@ impl State {
         if !from.0.is_empty() {
             fail!(Corrupt, "the stored networks have {} bytes too many", from.0.len());
         }
-        Ok(Self { networks, mix })
+        Ok(Self { networks: RwLock::new(networks), mix })
     }
 
     /// The content of the mix.
@@ -181,7 +183,7 @@ impl Predictor {
             Some(mix) => Some(Arc::new(mix.freeze()?)),
             None => None,
         };
-        Ok(State { networks: self.copy_networks(blueprint)?, mix })
+        Ok(State { networks: RwLock::new(self.copy_networks(blueprint)?), mix })
     }
 
     fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
@@ -193,7 +195,8 @@ impl Predictor {
     pub fn start_at(&mut self, state: &State) {
         self.use_current_level();
         self.bypassed = false;
-        self.networks.iter_mut().zip(&state.networks).for_each(|(to, from)| to.restore(from));
+        let networks = state.networks.read().unwrap_or_else(PoisonError::into_inner);
+        self.networks.iter_mut().zip(&*networks).for_each(|(to, from)| to.restore(from));
         if let (Some(mix), Some(content)) = (&mut self.mix, &state.mix) {
             mix.start_at(content);
         }
@@ -247,12 +250,6 @@ impl Predictor {
         if let Some(mix) = &mut self.mix {
             assert!(mix.undo(), "room for all bytes was reserved");
         }
-    }
-
-    /// The memory in bytes that the mix takes if all of its tables are used, and that of the logs of a mark for `bytes`
-    /// bytes.
-    pub fn mix_memory(&mut self, bytes: usize) -> [u64; 2] {
-        self.mix.as_mut().map_or([0; 2], |mix| mix.memory(bytes))
     }
 
     /// Begins a record: the mix treats it as the start of a line.

@@ -198,7 +198,7 @@ mod tests {
         let (mut predictor, mut progress) = (session.take_scratch().unwrap(), Progress::start(None, 0).unwrap());
         let digest = |predictor: &Predictor| {
             let (state, mut out) = (predictor.save(&session.blueprint).unwrap(), Vec::new());
-            state.store_networks(&session.blueprint, &mut out).unwrap();
+            state.store_networks(&mut out).unwrap();
             state.mix().unwrap().store(&mut out).unwrap();
             out
         };

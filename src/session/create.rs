@@ -35,18 +35,18 @@ const OWN_METHOD: Limits = Limits { memory: DEFAULT_MEMORY_LIMIT, work: u64::MAX
 /// The limits of methods that a frame names: 256 MiB, and the default of the work limit.
 const STORED_METHOD: Limits = Limits { memory: 256 << 20, work: DEFAULT_WORK_LIMIT };
 
-/// The most states that a handle holds: initial, base, live, scratch, checkpoint, and the one that a cancelled feed
-/// restores.
-pub(super) const STATES: u64 = 6;
-/// The most predictors that a handle holds, each with scratch memory: live, scratch, and a temporary one for snapshots.
-pub(super) const PREDICTORS: u64 = 3;
+/// The states of networks that a handle holds while it compresses: the initial one, that of the predictor, and the
+/// copy at the mark.
+const STATES: u64 = 3;
+/// The parts of a mix that a handle holds while it compresses: the tables, and a log of about their size.
+const MIXES: u64 = 2;
 
 /// The memory that a network takes in a handle, computed before it is allocated. 0 for a file, whose shape is not known
 /// yet.
 fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     let of_shape = |config| {
         let states = Rwkv7State::bytes(config, network.rule().train).saturating_mul(STATES);
-        let own = states.saturating_add(Rwkv7Scratch::bytes(config).saturating_mul(PREDICTORS));
+        let own = states.saturating_add(Rwkv7Scratch::bytes(config));
         (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
     };
     let (own, shared) = match &network.base {
@@ -142,7 +142,7 @@ impl Session {
             _ => None,
         });
         let builtin = builtin.transpose()?;
-        let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(STATES));
+        let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(MIXES));
         let mut work = method.mix.map_or(0, |_| MIX_WORK);
         for network in &method.networks {
             work = work.saturating_add(work_of(network, builtin.as_deref()));

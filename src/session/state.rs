@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::create::{PREDICTORS, STATES};
 use super::driver::{Observe, drive};
 use super::params::Param;
 use super::progress::{Progress, ProgressFn};
@@ -21,7 +20,7 @@ impl Session {
     /// A snapshot's state; the initial state for `None`. Snapshots are checked when they are set.
     pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a Arc<State> {
         match snapshot {
-            Some(snapshot) => snapshot.state_for(&self.identity).unwrap_or(&self.initial),
+            Some(snapshot) => snapshot.state_for(&self.identity, &self.blueprint).unwrap_or(&self.initial),
             None => &self.initial,
         }
     }
@@ -34,19 +33,34 @@ impl Session {
     /// state.
     ///
     /// # Errors
-    /// `Mismatch` for a snapshot of another method or other weights.
+    /// `Mismatch` for a snapshot of another method or other weights; `Corrupt` if it was loaded and its networks do not
+    /// have the shapes of the method.
     pub fn set_base(&mut self, snapshot: Option<Arc<Snapshot>>) -> Result<()> {
         if let Some(s) = &snapshot {
-            s.state_for(&self.identity)?;
+            s.state_for(&self.identity, &self.blueprint)?;
         }
         self.base = snapshot;
         Ok(())
     }
 
-    /// The most bytes that this handle takes: all states and predictors that it may hold, and weights unless they come
-    /// from a file or from a model that the caller opened; saturates.
+    /// The bytes that this handle takes while it compresses a long content: its states, the live one if it exists, the
+    /// base, the predictor, what undoing a block needs, and weights unless they come from a file or from a model that
+    /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
+        let block = 1 << self.params.get(Param::BlockLog);
+        self.memory().saturating_add(self.blueprint.mark_bytes(block)).saturating_add(block as u64)
+    }
+
+    /// The bytes that this handle takes while a call works without a mark; saturates.
+    fn memory(&self) -> u64 {
+        let of = |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().map_or(0, |s| s.bytes(&self.blueprint));
+        let mut needed = self.initial.bytes(&self.blueprint).saturating_add(of(&self.base));
+        let same = matches!((&self.base, &self.start), (Some(base), Some(start)) if Arc::ptr_eq(base, start));
+        if !same {
+            needed = needed.saturating_add(of(&self.start));
+        }
+        let predictors = 1 + u64::from(self.live.is_some());
+        needed = needed.saturating_add(self.blueprint.predictor_bytes().saturating_mul(predictors));
         // Weights from a file or from a model that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
@@ -55,9 +69,9 @@ impl Session {
         needed
     }
 
-    /// Checks the memory that this handle takes against the limit.
-    fn check_memory(&self) -> Result<()> {
-        let needed = self.memory_estimate();
+    /// Checks the memory that this handle takes, and `more` bytes, against the limit.
+    pub(super) fn check_memory(&self, more: u64) -> Result<()> {
+        let needed = self.memory().saturating_add(more);
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
@@ -76,7 +90,7 @@ impl Session {
 
     /// Removes and returns the scratch predictor, at the base, so that a call can borrow the rest of the session.
     pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
-        self.check_memory()?;
+        self.check_memory(0)?;
         let mut scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Predictor::new(&self.blueprint)?,
@@ -98,7 +112,7 @@ impl Session {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
-                self.check_memory()?;
+                self.check_memory(self.blueprint.predictor_bytes())?;
                 let mut predictor = Predictor::new(&self.blueprint)?;
                 predictor.start_at(self.state_of(&self.start));
                 Live { predictor, history: self.start_history() }
@@ -186,7 +200,7 @@ impl Session {
     /// # Errors
     /// `Mismatch`, `Memory`.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let state = snapshot.state_for(&self.identity)?;
+        let state = snapshot.state_for(&self.identity, &self.blueprint)?;
         let live = self.live()?;
         live.predictor.start_at(state);
         live.history = snapshot.history().clone();
@@ -208,9 +222,16 @@ mod tests {
             let mut session = Session::create(method).unwrap();
             let estimate = session.memory_estimate();
             session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
-            session.cross_entropy(b"text", None).unwrap();
+            let mut frame = [0; 1024];
+            session.compress(b"text", &mut frame, None).unwrap();
             session.params_mut().set(Param::MemoryLimit, estimate as i64 - 1).unwrap();
+            let e = session.compress(b"text", &mut frame, None).unwrap_err();
+            assert_eq!(e.status(), Status::Memory, "{method}");
+            session.cross_entropy(b"text", None).unwrap();
+            let least = session.memory() as i64 - 1;
+            session.params_mut().set(Param::MemoryLimit, least).unwrap();
             assert_eq!(session.cross_entropy(b"text", None).unwrap_err().status(), Status::Memory, "{method}");
+            assert_eq!(session.predict(&mut [0.0; VOCAB]).unwrap_err().status(), Status::Memory, "{method}");
         }
     }
 }
