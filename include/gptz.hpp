@@ -265,6 +265,34 @@ private:
  */
 class snapshot {
 public:
+    /** Makes a snapshot from the portable form that save() returned. gptz_snapshot_load. */
+    [[nodiscard]] static snapshot load(bytes_view portable)
+    {
+        gptz_snapshot *p = nullptr;
+        detail::check(gptz_snapshot_load(portable.data(), portable.size(), &p));
+        return snapshot(p);
+    }
+
+    /** Returns the portable form, which other processes and machines can load. gptz_snapshot_save. */
+    [[nodiscard]] bytes save() const
+    {
+        std::size_t size = 0;
+        const gptz_status status = gptz_snapshot_save(handle(), nullptr, 0, &size);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::check(status);
+        bytes portable(size);
+        detail::check(gptz_snapshot_save(handle(), portable.data(), portable.size(), &size));
+        return portable;
+    }
+
+    /** Returns the identifier by which frames name their base. gptz_snapshot_id. */
+    [[nodiscard]] std::array<std::uint8_t, 8> id() const
+    {
+        std::array<std::uint8_t, 8> found{};
+        detail::check(gptz_snapshot_id(handle(), found.data()));
+        return found;
+    }
+
     /** The C object, for calls of gptz.h. Do not free it. */
     const gptz_snapshot *handle() const noexcept { return handle_.get(); }
 

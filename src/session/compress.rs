@@ -118,7 +118,7 @@ impl Session {
         sink: &mut Sink,
         progress: &mut Progress,
     ) -> Result<()> {
-        self.check_memory(self.blueprint.mark_bytes(size).saturating_add(size as u64))?;
+        self.check_memory(true, self.blueprint.mark_bytes(size).saturating_add(size as u64))?;
         let (mut payload, mut bytes) = (Vec::new(), reserved(MAX_BLOCK_OVERHEAD, "a block's header")?);
         for raw in src.chunks(size) {
             scratch.mark(&self.blueprint)?;

@@ -48,18 +48,19 @@ impl Session {
     /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
         let block = 1 << self.params.get(Param::BlockLog);
-        self.memory().saturating_add(self.blueprint.mark_bytes(block)).saturating_add(block as u64)
+        self.memory(true).saturating_add(self.blueprint.mark_bytes(block)).saturating_add(block as u64)
     }
 
-    /// The bytes that this handle takes while a call works without a mark; saturates.
-    fn memory(&self) -> u64 {
+    /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
+    /// scratch predictor.
+    fn memory(&self, scratch: bool) -> u64 {
         let of = |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().map_or(0, |s| s.bytes(&self.blueprint));
         let mut needed = self.initial.bytes(&self.blueprint).saturating_add(of(&self.base));
         let same = matches!((&self.base, &self.start), (Some(base), Some(start)) if Arc::ptr_eq(base, start));
         if !same {
             needed = needed.saturating_add(of(&self.start));
         }
-        let predictors = 1 + u64::from(self.live.is_some());
+        let predictors = u64::from(scratch) + u64::from(self.live.is_some());
         needed = needed.saturating_add(self.blueprint.predictor_bytes().saturating_mul(predictors));
         // Weights from a file or from a model that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
@@ -69,9 +70,10 @@ impl Session {
         needed
     }
 
-    /// Checks the memory that this handle takes, and `more` bytes, against the limit.
-    pub(super) fn check_memory(&self, more: u64) -> Result<()> {
-        let needed = self.memory().saturating_add(more);
+    /// Checks the memory that this handle takes, with or without a scratch predictor, and `more` bytes, against the
+    /// limit.
+    pub(super) fn check_memory(&self, scratch: bool, more: u64) -> Result<()> {
+        let needed = self.memory(scratch).saturating_add(more);
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
@@ -90,7 +92,7 @@ impl Session {
 
     /// Removes and returns the scratch predictor, at the base, so that a call can borrow the rest of the session.
     pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
-        self.check_memory(0)?;
+        self.check_memory(true, 0)?;
         let mut scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Predictor::new(&self.blueprint)?,
@@ -112,7 +114,12 @@ impl Session {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
-                self.check_memory(self.blueprint.predictor_bytes())?;
+                // The scratch predictor can be made again.
+                let own = self.blueprint.predictor_bytes();
+                if self.check_memory(self.scratch.is_some(), own).is_err() {
+                    self.scratch = None;
+                    self.check_memory(false, own)?;
+                }
                 let mut predictor = Predictor::new(&self.blueprint)?;
                 predictor.start_at(self.state_of(&self.start));
                 Live { predictor, history: self.start_history() }
@@ -228,10 +235,13 @@ mod tests {
             let e = session.compress(b"text", &mut frame, None).unwrap_err();
             assert_eq!(e.status(), Status::Memory, "{method}");
             session.cross_entropy(b"text", None).unwrap();
-            let least = session.memory() as i64 - 1;
+            let least = session.memory(true) as i64 - 1;
             session.params_mut().set(Param::MemoryLimit, least).unwrap();
             assert_eq!(session.cross_entropy(b"text", None).unwrap_err().status(), Status::Memory, "{method}");
-            assert_eq!(session.predict(&mut [0.0; VOCAB]).unwrap_err().status(), Status::Memory, "{method}");
+            // The live state takes the place of the scratch predictor.
+            session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
+            session.predict(&mut [0.0; VOCAB]).unwrap();
+            assert!(session.scratch.is_none() || session.memory(true) <= estimate);
         }
     }
 }

@@ -36,6 +36,8 @@ SIGNATURES = {
     "gptz_cross_entropy": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_double)),
     "gptz_snapshot_take": (c_int, c_void_p, POINTER(c_void_p)),
     "gptz_snapshot_free": (None, c_void_p),
+    "gptz_snapshot_save": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_snapshot_load": (c_int, c_char_p, c_size_t, POINTER(c_void_p)),
     "gptz_set_base": (c_int, c_void_p, c_void_p),
 }
 TEXT = b"The cat sat on the mat; the dog sat on the log. " * 40
@@ -193,6 +195,12 @@ class Binding(unittest.TestCase):
             snapshot = c_void_p()
             check(LIB.gptz_snapshot_take(based.pointer, byref(snapshot)))
             check(LIB.gptz_set_base(based.pointer, snapshot))
+            size = c_size_t()
+            self.assertNotEqual(LIB.gptz_snapshot_save(snapshot, None, 0, byref(size)), 0)
+            portable = ctypes.create_string_buffer(size.value)
+            check(LIB.gptz_snapshot_save(snapshot, portable, size, byref(size)))
+            LIB.gptz_snapshot_free(snapshot)
+            check(LIB.gptz_snapshot_load(portable.raw, size, byref(snapshot)))
             check(LIB.gptz_set_base(plain.pointer, snapshot))
             LIB.gptz_snapshot_free(snapshot)
             frame = based.compress(message)

@@ -103,7 +103,9 @@ static void learning(gptz *z)
     double bare, based;
     gptz_snapshot *snapshot = NULL;
     char text[800];
-    size_t i;
+    void *portable;
+    uint8_t id[16];
+    size_t i, len;
 
     for (i = 0; i < sizeof text; i++)
         text[i] = i % 2 ? 'b' : 'a';
@@ -116,6 +118,15 @@ static void learning(gptz *z)
     CHECK(gptz_reset(z) == GPTZ_OK);
     CHECK(gptz_predict(z, after, 256) == GPTZ_OK && memcmp(before, after, sizeof before) == 0);
     CHECK(gptz_snapshot_restore(z, snapshot) == GPTZ_OK);
+    CHECK(gptz_set_base(z, snapshot) == GPTZ_OK);
+    CHECK(gptz_snapshot_id(snapshot, id) == GPTZ_OK);
+    CHECK(gptz_snapshot_save(snapshot, NULL, 0, &len) == GPTZ_ERROR_BUFFER_TOO_SMALL);
+    portable = malloc(len);
+    CHECK(portable != NULL && gptz_snapshot_save(snapshot, portable, len, &len) == GPTZ_OK);
+    gptz_snapshot_free(snapshot);
+    CHECK(gptz_snapshot_load(portable, len, &snapshot) == GPTZ_OK);
+    free(portable);
+    CHECK(gptz_snapshot_id(snapshot, id + 8) == GPTZ_OK && memcmp(id, id + 8, 8) == 0);
     CHECK(gptz_set_base(z, snapshot) == GPTZ_OK);
     gptz_snapshot_free(snapshot);
     CHECK(gptz_cross_entropy(z, text, 50, &based) == GPTZ_OK && based < bare / 2);

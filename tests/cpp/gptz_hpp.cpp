@@ -397,6 +397,16 @@ void states()
     z.restore(learned);
     CHECK(z.predict() == after);
 
+    // The portable form.
+    const bytes portable = learned.save();
+    const snapshot loaded = snapshot::load(portable);
+    CHECK(loaded.id() == learned.id() && loaded.save() == portable);
+    z.reset();
+    z.restore(loaded);
+    CHECK(z.predict() == after);
+    fails(GPTZ_ERROR_TRUNCATED, "ends within", [&] { (void)snapshot::load({portable.data(), portable.size() - 1}); });
+    fails(GPTZ_ERROR_FORMAT, "no snapshot", [&] { (void)snapshot::load(bytes_view(text.data(), 50)); });
+
     // Records, with the snapshot as their base.
     compressor primed(method), bare_reader(method);
     primed.set_base(learned);

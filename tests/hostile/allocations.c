@@ -117,6 +117,10 @@ static void with_frame_alone(struct run *r)
     r->handle = NULL;
 }
 
+/* The portable form of a snapshot. */
+static unsigned char saved[1 << 22];
+static size_t saved_len;
+
 static void with_snapshot(struct run *r)
 {
     with_handle(r);
@@ -190,6 +194,27 @@ static gptz_status run_take(struct run *r)
 }
 
 static gptz_status run_restore(struct run *r) { return gptz_snapshot_restore(r->handle, r->snapshot); }
+
+static gptz_status run_save(struct run *r)
+{
+    return gptz_snapshot_save(r->snapshot, saved, sizeof saved, &saved_len);
+}
+
+static void with_saved(struct run *r)
+{
+    with_snapshot(r);
+    must(run_save(r), "gptz_snapshot_save");
+    gptz_snapshot_free(r->snapshot);
+    r->snapshot = NULL;
+}
+
+static gptz_status run_load(struct run *r)
+{
+    gptz_status status;
+    r->snapshot = poison;
+    status = gptz_snapshot_load(saved, saved_len, &r->snapshot);
+    return status == GPTZ_OK ? gptz_snapshot_restore(r->handle, r->snapshot) : status;
+}
 
 static gptz_status run_base(struct run *r)
 {
@@ -302,6 +327,8 @@ static const struct scenario {
     { "reset", with_handle, run_reset },
     { "snapshot_take", with_handle, run_take },
     { "snapshot_restore", with_snapshot, run_restore },
+    { "snapshot_save", with_snapshot, run_save },
+    { "snapshot_load and restore", with_saved, run_load },
     { "set_base and compress", with_snapshot, run_base },
     { "cross_entropy", with_handle, run_cross_entropy },
     { "byte_costs", with_handle, run_byte_costs },

@@ -78,6 +78,13 @@ static gptz_status feed(void) { return gptz_feed(handle, content, 500); }
 static gptz_status predict(void) { return gptz_predict(handle, probs, 256); }
 static gptz_status take(void) { return gptz_snapshot_take(handle, &snapshot); }
 static gptz_status restore(void) { return gptz_snapshot_restore(handle, snapshot); }
+static unsigned char portable[1 << 22];
+static size_t portable_len;
+static gptz_status save(void) { return gptz_snapshot_save(snapshot, portable, sizeof portable, &portable_len); }
+static gptz_status load(void) {
+    gptz_snapshot_free(snapshot);
+    return gptz_snapshot_load(portable, portable_len, &snapshot);
+}
 static gptz_status set_base(void) { return gptz_set_base(handle, snapshot); }
 static gptz_status snapshot_free(void) { gptz_snapshot_free(snapshot); snapshot = NULL; return GPTZ_OK; }
 static gptz_status cross_entropy(void) { return gptz_cross_entropy(handle, content, 500, &bits); }
@@ -162,6 +169,8 @@ static const struct call by_method[] = {
     {"predict", predict},
     {"snapshot_take", take},
     {"set_base", set_base},
+    {"snapshot_save", save},
+    {"snapshot_load", load},
     {"snapshot_restore", restore},
     {"cross_entropy", cross_entropy},
     {"byte_costs", byte_costs},
