@@ -123,8 +123,7 @@ impl Content {
         let text = self.text.window.bytes() + self.text.followers.iter().map(|table| table.bytes()).sum::<usize>();
         let direct: usize = self.direct.iter().map(|table| table.bytes()).sum();
         let matches: usize = self.matches.iter().flatten().map(|m| m.heads.bytes()).sum();
-        let bypass =
-            self.bypass.as_ref().map_or(0, |b| b.weights.bytes() + b.cells.bytes() + b.gates.bytes());
+        let bypass = self.bypass.as_ref().map_or(0, |b| b.weights.bytes() + b.cells.bytes() + b.gates.bytes());
         let apms: usize = self.apms.iter().map(|table| table.bytes()).sum();
         let tables = text + self.slots.bytes() + direct + matches + self.mixer.bytes() + bypass + apms;
         (tables + size_of_val(&self.maps[..]) + size_of::<Self>()) as u64

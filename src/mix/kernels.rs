@@ -5,7 +5,8 @@ use super::history::Histories;
 use super::logistic::{Logistic, ONE};
 use super::maps::update_all;
 use super::{
-    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_LINE, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS, probability,
+    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_LINE, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS,
+    SETS, probability,
 };
 use crate::numeric::level::Kernel;
 use crate::numeric::simd::Simd;

@@ -439,7 +439,8 @@ pub(super) fn load(initial: &Content, mut from: &[u8]) -> Result<Content> {
         Some(first) => {
             let (weights, cells) = (take_table(from, &first.weights)?, take_table(from, &first.cells)?);
             let gates = take_table(from, &first.gates)?;
-            let gate_at = if number(from, 1)? == 1 { Some(BypassContent::gates(|most| number(from, most))?) } else { None };
+            let gate_at =
+                if number(from, 1)? == 1 { Some(BypassContent::gates(|most| number(from, most))?) } else { None };
             Some(BypassContent { weights, cells, gates, gate_at })
         }
         None => None,

@@ -315,8 +315,7 @@ impl<L: Zero + PartialEq> Table<L> {
         }
         if log.purpose != Purpose::None {
             // After `reserve`, there is room.
-            let room = log.units.len() < log.units.capacity()
-                && log.lines.len() + self.stride <= log.lines.capacity();
+            let room = log.units.len() < log.units.capacity() && log.lines.len() + self.stride <= log.lines.capacity();
             let grows = || log.units.try_reserve(1).and_then(|()| log.lines.try_reserve(self.stride));
             if room || fallible(grows).is_ok() {
                 log.units.push(unit as u32);
@@ -330,7 +329,9 @@ impl<L: Zero + PartialEq> Table<L> {
     /// Sets the content to that of `origin`, which is of the same shape.
     pub(crate) fn start_at(&mut self, origin: &Arc<Frozen<L>>) {
         debug_assert!(self.origin.units == origin.units && self.stride == origin.stride);
-        if Arc::ptr_eq(&self.origin, origin) && self.log.reaches_origin() {
+        // Going back by a long log takes longer than copying again what will be touched.
+        let short = self.log.units.len() <= self.origin.units / LOGGED_SHARE;
+        if Arc::ptr_eq(&self.origin, origin) && self.log.reaches_origin() && short {
             self.go_back();
             self.log.purpose = Purpose::Origin;
             return;

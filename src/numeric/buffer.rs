@@ -132,7 +132,7 @@ unsafe impl<T: Sync> Sync for Lines<T> {}
 const LINE: usize = 64;
 /// Tables from this size on are mapped directly.
 #[cfg(all(any(unix, windows), not(miri)))]
-const MAPPED: usize = 1 << 18;
+const MAPPED: usize = 1 << 17;
 
 impl<T: Zero> Lines<T> {
     /// `n` zero elements, each of one or more whole cache lines.
@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn lines_are_aligned_and_zero_and_survive_moves() {
-        let mut all: Vec<Lines<[u16; 32]>> = (0..20).chain([MANY]).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
+        let mut all: Vec<Lines<[u16; 32]>> =
+            (0..20).chain([MANY]).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
         for (n, lines) in all.iter_mut().enumerate() {
             assert!(lines.len() == if n < 20 { n } else { MANY } && lines.as_ptr().addr().is_multiple_of(LINE));
             assert!(lines.as_flattened().iter().all(|x| *x == 0));

@@ -5,6 +5,7 @@
 
 pub mod buffer;
 pub mod float_env;
+mod large;
 pub mod level;
 pub mod math;
 pub mod matmul;
@@ -14,8 +15,8 @@ pub mod reserve;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod vector;
 pub mod transfer;
+pub mod vector;
 pub mod wkv;
 
 /// The version of the arithmetic. Every version 3 frame contains it. From release 1.0 on, a change of any output bit

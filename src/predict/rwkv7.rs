@@ -12,7 +12,6 @@ use crate::numeric::level::Level;
 use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH};
 
-
 /// The weights and how the head learns. Immutable and shared.
 #[derive(Clone, Debug)]
 pub struct Blueprint {

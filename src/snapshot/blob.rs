@@ -151,7 +151,10 @@ impl<'a> Blob<'a> {
             match Section::ALL.iter().find(|(section, _)| *section as u8 == id) {
                 Some((section, known)) if *known == version => sections.push((*section, bytes)),
                 Some((section, known)) => {
-                    fail!(Format, "the section {section:?} at byte {at} has version {version}, this library reads {known}")
+                    fail!(
+                        Format,
+                        "the section {section:?} at byte {at} has version {version}, this library reads {known}"
+                    )
                 }
                 None => fail!(Format, "the section at byte {at} has the unknown number {id}"),
             }

@@ -13,6 +13,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <gptz.h>
+#include <sys/syscall.h>
+#include <sys/mman.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,28 @@ static int fails(void)
 void *malloc(size_t n) { return fails() ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t m) { return fails() ? NULL : __libc_calloc(n, m); }
 void *realloc(void *p, size_t n) { return fails() ? NULL : __libc_realloc(p, n); }
+
+/* Large tables and blocks are mapped. */
+static void *refused(void)
+{
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
+
+void *mmap(void *at, size_t n, int protection, int flags, int file, off_t offset)
+{
+    return fails() ? refused() : (void *)syscall(SYS_mmap, at, n, protection, flags, file, offset);
+}
+
+void *mmap64(void *at, size_t n, int protection, int flags, int file, off_t offset)
+{
+    return mmap(at, n, protection, flags, file, offset);
+}
+
+void *mremap(void *at, size_t old, size_t n, int flags, ...)
+{
+    return fails() ? refused() : (void *)syscall(SYS_mremap, at, old, n, flags, NULL);
+}
 void *memalign(size_t a, size_t n) { return fails() ? NULL : __libc_memalign(a, n); }
 void *aligned_alloc(size_t a, size_t n) { return memalign(a, n); }
 void free(void *p) { __libc_free(p); }
