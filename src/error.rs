@@ -35,7 +35,7 @@ pub enum Status {
     Busy = 13,
     /// Reserved: the call is not allowed in the handle's current state.
     State = 14,
-    /// Reserved: the input does not state the size.
+    /// A frame's header does not state the length of its content.
     SizeUnknown = 15,
     /// A defect of the library. The only valid call on the handle is to free it.
     Internal = 16,

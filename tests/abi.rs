@@ -183,7 +183,7 @@ fn options_are_checked_and_kept() {
         (GPTZ_PARAM_THREADS, 0, 1024, 1),
         (GPTZ_PARAM_LANES, 1, 1, 1),
         (GPTZ_PARAM_BLOCK_LOG, 12, 24, 17),
-        (GPTZ_PARAM_SEGMENT_LOG, 0, 0, 0),
+        (GPTZ_PARAM_SEGMENT_LOG, 0, 40, 0),
         (GPTZ_PARAM_MEMORY_LIMIT, 1, i64::MAX, 1 << 30),
         (GPTZ_PARAM_RECORD_CHECK, 0, 4, 0),
         (GPTZ_PARAM_WORK_LIMIT, 1, i64::MAX, 1 << 27),
@@ -199,6 +199,9 @@ fn options_are_checked_and_kept() {
             assert_eq!(h.set(param, value) == GPTZ_OK, allowed, "{param} = {value}");
         }
         assert_eq!(h.set(param, default), GPTZ_OK);
+    }
+    for (log, expected) in [(1, GPTZ_ERROR_ARGUMENT), (15, GPTZ_ERROR_ARGUMENT), (16, GPTZ_OK), (0, GPTZ_OK)] {
+        assert_eq!(h.set(GPTZ_PARAM_SEGMENT_LOG, log), expected);
     }
     for (width, expected) in [(1, GPTZ_OK), (2, GPTZ_OK), (3, GPTZ_ERROR_ARGUMENT)] {
         assert_eq!(h.set(GPTZ_PARAM_RECORD_CHECK, width), expected);

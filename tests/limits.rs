@@ -2,6 +2,7 @@
 
 mod common;
 
+use ::gptz::container::Layout;
 use common::*;
 
 /// The address space that the process may take in addition to what it uses when the limit is set.
@@ -30,10 +31,11 @@ fn hostile_input_is_refused_without_a_large_allocation() {
 
     // Frames that state a length that they cannot hold.
     for length in [1u64 << 40, 1 << 60, u64::MAX] {
-        for version in [2u8, 3] {
-            let mut bad = frame.clone();
-            bad[4] = version;
-            bad[6..14].copy_from_slice(&length.to_le_bytes());
+        let bad = [b"GPTZ\x02\0", &length.to_le_bytes()[..], &[0; 4], &frame].concat();
+        assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
+        assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
+        for layout in [Layout::Blocks, Layout::Single] {
+            let bad = with_header(&frame, |header| (header.layout, header.length) = (layout, Some(length)));
             assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
             assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
         }

@@ -23,6 +23,11 @@ impl<'a> Reader<'a> {
         self.at >= self.input.len()
     }
 
+    /// The next byte, which stays unread.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.input.get(self.at).copied()
+    }
+
     /// The bytes from position `from` to the current one.
     pub(super) fn since(&self, from: usize) -> &'a [u8] {
         &self.input[from..self.at]
@@ -56,10 +61,6 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>(what)?[0])
     }
 
-    pub(super) fn u16(&mut self, what: &str) -> Result<u16> {
-        Ok(u16::from_le_bytes(self.array(what)?))
-    }
-
     pub(super) fn u32(&mut self, what: &str) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array(what)?))
     }
@@ -70,27 +71,71 @@ impl<'a> Reader<'a> {
 
     /// Reads an LEB128 number below 2^32. It must use as few bytes as possible.
     pub(super) fn varint(&mut self, what: &str) -> Result<u32> {
+        Ok(self.varint_below(32, what)? as u32)
+    }
+
+    /// Reads an LEB128 number below 2^64. It must use as few bytes as possible.
+    pub(super) fn varint64(&mut self, what: &str) -> Result<u64> {
+        self.varint_below(64, what)
+    }
+
+    fn varint_below(&mut self, bits: u32, what: &str) -> Result<u64> {
         let start = self.at;
-        let mut value = 0u64;
-        for shift in (0..35).step_by(7) {
+        let mut value = 0u128;
+        for shift in (0..bits + 6).step_by(7) {
             let byte = self.u8(what)?;
-            value |= u64::from(byte & 0x7f) << shift;
+            value |= u128::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                if (byte == 0 && shift > 0) || value > u64::from(u32::MAX) {
+                if (byte == 0 && shift > 0) || value >> bits != 0 {
                     break;
                 }
-                return Ok(value as u32);
+                return Ok(value as u64);
             }
         }
-        fail!(Corrupt, "{what} at byte {start} is not a varint below 2^32 in its shortest form")
+        fail!(Corrupt, "{what} at byte {start} is not a varint below 2^{bits} in its shortest form")
     }
 }
 
+/// The most bytes of an LEB128 number below 2^64.
+pub(super) const MAX_VARINT: usize = 10;
+
 /// Appends an LEB128 number.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: impl Into<u64>) {
+    let mut value: u64 = value.into();
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn a_varint_has_one_encoding() {
+        for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), 1 << 32, 1 << 62, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert!(bytes.len() <= MAX_VARINT);
+            assert_eq!(Reader::new(&bytes, 0).varint64("it"), Ok(value));
+            let small = Reader::new(&bytes, 0).varint("it");
+            assert!(
+                small.is_ok() == (value <= u64::from(u32::MAX)) && small.is_ok_and(|v| u64::from(v) == value)
+                    || value > u64::from(u32::MAX)
+            );
+            for cut in 0..bytes.len() {
+                assert_eq!(Reader::new(&bytes[..cut], 0).varint64("it").unwrap_err().status(), Status::Truncated);
+            }
+            // A longer form of the same number.
+            *bytes.last_mut().unwrap() |= 0x80;
+            bytes.push(0);
+            assert_eq!(Reader::new(&bytes, 0).varint64("it").unwrap_err().status(), Status::Corrupt, "{value}");
+        }
+        let too_large = [&[0xff; 9][..], &[2]].concat();
+        assert_eq!(Reader::new(&too_large, 0).varint64("it").unwrap_err().status(), Status::Corrupt);
+        assert_eq!(Reader::new(&[0xff; 30], 0).varint64("it").unwrap_err().status(), Status::Corrupt);
+    }
 }

@@ -41,7 +41,9 @@ pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        h.with_progress(|session, progress| session.feed(data, progress))
+        h.with_progress(|session, progress| session.feed(data, progress))?;
+        h.last.measured(data.len(), 0.0);
+        Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
@@ -78,7 +80,9 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy(
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        h.with_progress(|session, progress| session.cross_entropy(data, progress))
+        let mean = h.with_progress(|session, progress| session.cross_entropy(data, progress))?;
+        h.last.measured(data.len(), mean * data.len() as f64);
+        Ok(mean)
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
@@ -112,7 +116,9 @@ pub unsafe extern "C-unwind" fn gptz_byte_costs(
         let costs = unsafe { output(bits.cast(), room, "bits") }?;
         // SAFETY: as above; every bit pattern is a float.
         let (_, costs, _) = unsafe { costs.align_to_mut::<f32>() };
-        h.with_progress(|session, progress| session.byte_costs(data, costs, progress))
+        h.with_progress(|session, progress| session.byte_costs(data, costs, progress))?;
+        h.last.measured(data.len(), costs.iter().map(|bits| f64::from(*bits)).sum());
+        Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
     unsafe { ended(handle, call(|| on_handle(handle, body))) }

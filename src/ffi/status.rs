@@ -41,7 +41,7 @@ pub const GPTZ_ERROR_CANCELLED: gptz_status = 12;
 pub const GPTZ_ERROR_BUSY: gptz_status = 13;
 /// Reserved: the handle is in a state that does not allow the call. This version never returns it.
 pub const GPTZ_ERROR_STATE: gptz_status = 14;
-/// Reserved: the input does not state its size. This version never returns it.
+/// The header of a frame does not state the length of its content.
 pub const GPTZ_ERROR_SIZE_UNKNOWN: gptz_status = 15;
 /// The library has a defect; please report it. Every later call on the handle returns the same status; free the handle.
 pub const GPTZ_ERROR_INTERNAL: gptz_status = 16;

@@ -17,7 +17,7 @@ mod string;
 
 pub use base::Base;
 pub use network::Network;
-pub use registry::{DEFAULT, available_level_method, level_method, reference, resolve};
+pub use registry::{DEFAULT, available_level_method, level_method, reference, registered_method, resolve};
 pub use string::Method;
 
 #[cfg(test)]

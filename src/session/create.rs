@@ -6,7 +6,7 @@ use super::Session;
 use super::decompress::check_numerics;
 use super::params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
 use crate::adapt::Gru;
-use crate::container::{Frame, Version};
+use crate::container::{Frame, Header, HeaderV3};
 use crate::error::{Result, fail, shortened};
 use crate::method::{Base, Method, Network, resolve};
 use crate::model::builtin;
@@ -35,11 +35,8 @@ const OWN_METHOD: Limits = Limits { memory: DEFAULT_MEMORY_LIMIT, work: u64::MAX
 /// The limits of methods that a frame names: 256 MiB, and the default of the work limit.
 const STORED_METHOD: Limits = Limits { memory: 256 << 20, work: DEFAULT_WORK_LIMIT };
 
-/// The states of networks that a handle holds while it compresses: the initial one, that of the predictor, and the
-/// copy at the mark.
-const STATES: u64 = 3;
-/// The parts of a mix that a handle holds while it compresses: the tables, and a log of about their size.
-const MIXES: u64 = 2;
+/// The states of networks that a handle holds while it decompresses: the initial one, and that of the predictor.
+const STATES: u64 = 2;
 
 /// The memory that a network takes in a handle, computed before it is allocated. 0 for a file, whose shape is not known
 /// yet.
@@ -76,6 +73,70 @@ fn work_of(network: &Network, builtin: Option<&Model>) -> u64 {
     }
 }
 
+/// The built-in model of a method, if it has one. Only the first network can be built in: a second one is a GRU.
+fn open_builtin(method: &Method) -> Result<Option<Arc<Model>>> {
+    let builtin = method.networks.first().and_then(|network| match &network.base {
+        Base::Builtin(name) => Some(builtin::open(name)),
+        _ => None,
+    });
+    builtin.transpose()
+}
+
+/// What decompression by a method needs, computed before the method is built.
+fn needs_of(method: &Method, builtin: Option<&Model>) -> Result<Limits> {
+    let mut memory = method.mix.map_or(0, |options| options.bytes());
+    let mut work = method.mix.map_or(0, |_| MIX_WORK);
+    for network in &method.networks {
+        work = work.saturating_add(work_of(network, builtin));
+        let bytes = bytes_of(network, builtin).map_err(|e| e.within(shortened(&method.canonical())))?;
+        memory = memory.saturating_add(bytes);
+    }
+    Ok(Limits { memory, work })
+}
+
+/// A canonical method that a frame names, parsed. Only those whose text begins with one of these prefixes: any other
+/// base may be the path of a file, and an input must not cause a file to be opened.
+fn parse_stored(text: &str) -> Result<Method> {
+    let known = ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|prefix| text.starts_with(prefix));
+    match known.then(|| Method::parse(text)) {
+        Some(Ok(method)) if method.canonical() == text => Ok(method),
+        _ => fail!(Corrupt, "the frame names the method \"{}\", which is not canonical", shortened(text)),
+    }
+}
+
+/// Checks a method that a frame names, and that needs no weights file, against limits without building it.
+///
+/// # Errors
+/// As [`memory_of_stored`]; `Memory` and `Method` if it needs more.
+pub(super) fn check_stored(text: &str, memory: u64, work: u64) -> Result<()> {
+    let method = parse_stored(text)?;
+    Limits { memory, work }.check(&method, &needs_of(&method, open_builtin(&method)?.as_deref())?)
+}
+
+/// The most bytes that a handle of a method that a frame names takes, which needs no weights file.
+///
+/// # Errors
+/// `Corrupt` if the method is not canonical, `Method` if this build does not have it.
+pub(super) fn memory_of_stored(text: &str) -> Result<u64> {
+    let method = parse_stored(text)?;
+    Ok(needs_of(&method, open_builtin(&method)?.as_deref())?.memory)
+}
+
+impl Limits {
+    /// Checks what a method needs.
+    fn check(&self, method: &Method, needs: &Self) -> Result<()> {
+        if needs.memory > self.memory {
+            let text = method.canonical();
+            fail!(Memory, "\"{}\" needs {} bytes, {} are allowed", shortened(&text), needs.memory, self.memory);
+        }
+        if needs.work > self.work {
+            let (text, work, limit) = (method.canonical(), needs.work, self.work);
+            fail!(Method, "\"{}\" takes {work} multiplications a byte, {limit} are allowed", shortened(&text));
+        }
+        Ok(())
+    }
+}
+
 impl Session {
     /// A compressor of this method.
     ///
@@ -92,13 +153,12 @@ impl Session {
     /// multiplications a byte, `Model` if it needs weights, `Mismatch` if it needs a base, `Memory` if its method takes
     /// more than 256 MiB, and the errors of reading a frame.
     pub fn create_for_frame(src: &[u8]) -> Result<Self> {
-        let header = Frame::first_header(src)?;
-        let Version::V3 { numerics, method, fingerprint, base, .. } = &header.version else {
+        let (Header::V3(HeaderV3 { numerics, method, fingerprint, base, .. }), _) = Frame::first_header(src)? else {
             fail!(Method, "the frame is of version 2, which names no method");
         };
-        check_numerics(*numerics)?;
-        let text = resolve(method)?;
-        if let Some(f) = fingerprint {
+        check_numerics(numerics)?;
+        let text = resolve(&method)?;
+        if let Some(f) = &fingerprint {
             let hex = hex(f);
             let how = if text.starts_with("mix:") {
                 "create a handle of its method with their path in \"file:\""
@@ -107,7 +167,7 @@ impl Session {
             };
             fail!(Model, "the frame is of \"{}\" and needs the weights {hex}; {how}", shortened(text));
         }
-        if let Some(id) = base {
+        if let Some(id) = &base {
             fail!(
                 Mismatch,
                 "the frame needs the base {}; create a handle of \"{}\" and set it",
@@ -115,15 +175,16 @@ impl Session {
                 shortened(text)
             );
         }
-        // Only these prefixes: any other base may be the path of a file, and an input must not cause a file to be
-        // opened.
-        let method =
-            ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|p| text.starts_with(p)).then(|| Method::parse(text));
-        let method = match method {
-            Some(Ok(method)) if method.canonical() == text => method,
-            _ => fail!(Corrupt, "the frame names the method \"{}\", which is not canonical", shortened(text)),
-        };
+        let method = parse_stored(text)?;
         Self::of(&method, &STORED_METHOD, None).map_err(|e| e.within("the method that the frame names"))
+    }
+
+    /// A compressor of a method that a frame names and that needs no weights file, within these limits.
+    ///
+    /// # Errors
+    /// `Memory`, `Method`.
+    pub(super) fn create_stored(text: &str, memory: u64, work: u64) -> Result<Self> {
+        Self::of(&parse_stored(text)?, &Limits { memory, work }, None)
     }
 
     /// A compressor with these weights; see [`Method::of_model`].
@@ -136,28 +197,8 @@ impl Session {
 
     /// A session of this method. `given` is the model of a method whose base is an open model.
     fn of(method: &Method, limits: &Limits, given: Option<&Model>) -> Result<Self> {
-        // Only the first network can be built in: a second one is a GRU.
-        let builtin = method.networks.first().and_then(|network| match &network.base {
-            Base::Builtin(name) => Some(builtin::open(name)),
-            _ => None,
-        });
-        let builtin = builtin.transpose()?;
-        let mut needed = method.mix.map_or(0, |options| options.bytes().saturating_mul(MIXES));
-        let mut work = method.mix.map_or(0, |_| MIX_WORK);
-        for network in &method.networks {
-            work = work.saturating_add(work_of(network, builtin.as_deref()));
-            let bytes = bytes_of(network, builtin.as_deref()).map_err(|e| e.within(shortened(&method.canonical())))?;
-            needed = needed.saturating_add(bytes);
-        }
-        if needed > limits.memory {
-            let text = method.canonical();
-            fail!(Memory, "\"{}\" needs {needed} bytes, {} are allowed", shortened(&text), limits.memory);
-        }
-        if work > limits.work {
-            let limit = limits.work;
-            let text = method.canonical();
-            fail!(Method, "\"{}\" takes {work} multiplications a byte, {limit} are allowed", shortened(&text));
-        }
+        let builtin = open_builtin(method)?;
+        limits.check(method, &needs_of(method, builtin.as_deref())?)?;
         let (mut networks, mut fingerprint) = (reserved(method.networks.len(), "networks")?, None);
         for network in &method.networks {
             let packing = network.packing();

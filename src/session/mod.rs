@@ -4,13 +4,16 @@
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
 //! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
+//! is coded), `decompress` (with `guests`: frames of other methods), `info`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
+mod content;
 mod create;
 mod decompress;
 mod driver;
+mod guests;
+mod info;
 mod measure;
 mod params;
 mod progress;
@@ -22,13 +25,16 @@ use std::sync::Arc;
 
 pub use compress::compress_bound;
 pub use decompress::decompressed_size;
+pub use info::{FrameValue, frame_info, frame_method};
 pub use params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
 pub use progress::ProgressFn;
 pub use snapshot::Snapshot;
 
 pub use crate::method::DEFAULT;
+
+use crate::adapt::Train;
 use crate::model::file::Model;
-use crate::predict::{Blueprint, Predictor, State};
+use crate::predict::{Blueprint, NetworkBlueprint, Predictor, State};
 use crate::snapshot::{History, Identity};
 
 /// A compressor. It may move between threads. It serves one call at a time.
@@ -61,6 +67,15 @@ impl Session {
     /// The method and weights.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whether bytes change more than the context of later predictions: tables, mixers or weights.
+    pub fn can_learn(&self) -> bool {
+        let learns = |network: &NetworkBlueprint| match network {
+            NetworkBlueprint::Rwkv7(network) => network.rule.train != Train::None,
+            NetworkBlueprint::Gru { .. } => true,
+        };
+        self.blueprint.mix.is_some() || self.blueprint.networks.iter().any(learns)
     }
 
     /// The options.

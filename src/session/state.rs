@@ -47,8 +47,14 @@ impl Session {
     /// base, the predictor, what undoing a block needs, and weights unless they come from a file or from a model that
     /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        let block = 1 << self.params.get(Param::BlockLog);
-        self.memory(true).saturating_add(self.blueprint.mark_bytes(block)).saturating_add(block as u64)
+        self.memory(true).saturating_add(self.block_bytes())
+    }
+
+    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, and
+    /// its payload.
+    pub(super) fn block_bytes(&self) -> u64 {
+        let block = self.params.shape().max_block();
+        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(block)
     }
 
     /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
