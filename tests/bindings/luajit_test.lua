@@ -8,7 +8,7 @@ local gptz = ffi.load(arg[1])
 -- LuaJIT must not compile ffi calls that call back into Lua (its manual, "FFI Semantics", "Callbacks").
 jit.off()
 
-local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG = 0, 2, 9, 10, 12, 6
+local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG, CONTENT_LENGTH = 0, 2, 9, 10, 12, 6, 1
 local text = string.rep("The cat sat on the mat; the dog sat on the log. ", 40)
 
 local function check(status)
@@ -56,7 +56,7 @@ assert(#frame < #text / 2)
 
 -- What a frame states, and what a call took.
 local value, length = ffi.new("int64_t[1]"), ffi.new("size_t[1]")
-check(gptz.gptz_frame_info(frame, #frame, gptz.GPTZ_FRAME_CONTENT_LENGTH, value))
+check(gptz.gptz_frame_info(frame, #frame, CONTENT_LENGTH, value))
 assert(value[0] == #text)
 gptz.gptz_frame_method(frame, #frame, nil, 0, length)
 local name = ffi.new("char[?]", length[0] + 1)
