@@ -98,14 +98,15 @@
 /**
  * Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
  *
- * A version 3 frame names its method and base, has a checksum for each block and stores content that does not
- * compress. A version 2 frame is at least 12 bytes smaller and does none of this: content that the method predicts
- * badly becomes larger. With the range coder a version 2 frame does not mark its end, so no frame can follow it.
+ * A version 3 frame names its method and base, has checksums and stores content that does not compress. A version 2
+ * frame does none of this: content that the method predicts badly becomes larger. With the range coder a version 2 frame
+ * does not mark its end, so no frame can follow it.
  */
 #define GPTZ_PARAM_FORMAT 2
 
 /**
- * Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
+ * Option: 1 (default) writes CRC-32 checksums of the content, and of the blocks if there are several, into version 3
+ * frames; 0 omits them.
  */
 #define GPTZ_PARAM_CHECKSUM 3
 
@@ -128,7 +129,9 @@
 #define GPTZ_PARAM_BLOCK_LOG 6
 
 /**
- * Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
+ * Option: the binary logarithm of the segment size in bytes: 16 to 40, or 0 (default) for one segment. Content that is
+ * longer than a segment is cut into segments, each of which starts from the base. So a segment can be decoded without
+ * those before it, but it does not learn from them: smaller segments make larger frames.
  */
 #define GPTZ_PARAM_SEGMENT_LOG 7
 
@@ -165,6 +168,75 @@
  * rANS: about 6 bytes more per block.
  */
 #define GPTZ_CODER_RANS 1
+
+/**
+ * Frame value: the length of the content in bytes. GPTZ_ERROR_SIZE_UNKNOWN if only the frame's trailer has it, as in
+ * streams; gptz_decompressed_size finds it there.
+ */
+#define GPTZ_FRAME_CONTENT_LENGTH 1
+
+/**
+ * Frame value: the most bytes that a handle of the frame's method takes, as gptz_memory_estimate computes it.
+ * GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
+ */
+#define GPTZ_FRAME_MEMORY 2
+
+/**
+ * Frame value: the number of bytes from the start of the input to the end of the frame's header.
+ */
+#define GPTZ_FRAME_HEADER_LENGTH 3
+
+/**
+ * Frame value: the version of the arithmetic; 0 for a version 2 frame, which does not state it.
+ */
+#define GPTZ_FRAME_NUMERICS 4
+
+/**
+ * Frame value: the number of lanes.
+ */
+#define GPTZ_FRAME_LANES 5
+
+/**
+ * Frame value: the binary logarithm of the block size in bytes; 0 for a version 2 frame.
+ */
+#define GPTZ_FRAME_BLOCK_LOG 6
+
+/**
+ * Frame value: the binary logarithm of the segment size in bytes; 0 for one segment.
+ */
+#define GPTZ_FRAME_SEGMENT_LOG 7
+
+/**
+ * Frame value: 1 if the method needs a weights file, otherwise 0.
+ */
+#define GPTZ_FRAME_NEEDS_MODEL 8
+
+/**
+ * Frame value: 1 if the frame needs a base, otherwise 0. Version 2 frames do not state it: 0.
+ */
+#define GPTZ_FRAME_NEEDS_BASE 9
+
+/**
+ * Frame value: 1 if the frame has checksums of its content, otherwise 0.
+ */
+#define GPTZ_FRAME_CHECKSUM 10
+
+/**
+ * Frame value: the number of bytes from the start of the input to the end of the frame. The call checks the structure
+ * of the whole frame. GPTZ_ERROR_TRUNCATED if the input has less than that.
+ */
+#define GPTZ_FRAME_CODED_LENGTH 11
+
+/**
+ * Frame value: the identifier of the base, its 8 bytes read as a little-endian number; 0 if the frame needs no base.
+ */
+#define GPTZ_FRAME_BASE_ID 12
+
+/**
+ * Frame value: the first 8 bytes of the weights' fingerprint (gptz_model_fingerprint), read as a little-endian number;
+ * 0 if the method has no weights file.
+ */
+#define GPTZ_FRAME_MODEL_ID 13
 
 /**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options.
@@ -228,6 +300,49 @@ typedef int gptz_status;
  * the library undoes the changes that it made to either.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
+
+/**
+ * What the last call of a handle took and gave: see gptz_stats_get.
+ */
+typedef struct {
+    /**
+     * The size of the struct in bytes. The caller sets it to sizeof(gptz_stats).
+     */
+    size_t size;
+    /**
+     * The bytes that the call read.
+     */
+    uint64_t bytes_in;
+    /**
+     * The bytes that the call wrote.
+     */
+    uint64_t bytes_out;
+    /**
+     * The tokens of the content. All methods of this version predict bytes, so it is the length of the content.
+     */
+    uint64_t tokens_seen;
+    /**
+     * The compressed size in bits, or the measured cost, for each byte of content. 0 if there is no content or the call
+     * coded and measured nothing.
+     */
+    double bits_per_byte;
+    /**
+     * The length of the content divided by the compressed size. 0 if the call coded nothing.
+     */
+    double ratio;
+    /**
+     * The time that the call took, the progress callback included.
+     */
+    double seconds;
+    /**
+     * The bytes of content in a second. 0 if the time was too short to be measured.
+     */
+    double bytes_per_second;
+    /**
+     * 1 if the method learns: bytes change more than the context of later predictions. Otherwise 0.
+     */
+    int can_learn;
+} gptz_stats;
 
 /**
  * Success.
@@ -307,7 +422,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_STATE 14
 
 /**
- * Reserved: the input does not state its size. This version never returns it.
+ * The header of a frame does not state the length of its content.
  */
 #define GPTZ_ERROR_SIZE_UNKNOWN 15
 
@@ -520,6 +635,30 @@ size_t gptz_compress_bound(size_t src_len);
 gptz_status gptz_compress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
 
 /**
+ * Compresses the bytes of `count` parts, one after the other, into one frame, as gptz_compress does with the same bytes
+ * in one buffer. Part i is the `lens[i]` bytes at `parts[i]`. The frame does not depend on where the content is cut
+ * into parts. In addition to the memory of gptz_compress the call allocates a list of the parts, and room for one block
+ * if a block is in several parts.
+ *
+ * Errors: as gptz_compress; GPTZ_ERROR_ARGUMENT also if a part overlaps `dst`.
+ */
+gptz_status gptz_compress_parts(gptz *handle,
+                                const void *const *parts,
+                                const size_t *lens,
+                                size_t count,
+                                void *dst,
+                                size_t dst_cap,
+                                size_t *dst_len);
+
+/**
+ * Computes the length in bytes of the frame that gptz_compress writes for the same content, without a destination. On
+ * failure `*len` is 0. The call takes as long as gptz_compress. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_compressed_size(gptz *handle, const void *src, size_t src_len, size_t *len);
+
+/**
  * Computes the total length in bytes of the content of all frames in `src`. The frames must be complete. The call
  * checks the structure of every frame from start to end; it decodes nothing, and its memory does not depend on the
  * input. On failure `*size` is 0.
@@ -536,13 +675,19 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
  * 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
  *
+ * The frames may have different methods. A frame of a registered method (gptz_level_method returns some of them) that
+ * needs no base is decoded whatever the method and the base of the handle are. All other frames must have the method,
+ * the weights and the base of the handle. For frames of other methods the call creates what a handle of that method
+ * has, and frees it at its end.
+ *
  * Before it decodes anything, the call checks, in this order:
  *
  * - the structure of all frames;
- * - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that the frames
- *   have the method, weights and base of this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides;
- *   gptz_create_for_frame creates a handle for a frame);
- * - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD);
+ * - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that it can decode
+ *   them with this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides; gptz_create_for_frame
+ *   creates a handle for a frame);
+ * - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD), and for frames of other methods GPTZ_PARAM_MEMORY_LIMIT,
+ *   which holds for the handle and one other method together (otherwise GPTZ_ERROR_MEMORY);
  * - the room in `dst`.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
@@ -552,9 +697,40 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  * version 2 frame names no method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
  *
  * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
- * and to restore the base once for each frame that has content.
+ * and, once for each frame or segment that has content, the time to restore the base or to create another method. Other
+ * methods are created more than once only if the memory limit has no room for all of them.
  */
 gptz_status gptz_decompress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
+
+/**
+ * Reads a value of the first frame of `src`, one of GPTZ_FRAME_... , into `*value`. Skippable frames before it are
+ * skipped. `src` must contain the frame's header; only GPTZ_FRAME_CODED_LENGTH needs the whole frame. On failure
+ * `*value` is 0.
+ *
+ * Security: the input states the values, and the input may be hostile.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if the value does not exist. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty
+ * input), GPTZ_ERROR_CORRUPT, and those that the values name.
+ */
+gptz_status gptz_frame_info(const void *src, size_t src_len, int what, int64_t *value);
+
+/**
+ * Copies the canonical method string of the first frame of `src` to `dst`, which has room for `cap` bytes, with a NUL
+ * after it. Skippable frames before it are skipped. `src` must contain the frame's header. On success `*len` is the
+ * length of the string without the NUL.
+ *
+ * If `cap` is not more than the length of the string, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is the
+ * length of the string, so that `*len` + 1 bytes are needed. A call with NULL and 0 asks for the length: it returns the
+ * same status and does not change the message of gptz_last_error. On every other failure `*len` is 0.
+ *
+ * Security: the string comes from the input. It is UTF-8 and at most 4,096 bytes long, and it may contain any
+ * characters.
+ *
+ * Errors: GPTZ_ERROR_METHOD for a version 2 frame, which names no method. GPTZ_ERROR_FORMAT (also for a registered
+ * method that this library does not have), GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT (also for
+ * a string that contains a NUL).
+ */
+gptz_status gptz_frame_method(const void *src, size_t src_len, char *dst, size_t cap, size_t *len);
 
 /**
  * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
@@ -787,6 +963,17 @@ gptz_status gptz_snapshot_id(const gptz_snapshot *snapshot, uint8_t *id);
  * another object, the call frees nothing, and gptz_last_error returns the reason.
  */
 void gptz_snapshot_free(gptz_snapshot *snapshot);
+
+/**
+ * Reads what the last call on this handle took, of the calls that compress, decompress, feed or measure and that
+ * succeeded. Before the first such call all values but `can_learn` are 0. The caller sets `stats->size` to
+ * sizeof(gptz_stats). On failure all other values are 0.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if `stats->size` is smaller than the struct of this version; the struct is then not
+ * written. A larger size is allowed: a program that was compiled with a later header may use this library. What this
+ * library does not know is not written.
+ */
+gptz_status gptz_stats_get(const gptz *handle, gptz_stats *stats);
 
 #ifdef __cplusplus
 }  /* extern "C" */

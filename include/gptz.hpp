@@ -303,6 +303,27 @@ private:
     std::unique_ptr<gptz_snapshot, detail::free_snapshot> handle_;
 };
 
+/** Returns a value of the first frame of `frames`, one of GPTZ_FRAME_... . gptz_frame_info. */
+[[nodiscard]] inline std::int64_t frame_info(bytes_view frames, int what)
+{
+    std::int64_t value = 0;
+    detail::check(gptz_frame_info(frames.data(), frames.size(), what, &value));
+    return value;
+}
+
+/** Returns the canonical method string of the first frame of `frames`. gptz_frame_method. */
+[[nodiscard]] inline std::string frame_method(bytes_view frames)
+{
+    std::size_t len = 0;
+    const gptz_status status = gptz_frame_method(frames.data(), frames.size(), nullptr, 0, &len);
+    if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+        detail::check(status);
+    // The library also writes the final zero, for which a std::string has room.
+    std::string method(len, '\0');
+    detail::check(gptz_frame_method(frames.data(), frames.size(), &method[0], len + 1, &len));
+    return method;
+}
+
 /**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options; gptz.h describes them
  * at the type gptz.
@@ -428,6 +449,51 @@ public:
         const gptz_status status = gptz_compress(handle(), src.data(), src.size(), dst, capacity, &len);
         finish(status, len);
         return len;
+    }
+
+    /** Compresses the bytes of all parts, one after the other, into one frame. gptz_compress_parts. */
+    [[nodiscard]] std::vector<std::byte> compress_parts(const std::vector<bytes_view> &parts)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes;
+        split(parts, pointers, sizes);
+        std::size_t total = 0;
+        for (std::size_t size : sizes)
+            total = size > static_cast<std::size_t>(-1) - total ? static_cast<std::size_t>(-1) : total + size;
+        std::size_t len = gptz_compress_bound(total);
+        if (len == 0)
+            throw error(GPTZ_ERROR_MEMORY, "no memory can hold the frame of " + std::to_string(total) + " bytes");
+        std::vector<std::byte> frame(len);
+        const auto run = [&] {
+            return gptz_compress_parts(handle(), pointers.data(), sizes.data(), sizes.size(), frame.data(), frame.size(),
+                                       &len);
+        };
+        gptz_status status = run();
+        if (status == GPTZ_ERROR_BUFFER_TOO_SMALL && len > frame.size()) {
+            frame = std::vector<std::byte>(len);
+            status = run();
+        }
+        finish(status, len);
+        frame.resize(len);
+        frame.shrink_to_fit();
+        return frame;
+    }
+
+    /** Returns the length of the frame that compress(src) returns. It takes as long. gptz_compressed_size. */
+    [[nodiscard]] std::size_t compressed_size(bytes_view src)
+    {
+        std::size_t len = 0;
+        finish(gptz_compressed_size(handle(), src.data(), src.size(), &len));
+        return len;
+    }
+
+    /** Returns what the last call that succeeded took and gave. gptz_stats_get. */
+    [[nodiscard]] gptz_stats stats() const
+    {
+        gptz_stats found{};
+        found.size = sizeof found;
+        check(gptz_stats_get(handle(), &found));
+        return found;
     }
 
     /**

@@ -376,7 +376,7 @@ fn watched(h: &Handle, cancel_at: Option<u64>) -> Box<Watch> {
 
 #[test]
 fn progress_rises_from_0_to_the_total() {
-    let h = Handle::new(FROZEN);
+    let h = Handle::new(LEARNING);
     let frames = [h.compress(&ALICE[..3000]), h.compress(&ALICE[..2000])].concat();
     let w = watched(&h, None);
     h.decompress(&frames);

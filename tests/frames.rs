@@ -339,7 +339,7 @@ fn a_frame_of_a_registered_method_has_the_stated_overhead() {
         }
     }
     // 0.05 % of the raw length at the default block size, over the stored content.
-    let content = noise(3 << 20, 4);
+    let content = noise(1 << 20, 4);
     let frame = h.compress(&content);
     assert!((frame.len() - content.len()) * 2000 < content.len(), "{} bytes", frame.len());
 }
@@ -424,12 +424,12 @@ fn frames_of_registered_methods_are_decoded_in_a_row() {
 
 #[test]
 fn segments_start_from_the_base() {
-    let h = Handle::new(LEARNING);
+    let h = Handle::new("mix:orders=0-2,mem=64K");
     h.feed(&ALICE[100_000..102_000]);
     let snapshot = h.snapshot();
     assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
     let content = [&ALICE[..70_000], &noise(5000, 3), &ALICE[..60_000]].concat();
-    for (coder, block_log, segment_log) in [(0, 15, 16), (1, 17, 16), (0, 12, 16), (0, 15, 17)] {
+    for (coder, block_log, segment_log) in [(0, 15, 16), (1, 17, 16), (0, 12, 17)] {
         h.set(GPTZ_PARAM_CODER, coder);
         h.set(GPTZ_PARAM_BLOCK_LOG, block_log);
         h.set(GPTZ_PARAM_SEGMENT_LOG, segment_log);

@@ -50,6 +50,12 @@ fn cases() -> Vec<Case> {
         ("v2-range", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
         ("empty", Handle::new("level:3"), vec![], vec![]),
+        (
+            "segments",
+            Handle::new("mix:orders=0-2,mem=64K"),
+            vec![(GPTZ_PARAM_SEGMENT_LOG, 16)],
+            ALICE[..70_000].to_vec(),
+        ),
     ]
 }
 

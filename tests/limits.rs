@@ -2,7 +2,6 @@
 
 mod common;
 
-use ::gptz::container::Layout;
 use common::*;
 
 /// The address space that the process may take in addition to what it uses when the limit is set.
@@ -20,6 +19,8 @@ fn address_space() -> u64 {
 fn hostile_input_is_refused_without_a_large_allocation() {
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..150]);
+    h.set(GPTZ_PARAM_BLOCK_LOG, 12);
+    let blocks = h.compress(&ALICE[..5000]);
     let limit = address_space() + ROOM;
     // SAFETY: a struct of the system's own.
     unsafe {
@@ -34,8 +35,8 @@ fn hostile_input_is_refused_without_a_large_allocation() {
         let bad = [b"GPTZ\x02\0", &length.to_le_bytes()[..], &[0; 4], &frame].concat();
         assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
         assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
-        for layout in [Layout::Blocks, Layout::Single] {
-            let bad = with_header(&frame, |header| (header.layout, header.length) = (layout, Some(length)));
+        for frame in [&frame, &blocks] {
+            let bad = with_header(frame, |header| header.length = Some(length));
             assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
             assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
         }

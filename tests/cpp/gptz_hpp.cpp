@@ -148,6 +148,17 @@ void round_trips()
             z.set(GPTZ_PARAM_FORMAT, format);
             CHECK(z.get(GPTZ_PARAM_CODER) == coder && z.get(GPTZ_PARAM_FORMAT) == format);
             const bytes frame = z.compress(text);
+            CHECK(z.stats().bytes_in == text.size() && z.stats().bytes_out == frame.size() && z.stats().ratio > 1);
+            CHECK(z.compressed_size(text) == frame.size());
+            const std::string_view all = text;
+            CHECK(same(z.compress_parts({all.substr(0, 9), {}, all.substr(9)}), frame));
+            CHECK(gptz_cpp::frame_info(frame, GPTZ_FRAME_CONTENT_LENGTH) == std::int64_t(text.size()));
+            if (format == 3)
+                CHECK(gptz_cpp::frame_method(frame) == z.method());
+            else
+                fails(GPTZ_ERROR_METHOD, "version 2", [&] { (void)gptz_cpp::frame_method(frame); });
+            fails(GPTZ_ERROR_ARGUMENT, "77", [&] { (void)gptz_cpp::frame_info(frame, 77); });
+            fails(GPTZ_ERROR_FORMAT, "not a gptz frame", [&] { (void)gptz_cpp::frame_method(text); });
             CHECK(frame.size() < text.size() / 2);
             CHECK(same(z.decompress(frame), text));
             CHECK(z.compress(text) == frame);

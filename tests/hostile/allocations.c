@@ -272,6 +272,20 @@ static gptz_status run_records_back(struct run *r)
     return gptz_records_decompress(r->handle, src, &r->frame_len, 1, r->out, ROOM, &r->out_len);
 }
 
+static gptz_status run_parts(struct run *r)
+{
+    const void *parts[2] = { text, text + 300 };
+    const size_t lens[2] = { 300, 400 };
+    r->out_len = 7;
+    return gptz_compress_parts(r->handle, parts, lens, 2, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_compressed_size(struct run *r)
+{
+    r->out_len = 7;
+    return gptz_compressed_size(r->handle, text, 700, &r->out_len);
+}
+
 static gptz_status run_model_open(struct run *r)
 {
     r->model = poison;
@@ -304,13 +318,23 @@ static gptz_status run_queries(struct run *r)
 {
     int64_t value = 0;
     uint64_t size = 0;
+    char name[1000];
+    size_t name_len = 0;
+    gptz_stats stats;
     gptz_status status = gptz_set(r->handle, GPTZ_PARAM_BLOCK_LOG, 12);
+    stats.size = sizeof stats;
     if (status == GPTZ_OK)
         status = gptz_get(r->handle, GPTZ_PARAM_BLOCK_LOG, &value);
     if (status == GPTZ_OK)
         status = gptz_memory_estimate(r->handle, &size);
     if (status == GPTZ_OK)
         status = gptz_decompressed_size(r->frame, r->frame_len, &size);
+    if (status == GPTZ_OK)
+        status = gptz_frame_info(r->frame, r->frame_len, GPTZ_FRAME_MEMORY, &value);
+    if (status == GPTZ_OK)
+        status = gptz_frame_method(r->frame, r->frame_len, name, sizeof name, &name_len);
+    if (status == GPTZ_OK)
+        status = gptz_stats_get(r->handle, &stats);
     if (status == GPTZ_OK)
         status = gptz_set_cpu_level(GPTZ_CPU_AUTO);
     r->number = status == GPTZ_OK ? (double)value + (double)size : 0;
@@ -345,6 +369,8 @@ static const struct scenario {
     { "create, refused", with_nothing, run_refused },
     { "compress", with_handle, run_compress },
     { "decompress", with_fresh_frame, run_decompress },
+    { "compress_parts", with_handle, run_parts },
+    { "compressed_size", with_handle, run_compressed_size },
     { "feed", with_handle, run_feed },
     { "feed with progress", with_handle, run_feed_with_progress },
     { "predict", with_handle, run_predict },
