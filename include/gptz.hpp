@@ -274,13 +274,13 @@ public:
     }
 
     /** Returns the portable form, which other processes and machines can load. gptz_snapshot_save. */
-    [[nodiscard]] bytes save() const
+    [[nodiscard]] std::vector<std::byte> save() const
     {
         std::size_t size = 0;
         const gptz_status status = gptz_snapshot_save(handle(), nullptr, 0, &size);
         if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
             detail::check(status);
-        bytes portable(size);
+        std::vector<std::byte> portable(size);
         detail::check(gptz_snapshot_save(handle(), portable.data(), portable.size(), &size));
         return portable;
     }

@@ -503,14 +503,19 @@ fn a_frame_states_its_values() {
     let frame = h.compress(&ALICE[..5000]);
     let mut skippable = Vec::new();
     Skippable { kind: 0, data: b"before" }.write(&mut skippable);
-    let (mut estimate, numerics) = (0, i64::from(::gptz::numeric::NUMERICS_VERSION));
-    // SAFETY: a handle and a place to write to.
-    assert_eq!(unsafe { gptz_memory_estimate(h.0, &mut estimate) }, GPTZ_OK);
+    let numerics = i64::from(::gptz::numeric::NUMERICS_VERSION);
+    // With this memory limit, a handle can decode the frame; with a little less, it cannot.
+    let memory = frame_info(&frame, GPTZ_FRAME_MEMORY).unwrap();
+    let reader = Handle::new("level:1");
+    for (limit, status) in [(memory, GPTZ_OK), (memory - memory / 16, GPTZ_ERROR_MEMORY)] {
+        reader.set(GPTZ_PARAM_MEMORY_LIMIT, limit);
+        assert_eq!(reader.decompress_into(&frame, 5000).0, status, "{limit}: {}", message());
+    }
     // Magic, version, flags, numerics, method, shape (2 bytes), length (2 bytes), check.
     let header_len = 13;
     let values = [
         (GPTZ_FRAME_CONTENT_LENGTH, 5000),
-        (GPTZ_FRAME_MEMORY, estimate as i64),
+        (GPTZ_FRAME_MEMORY, memory),
         (GPTZ_FRAME_HEADER_LENGTH, header_len),
         (GPTZ_FRAME_NUMERICS, numerics),
         (GPTZ_FRAME_LANES, 1),

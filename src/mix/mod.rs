@@ -163,6 +163,15 @@ impl Options {
         self.tables().iter().map(|(bytes, unit, _)| bytes + bytes / unit / 4).sum::<u64>() + maps
     }
 
+    /// The memory in bytes of the initial content: that of tables that do not start as zeros, and for each unit its part
+    /// of a set and of the ranks.
+    pub fn initial_bytes(&self) -> u64 {
+        let tables = self.tables();
+        let filled = [4, 8, 9].map(|i| tables[i].0).iter().sum::<u64>();
+        let maps = 1024 * u64::from(self.kinds().mask().count_ones());
+        filled + maps + tables.iter().map(|(bytes, unit, _)| bytes / unit / 4).sum::<u64>() + (1 << 13)
+    }
+
     /// The memory in bytes of what [`Mix::undo`] needs after `bytes` bytes.
     pub fn log_bytes(&self, bytes: usize) -> u64 {
         let log = |(table, unit, touches): &(u64, u64, u64)| {

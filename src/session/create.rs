@@ -84,7 +84,7 @@ fn open_builtin(method: &Method) -> Result<Option<Arc<Model>>> {
 
 /// What decompression by a method needs, computed before the method is built.
 fn needs_of(method: &Method, builtin: Option<&Model>) -> Result<Limits> {
-    let mut memory = method.mix.map_or(0, |options| options.bytes());
+    let mut memory = method.mix.map_or(0, |options| options.bytes() + options.initial_bytes());
     let mut work = method.mix.map_or(0, |_| MIX_WORK);
     for network in &method.networks {
         work = work.saturating_add(work_of(network, builtin));
