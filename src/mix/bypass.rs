@@ -195,7 +195,7 @@ impl Bypass {
                 *x = logistic.stretch(Adaptive::from_bits(self.gates[at] ^ self.initial_gate).p());
             }
         }
-        let t = self.mixer.mix(s, [m.kind(), here as usize]);
+        let t = self.mixer.mix::<1, S>(s, [m.kind(), here as usize]);
         agree(logistic.squash(t)) as u32
     }
 
@@ -230,7 +230,7 @@ impl Bypass {
     pub(crate) fn update<S: Simd>(&mut self, s: S, m: &mut Match, bit: u32) {
         let agrees = u32::from(bit == self.expected);
         m.update(bit);
-        self.mixer.update(s, agrees, RATE);
+        self.mixer.update::<1, S>(s, agrees, RATE);
         for at in self.at {
             self.journal.record(at, self.cells[at]);
             let mut cell = Adaptive::from_bits(self.cells[at] ^ self.initial);

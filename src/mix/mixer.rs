@@ -221,14 +221,20 @@ impl<const SETS: usize> Mixer<SETS> {
         prefetch(&self.weights[at + self.width - 1]);
     }
 
-    /// The stretched probability of 1 with the rows selected by these contexts.
+    /// The number of lines of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The stretched probability of 1 with the rows selected by these contexts. `W`: the number of lines of a row, or 0
+    /// if it is not a constant.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
+    pub(crate) fn mix<const W: usize, S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
         let (bit_state, weights) = (&mut self.bit_state, &self.weights);
         for ((selected, first), context) in bit_state.selected.iter_mut().zip(self.first).zip(contexts) {
             *selected = first + context * self.width;
         }
-        bit_state.output = match self.width {
+        bit_state.output = match if W > 0 { W } else { self.width } {
             1 => dot_product::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             2 => dot_product::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             _ => dot_product::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
@@ -236,16 +242,16 @@ impl<const SETS: usize> Mixer<SETS> {
         bit_state.output
     }
 
-    /// Adapts the selected rows to the bit.
+    /// Adapts the selected rows to the bit. `W`: as in [`Mixer::mix`].
     #[inline(always)]
-    pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
+    pub(crate) fn update<const W: usize, S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
         if self.journal.is_recording() {
             self.record();
         }
         let (bit_state, weights) = (&self.bit_state, &mut self.weights);
         let target = if bit != 0 { ONE - 1 } else { 0 };
         let error = ((target - Logistic::get().squash(bit_state.output)) * rate) >> RATE_SHIFT;
-        match self.width {
+        match if W > 0 { W } else { self.width } {
             1 => train::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             2 => train::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             _ => train::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
@@ -275,8 +281,8 @@ mod tests {
         type Output = i32;
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> i32 {
-            let t = self.0.mix(s, self.1);
-            self.0.update(s, self.2, 300);
+            let t = self.0.mix::<0, S>(s, self.1);
+            self.0.update::<0, S>(s, self.2, 300);
             t
         }
     }

@@ -357,22 +357,23 @@ impl Mix {
     /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the predictions of the
     /// networks. [`Mix::update`] must be called before the next bit is predicted.
     pub fn predict(&mut self, neural: &Views) -> u32 {
-        let partial = self.bit_state.partial;
-        if self.bit_state.bypassed {
-            return self.level.run(kernels::PredictBypassed { mix: self });
-        }
-        let views = neural.map(|view| view.map_or(ONE / 2, |view| view.p(partial) as i32));
-        self.level.run(kernels::Predict { mix: self, views })
+        self.level.run(kernels::Predict { mix: self, views: neural })
     }
 
     /// Learns the bit that [`Mix::predict`] predicted.
     pub fn update(&mut self, bit: u32) {
-        let bypassed = self.bit_state.bypassed;
-        if bypassed {
-            self.level.run(kernels::LearnBypassed { mix: self, bit });
-        } else {
-            self.level.run(kernels::Learn { mix: self, bit });
-        }
+        self.level.run(kernels::Learn { mix: self, bit });
+    }
+
+    /// Predicts and learns the eight bits of a byte, as [`Mix::predict`] and [`Mix::update`] do. `code` gets the
+    /// probability of 1 of each bit and returns the bit.
+    pub fn code_byte(&mut self, neural: &Views, code: &mut dyn FnMut(u32) -> u32) {
+        self.level.run(kernels::Byte { mix: self, views: neural, code });
+    }
+
+    /// Goes on to the next bit. `bypassed`: whether `bit` was predicted by the bypass.
+    #[inline(always)]
+    fn advance(&mut self, bit: u32, bypassed: bool) {
         let bit_state = &mut self.bit_state;
         bit_state.partial = bit_state.partial << 1 | bit;
         bit_state.bits += 1;
