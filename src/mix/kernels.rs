@@ -5,7 +5,7 @@ use super::history::Histories;
 use super::logistic::{Logistic, ONE};
 use super::maps::update_all;
 use super::{
-    APM_LOG, APM_RATES, CONFIDENCE_STEPS, CONTEXTS, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS,
+    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS,
     Views, probability,
 };
 use crate::numeric::level::Kernel;
@@ -29,7 +29,7 @@ impl Kernel for Byte<'_> {
         match (self.mix.contexts, self.mix.mixer.width()) {
             (6, 1) => self.bits::<6, 1, S>(s),
             (9, 1) => self.bits::<9, 1, S>(s),
-            (CONTEXTS, 2) => self.bits::<CONTEXTS, 2, S>(s),
+            (_, 2) => self.bits::<0, 2, S>(s),
             _ => self.bits::<0, 0, S>(s),
         }
     }

@@ -80,12 +80,11 @@ fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     inputs: &Inputs,
 ) -> i32 {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
-    let rows: [&[Line; W]; SETS] = selected.map(|at| weights[at..at + W].try_into().expect("a whole row"));
     let mut sums = s.splat_i(0);
     for (i, x) in lines.iter().enumerate().take(W) {
-        let mut weight = s.load_i(&rows[0][i].0);
-        for row in &rows[1..] {
-            weight = weight + s.load_i(&row[i].0);
+        let mut weight = s.load_i(&weights[selected[0] + i].0);
+        for at in &selected[1..] {
+            weight = weight + s.load_i(&weights[at + i].0);
         }
         sums = sums + s.mul_i(s.shr::<CUT>(weight), s.load_i(x));
     }
@@ -103,13 +102,13 @@ fn train<const W: usize, const SETS: usize, S: Simd>(
 ) {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
     let error = s.splat_i(error);
-    let steps: [S::I; W] = std::array::from_fn(|i| {
-        s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(&lines[i]), error) + s.splat_i(1 << (STEP_SHIFT - 1)))
-    });
-    for at in selected {
-        let row: &mut [Line; W] = (&mut weights[at..at + W]).try_into().expect("a whole row");
-        for (weights, step) in row.iter_mut().zip(steps) {
-            s.store_i(s.load_i(&weights.0) + step, &mut weights.0);
+    // Plain loops: the closures of `from_fn` and `map` are not always inlined, and are then compiled without the level's
+    // instructions.
+    for (i, x) in lines.iter().enumerate().take(W) {
+        let step = s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(x), error) + s.splat_i(1 << (STEP_SHIFT - 1)));
+        for at in selected {
+            let weights = &mut weights[at + i].0;
+            s.store_i(s.load_i(weights) + step, weights);
         }
     }
 }

@@ -397,6 +397,7 @@ impl Mix {
     }
 
     /// Updates the text, the matches and the contexts after the last bit of a byte.
+    #[inline(never)]
     fn end_byte(&mut self) {
         self.text.push(self.bit_state.partial as u8);
         (self.bit_state.partial, self.bit_state.bits) = (1, 0);
@@ -435,6 +436,7 @@ impl Mix {
     }
 
     /// Looks up the slots of all contexts for a nibble. `nibble`: see [`nibble`].
+    #[inline(never)]
     fn find_slots(&mut self, nibble: u32) {
         let hashes = &self.bit_state.hashes[..self.contexts];
         for (at, hash) in self.bit_state.at.iter_mut().zip(hashes) {
