@@ -28,6 +28,9 @@ const RATE_SHIFT: u32 = 8;
 /// Right shift of the product of an input and that error.
 const STEP_SHIFT: u32 = 18;
 
+/// Errors below this are not learned: no step of an input of at most [`LIMIT`] would be 1.
+const LEAST_ERROR: i32 = (1 << (STEP_SHIFT - 1)) / (LIMIT + 1) + 1;
+
 /// Sixteen weights.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -244,12 +247,15 @@ impl<const SETS: usize> Mixer<SETS> {
     /// Adapts the selected rows to the bit. `W`: as in [`Mixer::mix`].
     #[inline(always)]
     pub(crate) fn update<const W: usize, S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
+        let target = if bit != 0 { ONE - 1 } else { 0 };
+        let error = ((target - Logistic::get().squash(self.bit_state.output)) * rate) >> RATE_SHIFT;
+        if error.abs() < LEAST_ERROR {
+            return;
+        }
         if self.journal.is_recording() {
             self.record();
         }
         let (bit_state, weights) = (&self.bit_state, &mut self.weights);
-        let target = if bit != 0 { ONE - 1 } else { 0 };
-        let error = ((target - Logistic::get().squash(bit_state.output)) * rate) >> RATE_SHIFT;
         match if W > 0 { W } else { self.width } {
             1 => train::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             2 => train::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
