@@ -5,7 +5,7 @@ use super::history::Histories;
 use super::logistic::{Logistic, ONE};
 use super::maps::update_all;
 use super::{
-    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, SEEN_CONTEXTS, SETS,
+    APM_LOG, APM_RATES, CONFIDENCE_STEPS, DIRECT_RATES, HISTORY_LIMIT, MAX_VIEWS, Mix, Options, SEEN_CONTEXTS, SETS,
     Views, probability,
 };
 use crate::numeric::level::Kernel;
@@ -13,6 +13,15 @@ use crate::numeric::simd::Simd;
 
 /// The final learning rate, and the amount by which the initial one is larger, by [`Options::fast`](super::Options).
 const RATES: [[i32; 2]; 3] = [[56, 400], [72, 320], [64, 500]];
+
+/// The learning rate is the same for this many bits, because a division for each bit takes time.
+const RATE_BITS: u32 = 16;
+
+/// The learning rate after `seen` bits. It falls with their number.
+pub(super) fn rate(options: &Options, seen: u32) -> i32 {
+    let [least, more] = RATES[usize::from(options.fast)];
+    least + (more << 12) / (4096 + (seen / RATE_BITS) as i32)
+}
 
 /// [`Mix::code_byte`] at one CPU level.
 pub(super) struct Byte<'a> {
@@ -60,7 +69,13 @@ impl Byte<'_> {
 /// The networks' probabilities of 1 for the next bit.
 #[inline(always)]
 fn views_of(mix: &Mix, views: &Views) -> [i32; MAX_VIEWS] {
-    views.map(|view| view.map_or(ONE / 2, |view| view.p(mix.bit_state.partial) as i32))
+    let mut probabilities = [ONE / 2; MAX_VIEWS];
+    for (p, view) in probabilities.iter_mut().zip(views).take(mix.options.neural.into()) {
+        if let Some(view) = view {
+            *p = view.p(mix.bit_state.partial) as i32;
+        }
+    }
+    probabilities
 }
 
 /// [`Mix::predict`] at one CPU level.
@@ -197,11 +212,13 @@ fn predict<const N: usize, const W: usize, S: Simd>(s: S, mix: &mut Mix, views: 
 #[inline(always)]
 fn learn<const N: usize, const W: usize, S: Simd>(s: S, mix: &mut Mix, bit: u32) {
     let (histories, node) = (Histories::get(), mix.node());
-    // The learning rate falls with the number of bits learned.
-    let [least, more] = RATES[usize::from(mix.options.fast)];
-    let rate = least + (more << 12) / (4096 + mix.seen as i32 / 16);
-    mix.seen = (mix.seen + 1).min(1 << 24);
-    mix.mixer.update::<W, S>(s, bit, rate);
+    mix.mixer.update::<W, S>(s, bit, mix.rate);
+    if mix.seen < 1 << 24 {
+        mix.seen += 1;
+        if mix.seen.is_multiple_of(RATE_BITS) {
+            mix.rate = rate(&mix.options, mix.seen);
+        }
+    }
     let used = mix.options.apms();
     for (apm, rate) in mix.apms[..used].iter_mut().zip(APM_RATES) {
         apm.update(bit, rate);

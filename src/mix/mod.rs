@@ -140,6 +140,8 @@ pub struct Mix {
     bit_state: BitState,
     /// Number of bits that the mixer has learned, at most 2^24. It determines the learning rate.
     seen: u32,
+    /// The learning rate that follows from `seen`.
+    rate: i32,
     checkpoint: Checkpoint,
 }
 
@@ -239,6 +241,7 @@ impl Mix {
             ],
             bit_state,
             seen: 0,
+            rate: kernels::rate(&options, 0),
         };
         mix.find_slots(0);
         mix.checkpoint();
@@ -282,7 +285,7 @@ impl Mix {
         for (to, from) in self.apms.iter_mut().zip(&other.apms) {
             to.copy_from(from);
         }
-        (self.bit_state, self.seen) = (other.bit_state, other.seen);
+        (self.bit_state, self.seen, self.rate) = (other.bit_state, other.seen, other.rate);
         self.checkpoint();
     }
 
@@ -336,6 +339,7 @@ impl Mix {
             }
             self.maps.copy_from_slice(&saved.maps);
             (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+            self.rate = kernels::rate(&self.options, self.seen);
             self.checkpoint();
         }
         whole
