@@ -240,7 +240,7 @@ impl Bypass {
                 *x = logistic.stretch(gate(&self.gates, at, self.initial_gate).p());
             }
         }
-        let t = self.mixer.mix(s, [m.kind(), here as usize]);
+        let t = self.mixer.mix::<1, S>(s, [m.kind(), here as usize]);
         agree(logistic.squash(t)) as u32
     }
 
@@ -275,7 +275,7 @@ impl Bypass {
     pub(crate) fn update<S: Simd>(&mut self, s: S, m: &mut Match, bit: u32) {
         let agrees = u32::from(bit == self.expected);
         m.update(bit);
-        self.mixer.update(s, agrees, RATE);
+        self.mixer.update::<1, S>(s, agrees, RATE);
         for at in self.at {
             let stored = &mut self.cells.lines_mut()[at / LINE][at % LINE];
             let mut cell = Adaptive::from_bits(*stored ^ self.initial);

@@ -30,6 +30,9 @@ const RATE_SHIFT: u32 = 8;
 /// Right shift of the product of an input and that error.
 const STEP_SHIFT: u32 = 18;
 
+/// Errors below this are not learned: no step of an input of at most [`LIMIT`] would be 1.
+const LEAST_ERROR: i32 = (1 << (STEP_SHIFT - 1)) / (LIMIT + 1) + 1;
+
 /// Sixteen weights.
 pub(crate) type Line = [i32; LINE];
 
@@ -77,12 +80,11 @@ fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     inputs: &Inputs,
 ) -> i32 {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
-    let rows: [&[Line; W]; SETS] = selected.map(|at| weights[at..at + W].try_into().expect("a whole row"));
     let mut sums = s.splat_i(0);
     for (i, x) in lines.iter().enumerate().take(W) {
-        let mut weight = s.load_i(&rows[0][i]);
-        for row in &rows[1..] {
-            weight = weight + s.load_i(&row[i]);
+        let mut weight = s.load_i(&weights[selected[0] + i]);
+        for at in &selected[1..] {
+            weight = weight + s.load_i(&weights[at + i]);
         }
         sums = sums + s.mul_i(s.shr::<CUT>(weight), s.load_i(x));
     }
@@ -100,12 +102,12 @@ fn train<const W: usize, const SETS: usize, S: Simd>(
 ) {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
     let error = s.splat_i(error);
-    let steps: [S::I; W] = std::array::from_fn(|i| {
-        s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(&lines[i]), error) + s.splat_i(1 << (STEP_SHIFT - 1)))
-    });
-    for at in selected {
-        let row: &mut [Line; W] = (&mut weights[at..at + W]).try_into().expect("a whole row");
-        for (weights, step) in row.iter_mut().zip(steps) {
+    // Plain loops: the closures of `from_fn` and `map` are not always inlined, and are then compiled without the level's
+    // instructions.
+    for (i, x) in lines.iter().enumerate().take(W) {
+        let step = s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(x), error) + s.splat_i(1 << (STEP_SHIFT - 1)));
+        for at in selected {
+            let weights = &mut weights[at + i];
             s.store_i(s.load_i(weights) + step, weights);
         }
     }
@@ -187,16 +189,23 @@ impl<const SETS: usize> Mixer<SETS> {
         prefetch(&self.table.lines()[at + self.width - 1]);
     }
 
-    /// The stretched probability of 1 with the rows selected by these contexts.
+    /// The number of lines of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The stretched probability of 1 with the rows selected by these contexts. `W`: the number of lines of a row, or 0
+    /// if it is not a constant.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
+    pub(crate) fn mix<const W: usize, S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
+        let width = if W > 0 { W } else { self.width };
         for ((selected, first), context) in self.bit_state.selected.iter_mut().zip(self.first).zip(contexts) {
             let row = first + context;
             self.table.touch(row);
-            *selected = row * self.width;
+            *selected = row * width;
         }
         let (bit_state, weights) = (&mut self.bit_state, self.table.lines());
-        bit_state.output = match self.width {
+        bit_state.output = match width {
             1 => dot_product::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             2 => dot_product::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             _ => dot_product::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
@@ -204,13 +213,16 @@ impl<const SETS: usize> Mixer<SETS> {
         bit_state.output
     }
 
-    /// Adapts the selected rows to the bit.
+    /// Adapts the selected rows to the bit. `W`: as in [`Mixer::mix`].
     #[inline(always)]
-    pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
-        let (bit_state, weights) = (&self.bit_state, self.table.lines_mut());
+    pub(crate) fn update<const W: usize, S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let error = ((target - Logistic::get().squash(bit_state.output)) * rate) >> RATE_SHIFT;
-        match self.width {
+        let error = ((target - Logistic::get().squash(self.bit_state.output)) * rate) >> RATE_SHIFT;
+        if error.abs() < LEAST_ERROR {
+            return;
+        }
+        let (bit_state, weights) = (&self.bit_state, self.table.lines_mut());
+        match if W > 0 { W } else { self.width } {
             1 => train::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             2 => train::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             _ => train::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
@@ -229,8 +241,8 @@ mod tests {
         type Output = i32;
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> i32 {
-            let t = self.0.mix(s, self.1);
-            self.0.update(s, self.2, 300);
+            let t = self.0.mix::<0, S>(s, self.1);
+            self.0.update::<0, S>(s, self.2, 300);
             t
         }
     }

@@ -200,6 +200,8 @@ pub struct Mix {
     bit_state: BitState,
     /// Number of bits that the mixer has learned, at most 2^24. It determines the learning rate.
     seen: u32,
+    /// The learning rate that follows from `seen`.
+    rate: i32,
     marked: MarkedState,
 }
 
@@ -286,6 +288,7 @@ impl Mix {
             apms: [Apm::new(a)?, Apm::new(b)?, Apm::new(c)?],
             bit_state,
             seen: content.seen,
+            rate: kernels::rate(&options, content.seen),
             marked: MarkedState { maps: copied(&content.maps, "context maps")?, bit_state, seen: 0 },
         };
         mix.continue_at(content);
@@ -330,6 +333,7 @@ impl Mix {
         self.bypass.iter_mut().zip(&content.bypass).for_each(|(bypass, content)| bypass.start_at(content));
         self.apms.iter_mut().zip(&content.apms).for_each(|(apm, origin)| apm.table.start_at(origin));
         self.seen = content.seen;
+        self.rate = kernels::rate(&self.options, self.seen);
         self.continue_at(content);
     }
 
@@ -446,6 +450,7 @@ impl Mix {
             self.bypass.iter_mut().for_each(Bypass::undo);
             self.maps.copy_from_slice(&self.marked.maps);
             (self.bit_state, self.seen) = (self.marked.bit_state, self.marked.seen);
+            self.rate = kernels::rate(&self.options, self.seen);
             self.touch_slots();
         }
         whole
@@ -454,22 +459,23 @@ impl Mix {
     /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the predictions of the
     /// networks. [`Mix::update`] must be called before the next bit is predicted.
     pub fn predict(&mut self, neural: &Views) -> u32 {
-        let partial = self.bit_state.partial;
-        if self.bit_state.bypassed {
-            return self.level.run(kernels::PredictBypassed { mix: self });
-        }
-        let views = neural.map(|view| view.map_or(ONE / 2, |view| view.p(partial) as i32));
-        self.level.run(kernels::Predict { mix: self, views })
+        self.level.run(kernels::Predict { mix: self, views: neural })
     }
 
     /// Learns the bit that [`Mix::predict`] predicted.
     pub fn update(&mut self, bit: u32) {
-        let bypassed = self.bit_state.bypassed;
-        if bypassed {
-            self.level.run(kernels::LearnBypassed { mix: self, bit });
-        } else {
-            self.level.run(kernels::Learn { mix: self, bit });
-        }
+        self.level.run(kernels::Learn { mix: self, bit });
+    }
+
+    /// Predicts and learns the eight bits of a byte, as [`Mix::predict`] and [`Mix::update`] do. `code` gets the
+    /// probability of 1 of each bit and returns the bit.
+    pub fn code_byte(&mut self, neural: &Views, code: &mut dyn FnMut(u32) -> u32) {
+        self.level.run(kernels::Byte { mix: self, views: neural, code });
+    }
+
+    /// Goes on to the next bit. `bypassed`: whether `bit` was predicted by the bypass.
+    #[inline(always)]
+    fn advance(&mut self, bit: u32, bypassed: bool) {
         let bit_state = &mut self.bit_state;
         bit_state.partial = bit_state.partial << 1 | bit;
         bit_state.bits += 1;
@@ -493,6 +499,7 @@ impl Mix {
     }
 
     /// Updates the text, the matches and the contexts after the last bit of a byte.
+    #[inline(never)]
     fn end_byte(&mut self) {
         self.text.push(self.bit_state.partial as u8);
         (self.bit_state.partial, self.bit_state.bits) = (1, 0);
@@ -527,6 +534,7 @@ impl Mix {
     }
 
     /// Looks up the slots of all contexts for a nibble. `nibble`: see [`nibble`].
+    #[inline(never)]
     fn find_slots(&mut self, nibble: u32) {
         let hashes = &self.bit_state.hashes[..self.contexts];
         for (at, hash) in self.bit_state.at.iter_mut().zip(hashes) {

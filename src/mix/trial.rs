@@ -15,6 +15,7 @@ use crate::numeric::buffer::{boxed, reserved};
 struct SavedBit {
     bit_state: BitState,
     seen: u32,
+    rate: i32,
     maps: [Adaptive; MAX_CONTEXTS],
     histories: [u8; MAX_CONTEXTS],
     lines: Vec<(usize, [u8; LINE])>,
@@ -62,6 +63,7 @@ impl Mix {
         let mut saved = SavedBit {
             bit_state,
             seen: self.seen,
+            rate: self.rate,
             maps: [Adaptive::new(0, 0); MAX_CONTEXTS],
             histories: bit_state.states,
             lines: Vec::new(),
@@ -100,7 +102,7 @@ impl Mix {
     }
 
     fn restore(&mut self, saved: &SavedBit) {
-        (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+        (self.bit_state, self.seen, self.rate) = (saved.bit_state, saved.seen, saved.rate);
         // Lines are restored first, because they contain the histories that are restored below.
         saved.lines.iter().for_each(|line| self.slots.restore(line));
         let node = self.node();

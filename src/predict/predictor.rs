@@ -276,13 +276,12 @@ impl Predictor {
                 let views = &views(networks);
                 // A leading 1, then the bits so far.
                 let mut partial = 1u32;
-                while partial < 1 << 8 {
-                    let bit = Bit { ones: mix.predict(views), total: BIT_TOTAL };
+                mix.code_byte(views, &mut |ones| {
                     let left = 7 - partial.ilog2();
-                    let bit = port.code(&bit, u32::from(known) >> left & 1);
-                    mix.update(bit);
+                    let bit = port.code(&Bit { ones, total: BIT_TOTAL }, u32::from(known) >> left & 1);
                     partial = partial << 1 | bit;
-                }
+                    bit
+                });
                 partial as u8
             }
             (None, Some(network)) if P::NEEDS_DISTRIBUTION => port.code(network.frequencies(), known.into()) as u8,
