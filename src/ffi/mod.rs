@@ -26,6 +26,7 @@ mod snapshot;
 mod status;
 #[cfg(gptz_test_panic)]
 mod testing;
+mod tokenize;
 
 pub use compress::*;
 pub use handle::*;
@@ -35,3 +36,4 @@ pub use predict::*;
 pub use records::*;
 pub use snapshot::*;
 pub use status::*;
+pub use tokenize::*;
