@@ -153,18 +153,31 @@ fn tokens_of_real_tokenizers_are_those_of_the_oracle() {
         let path = std::str::from_utf8(&bytes[4..4 + len]).unwrap();
         words = &bytes[4 + len..];
         let mut word = || words.split_off(..4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).unwrap();
-        let json = std::fs::read(path).unwrap();
-        let start = std::time::Instant::now();
-        let tokenizer = Tokenizer::from_json(&json).unwrap_or_else(|e| panic!("{path}: {e}"));
-        println!("{path}: {} tokens, read in {:?}", tokenizer.vocabulary().len(), start.elapsed());
+        let content = std::fs::read(path).unwrap();
+        let read = match path.ends_with(".gguf") {
+            true => Tokenizer::from_gguf(&Gguf::read(&content)),
+            false => Tokenizer::from_json(&content),
+        };
+        let tokenizer = read.unwrap_or_else(|e| panic!("{path}: {e}"));
+        println!("{path}: {} tokens", tokenizer.vocabulary().len());
+        let mut lacking = 0;
         for seed in 0..10_000 {
             let string = alphabet.string(seed);
             let n = word();
             let expected: Vec<u32> = (0..n).map(|_| word()).collect();
-            let found = encoded(&tokenizer, &string);
+            let mut found = vec![];
+            tokenizer.encode_exact(&string, &mut found).unwrap();
+            // The oracle leaves out bytes without a token, and may then merge what was around them.
+            if found.iter().any(|token| *token >= NO_TOKEN) {
+                lacking += 1;
+                continue;
+            }
+            found = encoded(&tokenizer, &string);
             assert_eq!(found, expected, "{path}, string {seed}: {:?}", String::from_utf8_lossy(&string));
             assert_eq!(decoded(&tokenizer, &found), string);
         }
+        println!("{lacking} strings have bytes without a token");
+        assert!(lacking < 3000);
     }
 }
 
@@ -176,6 +189,48 @@ impl Gguf {
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.insert(format!("tokenizer.ggml.{key}"), value.into());
         self
+    }
+
+    /// The metadata of a file of version 2 or 3 that is not damaged.
+    fn read(file: &[u8]) -> Self {
+        fn take<'a>(file: &mut &'a [u8], n: usize) -> &'a [u8] {
+            file.split_off(..n).unwrap()
+        }
+        fn number(file: &mut &[u8], bytes: usize) -> u64 {
+            take(file, bytes).iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))
+        }
+        fn text(file: &mut &[u8]) -> String {
+            let n = number(file, 8) as usize;
+            String::from_utf8(take(file, n).to_vec()).unwrap()
+        }
+        fn value(file: &mut &[u8], kind: u64) -> Value {
+            match kind {
+                0 => number(file, 1).into(),
+                1 => (number(file, 1) as i8).into(),
+                2 => number(file, 2).into(),
+                3 => (number(file, 2) as i16).into(),
+                4 => number(file, 4).into(),
+                5 => (number(file, 4) as i32).into(),
+                6 => f32::from_bits(number(file, 4) as u32).into(),
+                7 => (number(file, 1) != 0).into(),
+                8 => text(file).into(),
+                9 => {
+                    let (kind, n) = (number(file, 4), number(file, 8));
+                    (0..n).map(|_| value(file, kind)).collect()
+                }
+                10 => number(file, 8).into(),
+                11 => (number(file, 8) as i64).into(),
+                kind => unimplemented!("type {kind}"),
+            }
+        }
+        let mut file = &file[16..];
+        let n = number(&mut file, 8);
+        let mut entry = || {
+            let key = text(&mut file);
+            let kind = number(&mut file, 4);
+            (key, value(&mut file, kind))
+        };
+        Self((0..n).map(|_| entry()).collect())
     }
 
     fn list(&self, key: &str) -> Option<&Vec<Value>> {

