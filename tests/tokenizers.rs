@@ -647,3 +647,22 @@ fn threads_may_share_a_tokenizer() {
         }
     });
 }
+
+/// A thread of a C program may have a small stack. The library promises to use at most 32 KiB in a call.
+#[test]
+fn encoding_takes_little_stack() {
+    let pattern = "(?:b|c)?".repeat(20) + "(?:a|b)";
+    let deep = format!(
+        r#"{{"pre_tokenizer":{{"type":"Sequence","pretokenizers":[{{"type":"Split","pattern":{{"Regex":"{pattern}"}},
+        "behavior":"Isolated"}},{{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}}]}},
+        "model":{{"type":"BPE","vocab":{{"a":0,"b":1,"c":2}},"merges":[]}}}}"#
+    );
+    let deep = Tokenizer::from_json(deep.as_bytes()).unwrap();
+    let text = [&b"abcb"[..], &[b'a'; 5000]].concat();
+    for tokenizer in [deep, tokenizer("gpt4o"), tokenizer("gemma"), tokenizer("unigram")] {
+        std::thread::scope(|scope| {
+            let encode = || check_round_trip(&tokenizer, &text);
+            std::thread::Builder::new().stack_size(32 << 10).spawn_scoped(scope, encode).unwrap();
+        });
+    }
+}

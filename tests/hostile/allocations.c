@@ -284,7 +284,7 @@ static gptz_status run_tokenize(struct run *r)
 {
     uint32_t tokens[64];
     size_t n;
-    gptz_status status = gptz_tokenize(r->model, text, sizeof tokens / sizeof *tokens, tokens, sizeof tokens / sizeof *tokens, &n);
+    gptz_status status = gptz_tokenize(r->model, text, 64, tokens, 64, &n);
     return status != GPTZ_OK ? status : gptz_detokenize(r->model, tokens, n, r->out, ROOM, &r->out_len);
 }
 
