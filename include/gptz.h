@@ -894,6 +894,42 @@ gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
 void gptz_model_free(gptz_model *model);
 
 /**
+ * Cuts `len` bytes of text into tokens of the model's vocabulary. `tokens` has room for `cap` of them. On success `*n`
+ * is their number, which is at most `len` + 1. The tokens of a byte-level model are the bytes.
+ *
+ * The text may be any bytes, and gptz_detokenize gives them back. No token is added at the start or the end. Text that
+ * looks like a control token, such as "<|endoftext|>", becomes ordinary tokens: this call never gives a control token.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of tokens; `*n` is then that number. To ask for
+ * it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_ARGUMENT also if a byte has no token in the
+ * vocabulary; the message has the byte and its offset. GPTZ_ERROR_MEMORY. On every other failure `*n` is 0.
+ */
+gptz_status gptz_tokenize(const gptz_model *model,
+                          const void *text,
+                          size_t len,
+                          uint32_t *tokens,
+                          size_t cap,
+                          size_t *n);
+
+/**
+ * Writes the bytes of `n` tokens to `dst`, which has room for `cap` bytes. On success `*len` is their number. Control
+ * tokens have no bytes. A token may be a part of a character.
+ *
+ * The tokens are those of a whole text: if the model puts a space in front of each text, as LLaMA 2 does, gptz_tokenize
+ * puts it there, and this call removes it.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of bytes; `*len` is then that number. To ask for
+ * it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_ARGUMENT also for a number that is not a token
+ * of the vocabulary; the message has its index. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
+ */
+gptz_status gptz_detokenize(const gptz_model *model,
+                            const uint32_t *tokens,
+                            size_t n,
+                            void *dst,
+                            size_t cap,
+                            size_t *len);
+
+/**
  * Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On
  * failure `*out` is NULL. The live state does not change.
  *

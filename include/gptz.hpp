@@ -250,6 +250,29 @@ public:
         return print;
     }
 
+    /** Cuts a text into tokens of the model's vocabulary. gptz_tokenize. */
+    [[nodiscard]] std::vector<std::uint32_t> tokenize(bytes_view text) const
+    {
+        std::size_t n = 0;
+        std::vector<std::uint32_t> tokens(text.size() + 1);
+        detail::check(gptz_tokenize(handle(), text.data(), text.size(), tokens.data(), tokens.size(), &n));
+        tokens.resize(n);
+        return tokens;
+    }
+
+    /** Returns the bytes of the tokens of a text. gptz_detokenize. */
+    [[nodiscard]] std::vector<std::byte> detokenize(const std::vector<std::uint32_t> &tokens) const
+    {
+        std::size_t n = 0;
+        gptz_status status = gptz_detokenize(handle(), tokens.data(), tokens.size(), nullptr, 0, &n);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::check(status);
+        std::vector<std::byte> text(n);
+        if (n > 0)
+            detail::check(gptz_detokenize(handle(), tokens.data(), tokens.size(), text.data(), n, &n));
+        return text;
+    }
+
     /** The C object, for calls of gptz.h. Do not free it. */
     const gptz_model *handle() const noexcept { return handle_.get(); }
 

@@ -64,6 +64,12 @@ impl Error {
         Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
     }
 
+    /// The error of an array for `capacity` tokens that is too small for `needed` of them.
+    pub(crate) fn array_too_small(capacity: usize, needed: u64) -> Self {
+        let message = format!("the array holds {capacity} tokens, {needed} are needed");
+        Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
+    }
+
     /// The kind of the failure.
     pub fn status(&self) -> Status {
         self.status
@@ -74,7 +80,7 @@ impl Error {
         &self.message
     }
 
-    /// The size that the destination needs, in bytes, if it is known.
+    /// The size that the destination needs, in bytes or tokens, if it is known.
     pub fn needed(&self) -> Option<u64> {
         self.needed
     }

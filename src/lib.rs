@@ -31,6 +31,7 @@
 //! - [`adapt`]: online learning: output heads, GRUs, optimisers
 //! - [`mix`]: context models and the mixer
 //! - [`model`]: networks: [`model::rwkv7`], [`model::gru`]
+//! - [`text`]: tokenizers: bytes to tokens and back
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies
 //! - [`numeric`]: exact arithmetic (docs/NUMERICS.md)
@@ -48,4 +49,5 @@ pub mod numeric;
 pub mod predict;
 pub mod session;
 pub mod snapshot;
+pub mod text;
 pub mod weights;

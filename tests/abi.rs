@@ -15,6 +15,8 @@ fn null_is_an_argument_error_unless_allowed() {
     let b = buffer.as_mut_ptr().cast::<c_void>();
     let null = ptr::null_mut::<c_void>();
     let none = ptr::null_mut::<gptz>();
+    let mut words = [0u32; 8];
+    let tokens = words.as_mut_ptr();
     let (mut handle, mut model, mut snapshot) = (none, ptr::null_mut(), ptr::null_mut());
     // SAFETY: every pointer that is not NULL meets the requirements of the call.
     unsafe {
@@ -58,6 +60,10 @@ fn null_is_an_argument_error_unless_allowed() {
             ("memory out", gptz_model_from_memory(b, 8, ptr::null_mut())),
             ("fingerprint model", gptz_model_fingerprint(ptr::null(), print.as_mut_ptr())),
             ("fingerprint out", gptz_model_fingerprint(ptr::null(), ptr::null_mut())),
+            ("tokenize model", gptz_tokenize(ptr::null(), b, 8, tokens, 8, &mut n)),
+            ("tokenize out", gptz_tokenize(ptr::null(), b, 8, tokens, 8, ptr::null_mut())),
+            ("detokenize model", gptz_detokenize(ptr::null(), tokens, 8, b, 8, &mut n)),
+            ("detokenize out", gptz_detokenize(ptr::null(), tokens, 8, b, 8, ptr::null_mut())),
             ("take handle", gptz_snapshot_take(none, &mut snapshot)),
             ("take out", gptz_snapshot_take(h.0, ptr::null_mut())),
             ("restore handle", gptz_snapshot_restore(none, ptr::null())),

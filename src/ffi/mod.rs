@@ -29,6 +29,7 @@ mod stats;
 mod status;
 #[cfg(gptz_test_panic)]
 mod testing;
+mod tokenize;
 
 pub use compress::*;
 pub use frame::*;
@@ -40,3 +41,4 @@ pub use records::*;
 pub use snapshot::*;
 pub use stats::*;
 pub use status::*;
+pub use tokenize::*;

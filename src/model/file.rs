@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::rwkv7::{Config, Packing, Weights};
 use crate::error::{Error, Result, Status, fail, shortened_path};
 use crate::numeric::buffer::filled;
+use crate::text::Tokenizer;
 use crate::weights::Fingerprint;
 use crate::weights::safetensors::Safetensors;
 
@@ -19,6 +20,8 @@ pub struct Model {
     config: Config,
     fingerprint: Fingerprint,
     packed: Mutex<Vec<Arc<Weights>>>,
+    /// Of a model whose vocabulary is not the bytes.
+    tokenizer: Option<Arc<Tokenizer>>,
     /// Runs when the model is dropped. The list of open built-in models needs it.
     on_drop: Option<fn()>,
 }
@@ -96,12 +99,22 @@ impl Model {
         let mut file = Safetensors::open(Cursor::new(&*bytes), bytes.len() as u64)?;
         let config = infer(&file)?;
         let fingerprint = Weights::check(&config, &mut file)?;
-        Ok(Self { config, fingerprint, packed: Mutex::default(), bytes, on_drop })
+        Ok(Self { config, fingerprint, packed: Mutex::default(), tokenizer: None, bytes, on_drop })
     }
 
     /// The network's shape.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The tokenizer of the vocabulary; `None` if the tokens are the bytes.
+    pub fn tokenizer(&self) -> Option<&Arc<Tokenizer>> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Gives the model the tokenizer of its vocabulary.
+    pub fn set_tokenizer(&mut self, tokenizer: Arc<Tokenizer>) {
+        self.tokenizer = Some(tokenizer);
     }
 
     /// The fingerprint that identifies the weights.

@@ -172,15 +172,22 @@ static void models(void)
     gptz_model *model = NULL;
     gptz *z = NULL;
     unsigned char print[32];
+    uint32_t tokens[2];
+    char back[2];
+    size_t n = 9;
     CHECK(gptz_model_open("/nonexistent/model.safetensors", &model) == GPTZ_ERROR_IO && model == NULL);
     CHECK(gptz_model_from_memory("nonsense", 8, &model) == GPTZ_ERROR_MODEL && model == NULL);
     CHECK(gptz_model_fingerprint(NULL, print) == GPTZ_ERROR_ARGUMENT);
+    CHECK(gptz_tokenize(NULL, "ab", 2, tokens, 2, &n) == GPTZ_ERROR_ARGUMENT && n == 0);
     CHECK(gptz_create_from_model(NULL, NULL, &z) == GPTZ_ERROR_ARGUMENT && z == NULL);
     gptz_model_free(NULL);
 
     /* The model that the library carries. valgrind shows that its memory is freed with its last user. */
     model = gptz_model_builtin();
     CHECK(model != NULL && gptz_model_fingerprint(model, print) == GPTZ_OK);
+    CHECK(gptz_tokenize(model, "ab", 2, NULL, 0, &n) == GPTZ_ERROR_BUFFER_TOO_SMALL && n == 2);
+    CHECK(gptz_tokenize(model, "ab", 2, tokens, 2, &n) == GPTZ_OK && n == 2 && tokens[1] == 'b');
+    CHECK(gptz_detokenize(model, tokens, 2, back, 2, &n) == GPTZ_OK && n == 2 && back[0] == 'a');
     CHECK(gptz_create_from_model(model, "mix:neural=(file:;head:),mem=64K", &z) == GPTZ_OK);
     gptz_model_free(model);
     gptz_free(z);

@@ -481,6 +481,10 @@ void models(const char *path)
         model weights = model::from_memory(file);
         CHECK(weights.fingerprint() == model::open(path).fingerprint());
         CHECK(weights.fingerprint() != (std::array<std::uint8_t, 32>{}));
+        const auto tokens = weights.tokenize(message);
+        CHECK(tokens.size() == message.size() && same(weights.detokenize(tokens), message));
+        CHECK(weights.tokenize(bytes_view()).empty() && weights.detokenize({}).empty());
+        fails(GPTZ_ERROR_ARGUMENT, "256", [&] { (void)weights.detokenize({65, 256}); });
         compressor z = compressor::from_model(weights);
         CHECK(z.method().find("file:") == 0);
         frame = z.compress(message);

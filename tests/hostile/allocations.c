@@ -353,6 +353,14 @@ static gptz_status run_not_a_handle(struct run *r)
 
 static gptz_status run_fingerprint(struct run *r) { return gptz_model_fingerprint(r->model, r->out); }
 
+static gptz_status run_tokenize(struct run *r)
+{
+    uint32_t tokens[64];
+    size_t n;
+    gptz_status status = gptz_tokenize(r->model, text, 64, tokens, 64, &n);
+    return status != GPTZ_OK ? status : gptz_detokenize(r->model, tokens, n, r->out, ROOM, &r->out_len);
+}
+
 static gptz_status run_builtin(struct run *r)
 {
     r->model = gptz_model_builtin();
@@ -392,6 +400,7 @@ static const struct scenario of_models[] = {
     { "model_from_memory", with_nothing, run_model_from_memory },
     { "model_builtin", with_nothing, run_builtin },
     { "model_fingerprint", with_model, run_fingerprint },
+    { "tokenize and detokenize", with_model, run_tokenize },
     { "not a handle", with_model, run_not_a_handle },
     { "create_from_model", with_model, run_create_from_model },
 };

@@ -119,6 +119,9 @@ static gptz_status model_builtin(void) { model = gptz_model_builtin(); return GP
 static gptz_status model_open(void) { return gptz_model_open(weights, &model); }
 static gptz_status model_from_memory(void) { return gptz_model_from_memory(file, file_len, &model); }
 static gptz_status fingerprint(void) { unsigned char id[32]; return gptz_model_fingerprint(model, id); }
+static uint32_t tokens[64];
+static gptz_status tokenize(void) { return gptz_tokenize(model, content, 64, tokens, 64, &back_len); }
+static gptz_status detokenize(void) { return gptz_detokenize(model, tokens, 64, back, LEN, &back_len); }
 static gptz_status create_from_model(void) { return gptz_create_from_model(model, NULL, &other); }
 static gptz_status mix_from_model(void) { return gptz_create_from_model(model, "mix:neural=(file:;head:)", &other); }
 static gptz_status model_free(void) { gptz_model_free(model); model = NULL; return GPTZ_OK; }
@@ -154,6 +157,8 @@ static const struct call alone[] = {
     {"model_open, no file", no_file},
     {"model_open", model_open},
     {"model_fingerprint", fingerprint},
+    {"tokenize", tokenize},
+    {"detokenize", detokenize},
     {"create_from_model", create_from_model},
     {"free", free_other},
     {"create_from_model, mix", mix_from_model},

@@ -1,0 +1,213 @@
+//! The tokenizer in the metadata of a GGUF file: the keys `tokenizer.ggml.*` of llama.cpp.
+
+use super::build::{Engine, Merges, Parts, add_named, build};
+use super::raw::{Kind, Raw};
+use super::table::{Key, Merge, Names};
+use super::tokenizer::{Special, Tokenizer};
+use super::vocabulary::Spelling;
+use crate::error::{Result, fail, shortened};
+use crate::numeric::buffer::{grow, reserved};
+
+/// Typed metadata by key. The functions return `None` or false for a key that is missing or has another type.
+pub trait Metadata {
+    /// A string.
+    fn text(&self, key: &str) -> Option<&str>;
+    /// An integer of any width that is not negative.
+    fn number(&self, key: &str) -> Option<u64>;
+    /// A truth value.
+    fn flag(&self, key: &str) -> Option<bool>;
+    /// Passes the elements of an array of strings on.
+    ///
+    /// # Errors
+    /// Those of `take`, as in the other functions.
+    fn each_text(&self, key: &str, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<bool>;
+    /// Passes the elements of an array of integers on.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    fn each_number(&self, key: &str, take: &mut dyn FnMut(i64) -> Result<()>) -> Result<bool>;
+    /// Passes the elements of an array of floats on.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    fn each_float(&self, key: &str, take: &mut dyn FnMut(f32) -> Result<()>) -> Result<bool>;
+}
+
+const MODEL: &str = "tokenizer.ggml.model";
+const PRE: &str = "tokenizer.ggml.pre";
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const TYPES: &str = "tokenizer.ggml.token_type";
+const SCORES: &str = "tokenizer.ggml.scores";
+const MERGES: &str = "tokenizer.ggml.merges";
+
+/// The most work to find the merges of a vocabulary with scores: the sum of the squares of the lengths of its names, in
+/// bytes. That of Gemma 3 is 30 million.
+const MAX_SPLIT_WORK: u64 = 1 << 30;
+
+/// Reads the names and kinds of the tokens.
+fn read_tokens(metadata: &dyn Metadata) -> Result<Raw> {
+    let (mut raw, mut id) = (Raw::default(), 0u64);
+    let found = metadata.each_text(TOKENS, &mut |name| {
+        // A name of no bytes leaves a hole.
+        raw.add(id, name, Kind::Normal)?;
+        id += 1;
+        Ok(())
+    })?;
+    if !found {
+        fail!(Model, "{TOKENS} is not an array of strings");
+    }
+    let mut next = 0;
+    metadata.each_number(TYPES, &mut |number| {
+        let kind = match number {
+            1 => Kind::Normal,
+            2 => Kind::Unknown,
+            3 => Kind::Control,
+            4 => Kind::UserDefined,
+            5 => Kind::Unused,
+            6 => Kind::Byte,
+            _ => fail!(Model, "{TYPES}: token {next} has the type {number}, expected 1 to 6"),
+        };
+        if next as usize >= raw.len() {
+            fail!(Model, "{TYPES} has more elements than {TOKENS}, which has {}", raw.len());
+        }
+        if raw.has(next) {
+            raw.set_kind(next, kind);
+        }
+        next += 1;
+        Ok(())
+    })?;
+    if next != 0 && next as usize != raw.len() {
+        fail!(Model, "{TYPES} has {next} elements, {TOKENS} has {}", raw.len());
+    }
+    Ok(raw)
+}
+
+/// Reads the scores of `n` tokens.
+fn read_scores(metadata: &dyn Metadata, n: usize) -> Result<Vec<f32>> {
+    let mut scores = reserved(n, "the scores of a tokenizer")?;
+    metadata.each_float(SCORES, &mut |score| {
+        if scores.len() == n {
+            fail!(Model, "{SCORES} has more elements than {TOKENS}, which has {n}");
+        }
+        if !score.is_finite() {
+            fail!(Model, "{SCORES}: the score of token {} is {score}, scores must be finite", scores.len());
+        }
+        scores.push(score);
+        Ok(())
+    })?;
+    if scores.len() != n {
+        fail!(Model, "{SCORES} has {} elements, {TOKENS} has {n}", scores.len());
+    }
+    Ok(scores)
+}
+
+fn read_merges(metadata: &dyn Metadata, raw: &Raw, names: &Names) -> Result<Merges> {
+    let (mut merges, mut i) = (Merges::default(), 0);
+    let found = metadata.each_text(MERGES, &mut |both| {
+        match both.split_once(' ') {
+            Some((left, right)) if !right.contains(' ') => merges.add_names(raw, names, left, right)?,
+            _ => fail!(Model, "{MERGES}: element {i} is \"{}\", expected two tokens", shortened(both)),
+        }
+        i += 1;
+        Ok(())
+    })?;
+    if !found {
+        fail!(Model, "{MERGES} is not an array of strings");
+    }
+    Ok(merges)
+}
+
+/// The rank of a merge by the score of its result: the highest score comes first.
+fn rank(score: f32) -> u32 {
+    let bits = score.to_bits();
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    !ascending
+}
+
+/// The merges of a vocabulary of SentencePiece: two tokens are merged if their names together are a token.
+fn merges_by_score(raw: &Raw, names: &Names, scores: &[f32]) -> Result<Merges> {
+    let is_word = |id: &u32| matches!(raw.kind(*id), Kind::Normal | Kind::UserDefined);
+    let find = |name: &str| raw.find(names, name).filter(is_word);
+    let mut merges = Merges::default();
+    let mut work = 0u64;
+    for (id, score) in (0..raw.len() as u32).zip(scores).filter(|(id, _)| is_word(id)) {
+        let name = raw.name(id);
+        work += (name.len() as u64).pow(2);
+        if work > MAX_SPLIT_WORK {
+            fail!(Model, "the names in {TOKENS} are too long for a vocabulary without merges");
+        }
+        // Of several tokens of one name, the first one counts.
+        if find(name) != Some(id) {
+            continue;
+        }
+        for (at, _) in name.char_indices().skip(1) {
+            if let (Some(left), Some(right)) = (find(&name[..at]), find(&name[at..])) {
+                merges.add(left, right, Merge { rank: rank(*score), token: id })?;
+            }
+        }
+    }
+    Ok(merges)
+}
+
+/// The tokens with a role. `adds_bos`: what llama.cpp does if the file does not say.
+fn special(metadata: &dyn Metadata, raw: &Raw, adds_bos: bool) -> Result<Special> {
+    let token = |key: &str| match metadata.number(key) {
+        None => Ok(None),
+        Some(id) => match u32::try_from(id) {
+            Ok(id) if (id as usize) < raw.len() => Ok(Some(id)),
+            _ => fail!(Model, "{key} is {id}, but there are {} tokens", raw.len()),
+        },
+    };
+    Ok(Special {
+        bos: token("tokenizer.ggml.bos_token_id")?,
+        eos: token("tokenizer.ggml.eos_token_id")?,
+        unknown: token("tokenizer.ggml.unknown_token_id")?,
+        adds_bos: metadata.flag("tokenizer.ggml.add_bos_token").unwrap_or(adds_bos),
+        adds_eos: metadata.flag("tokenizer.ggml.add_eos_token").unwrap_or(false),
+    })
+}
+
+impl Tokenizer {
+    /// Reads the metadata of a GGUF file.
+    ///
+    /// `tokenizer.ggml.model` may be `gpt2` (byte-level BPE; the pre-tokeniser is that of `tokenizer.ggml.pre`), `llama`
+    /// (SentencePiece BPE by scores) or `t5` (unigram).
+    ///
+    /// # Errors
+    /// `Model` for metadata that are missing, inconsistent or name what is not supported; the message has the key.
+    /// `Memory`.
+    pub fn from_gguf(metadata: &dyn Metadata) -> Result<Self> {
+        let Some(model) = metadata.text(MODEL) else { fail!(Model, "{MODEL} is not a string") };
+        if !["gpt2", "llama", "t5"].contains(&model) {
+            fail!(Model, "{MODEL} is \"{}\", expected gpt2, llama or t5", shortened(model));
+        }
+        let pre = metadata.text(PRE).unwrap_or("default");
+        let mut regexes = Vec::new();
+        let whole = model == "gpt2" && add_named(&mut regexes, pre)?;
+        let key = Key::random();
+        let raw = read_tokens(metadata)?;
+        let names = raw.names(key)?;
+        let engine = match model {
+            "gpt2" => Engine::Bpe { merges: read_merges(metadata, &raw, &names)?, whole },
+            "llama" => {
+                let scores = read_scores(metadata, raw.len())?;
+                Engine::Bpe { merges: merges_by_score(&raw, &names, &scores)?, whole }
+            }
+            _ => {
+                let scores = read_scores(metadata, raw.len())?;
+                let mut wide = Vec::new();
+                grow(&mut wide, scores.len(), "the scores of a tokenizer")?;
+                wide.extend(scores.iter().map(|score| f64::from(*score)));
+                Engine::Unigram(wide)
+            }
+        };
+        let adds_bos = model == "llama" || ["llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral"].contains(&pre);
+        let special = special(metadata, &raw, adds_bos)?;
+        let is_sentence_piece = model != "gpt2";
+        let prefix = metadata.flag("tokenizer.ggml.add_space_prefix").unwrap_or(is_sentence_piece);
+        let spelling = if is_sentence_piece { Spelling::Spaces } else { Spelling::Alphabet };
+        drop(names);
+        let late = Vec::new();
+        build(Parts { raw, spelling, engine, regexes, cuts_spaces: false, prefix, late, special }, key)
+    }
+}
