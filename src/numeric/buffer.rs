@@ -1,7 +1,7 @@
 //! Buffers: whole 64-byte vectors, zero-padded. Allocation is fallible.
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use super::reserve::fallible;
 use super::vector::{Vec16, flat, flat_mut, vectors};
@@ -194,6 +194,16 @@ impl Rows {
     /// A lane's row, mutable.
     pub fn row_mut(&mut self, lane: usize) -> &mut [Vec16] {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
+    }
+
+    /// The rows of these lanes, end to end.
+    pub fn span(&self, lanes: Range<usize>) -> &[Vec16] {
+        &self.data[lanes.start * self.stride..lanes.end * self.stride]
+    }
+
+    /// The rows of these lanes, end to end, mutable.
+    pub fn span_mut(&mut self, lanes: Range<usize>) -> &mut [Vec16] {
+        &mut self.data[lanes.start * self.stride..lanes.end * self.stride]
     }
 
     /// All rows with which it was created, end to end.

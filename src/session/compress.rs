@@ -67,6 +67,7 @@ impl Session {
         let mut sink = Sink::new(dst);
         self.with_scratch(|session, scratch| {
             let mut progress = Progress::start(progress, src.len() as u64)?;
+            scratch.begin_stream(Some(src.len() as u64));
             let header = session.header(src);
             let mut bytes = reserved(MAX_HEADER_LEN, "a frame's header")?;
             header.write(&mut bytes);
@@ -120,13 +121,14 @@ impl Session {
     ) -> Result<()> {
         let (mut payload, mut bytes) = (Vec::new(), reserved(MAX_BLOCK_OVERHEAD, "a block's header")?);
         for (index, raw) in src.chunks(size).enumerate() {
-            // The checkpoint of the first block is the base.
+            // The checkpoint of the first block is the base, unless the beginning of a policy's stream changed it.
+            let at_base = index == 0 && !scratch.has_policy();
             match &mut self.checkpoint {
-                _ if index == 0 => {}
+                _ if at_base => {}
                 Some(checkpoint) => scratch.save_to(checkpoint),
                 None => self.checkpoint = Some(scratch.save(&self.blueprint)?),
             }
-            let checkpoint = self.checkpoint.as_ref().filter(|_| index > 0).unwrap_or_else(|| self.base_state());
+            let checkpoint = self.checkpoint.as_ref().filter(|_| !at_base).unwrap_or_else(|| self.base_state());
             payload.clear();
             let kind =
                 BlockEncoder { predictor: scratch, raw, checkpoint, payload: &mut payload }.encode::<E>(progress)?;

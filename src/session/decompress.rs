@@ -66,6 +66,7 @@ impl Session {
                 progress.advance(0)?;
                 if !content.is_empty() {
                     scratch.restore(session.base_state())?;
+                    scratch.begin_stream(Some(frame.length));
                 }
                 decode(scratch, &frame, content, &mut progress)
                     .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;

@@ -4,13 +4,14 @@
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
 //! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
+//! is coded), `decompress`, `records`, `measure`, `state` and `live`. `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
 mod create;
 mod decompress;
 mod driver;
+mod live;
 mod measure;
 mod params;
 mod progress;

@@ -11,7 +11,7 @@ use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
 use crate::numeric::reserve;
-use crate::predict::{NetworkBlueprint, Predictor, State};
+use crate::predict::{NetworkBlueprint, Port, Predictor, State};
 
 impl Session {
     /// A snapshot's state; the initial state for `None`. Snapshots are checked when they are set.
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// The live predictor.
-    fn live(&mut self) -> Result<&mut Predictor> {
+    pub(super) fn live(&mut self) -> Result<&mut Predictor> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
@@ -118,15 +118,25 @@ impl Session {
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
     ///
     /// # Errors
-    /// `Memory`, `Cancelled`.
+    /// `Memory`, `Cancelled`; `State` if a policy has positions in percent and the live stream's length is unknown.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
-        self.live()?;
+        self.pass_live(data.len(), &mut Observe::new(data), progress)
+    }
+
+    /// Passes a port's bytes through the live state.
+    pub(super) fn pass_live<'p>(
+        &mut self,
+        len: usize,
+        port: &mut impl Port,
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<()> {
+        self.live()?.check_length()?;
         let Self { live: Some(live), blueprint, .. } = self else { unreachable!("made above") };
         let before = if progress.is_some() { Some(live.save(blueprint)?) } else { None };
         // Before the state changes. What comes after it is undone only if there is a copy.
         reserve::check()?;
-        let fed = Progress::start(progress, data.len() as u64)
-            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress))
+        let fed = Progress::start(progress, len as u64)
+            .and_then(|mut progress| drive(live, port, &mut progress))
             .and_then(|()| if before.is_some() { reserve::check() } else { Ok(()) });
         if let (Err(_), Some(before)) = (&fed, &before) {
             live.restore(before)?;
