@@ -4,7 +4,8 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 8] = ["status", "library", "handle", "compress", "records", "predict", "model", "snapshot"];
+const NOUNS: [&str; 9] =
+    ["status", "library", "handle", "compress", "records", "predict", "learn", "model", "snapshot"];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");
 

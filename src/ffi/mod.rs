@@ -16,6 +16,7 @@ mod cancel;
 mod compress;
 mod guard;
 mod handle;
+mod learn;
 mod library;
 mod message;
 mod model;
@@ -29,6 +30,7 @@ mod testing;
 
 pub use compress::*;
 pub use handle::*;
+pub use learn::*;
 pub use library::*;
 pub use model::*;
 pub use predict::*;
