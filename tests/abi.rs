@@ -58,9 +58,15 @@ fn null_is_an_argument_error_unless_allowed() {
             ("live entropy data", gptz_cross_entropy_live(h.0, null, 8, &mut bits)),
             ("live entropy out", gptz_cross_entropy_live(h.0, b, 8, ptr::null_mut())),
             ("conditional parts", gptz_cross_entropy_conditional(h.0, ptr::null(), &n, 1, b, 8, &mut bits)),
-            ("conditional lens", gptz_cross_entropy_conditional(h.0, &b.cast_const().cast(), ptr::null(), 1, b, 8, &mut bits)),
+            (
+                "conditional lens",
+                gptz_cross_entropy_conditional(h.0, &b.cast_const().cast(), ptr::null(), 1, b, 8, &mut bits),
+            ),
             ("conditional data", gptz_cross_entropy_conditional(h.0, ptr::null(), ptr::null(), 0, null, 8, &mut bits)),
-            ("conditional out", gptz_cross_entropy_conditional(h.0, ptr::null(), ptr::null(), 0, b, 8, ptr::null_mut())),
+            (
+                "conditional out",
+                gptz_cross_entropy_conditional(h.0, ptr::null(), ptr::null(), 0, b, 8, ptr::null_mut()),
+            ),
             ("joint handle", gptz_cross_entropy_joint(none, b, 8, b, 8, &mut bits)),
             ("joint x", gptz_cross_entropy_joint(h.0, null, 8, b, 8, &mut bits)),
             ("joint y", gptz_cross_entropy_joint(h.0, b, 8, null, 8, &mut bits)),

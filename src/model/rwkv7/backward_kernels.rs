@@ -221,9 +221,8 @@ fn norm_input<S: Simd>(s: S, x: &[Vec16], (mean, scale): (S::F, S::F), d: &mut [
     let normed = |i: usize| (s.load(&x[i]) - mean) * scale;
     let sum = s.splat(strided_sum(s, x.len(), |i| s.load(&d[i])) / n);
     let along = s.splat(strided_sum(s, x.len(), |i| s.load(&d[i]) * normed(i)) / n);
-    for i in 0..x.len() {
-        let dx = ((s.load(&d[i]) - sum) - normed(i) * along) * scale;
-        s.store(dx, &mut d[i]);
+    for (i, d) in d.iter_mut().enumerate() {
+        s.store(((s.load(d) - sum) - normed(i) * along) * scale, d);
     }
 }
 
@@ -432,8 +431,7 @@ impl Kernel for RecurBack<'_> {
 #[inline(always)]
 fn recur_back<S: Simd, const V: usize>(s: S, t: RecurBack) {
     let n = V * WIDTH;
-    let columns = |x: &'_ [Vec16]| -> usize { x.len() / V };
-    debug_assert!(columns(t.before) == n && columns(t.after) == n);
+    debug_assert!(t.before.len() == n * V && t.after.len() == n * V);
     let (before, _) = t.before.as_chunks::<V>();
     let (after, _) = t.after.as_chunks::<V>();
     let (carried, _) = t.carried.as_chunks_mut::<V>();
@@ -456,8 +454,8 @@ fn recur_back<S: Simd, const V: usize>(s: S, t: RecurBack) {
             dremoved[q] = dremoved[q] - d * bj;
         }
     }
-    for q in 0..V {
-        add(s, dv[q], &mut t.dv[q]);
+    for (dv, to) in dv.into_iter().zip(t.dv) {
+        add(s, dv, to);
     }
     // The sums over i of sixteen j at a time; each is sixteen strided sums, then the tree.
     for first in (0..n).step_by(WIDTH) {

@@ -1,8 +1,8 @@
 //! Learning of all parameters: gptz against `infotheory` with the same method strings, in one run on one core.
 //!
-//!     RUSTFLAGS="-C target-cpu=native" cargo run --release --bin learning -- [FILE]
+//!     RUSTFLAGS="-C target-cpu=native" cargo run --release --bin learning -- [FILE [METHOD...]]
 //!
-//! For each method: bits a byte of the compressed frame and bytes a second, one stream, for both; and gptz's decoding.
+//! Methods given are run by gptz alone. For each method: bits a byte of the compressed frame and bytes a second, one stream, for both; and gptz's decoding.
 
 use std::time::Instant;
 
@@ -33,8 +33,9 @@ fn show(what: &str, bytes: usize, frame: usize, start: Instant) {
 fn main() {
     let path = std::env::args().nth(1).unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/alice29.txt").into());
     let data = std::fs::read(path).expect("a file");
-    let theirs = std::env::args().nth(2).is_none_or(|arg| arg != "own");
-    for method in methods() {
+    let given: Vec<String> = std::env::args().skip(2).collect();
+    let (theirs, methods) = (given.is_empty(), if given.is_empty() { methods() } else { given });
+    for method in methods {
         println!("{method}");
         let mut session = Session::create(&method).expect("gptz's method");
         let mut frame = vec![0; compress_bound(data.len()).expect("a length")];
