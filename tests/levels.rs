@@ -26,6 +26,8 @@ fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
     );
     let policy_mix = format!("mix:neural=({FROZEN};policy:schedule=0..1000000:train(opt=adam)),mem=64K");
     for method in [&policy, &policy_mix, LEARNING, FROZEN, &float, &sgd, path, "mix:mem=1M", &mix, GRU, &mix_gru, all] {
+        // Policies train in every byte at the portable level too, so they get less.
+        let content = if method.contains("policy") { &content[17_000..] } else { &content[..] };
         let mut frames = Vec::new();
         for level in levels {
             assert_eq!(gptz_set_cpu_level(*level), GPTZ_OK);
@@ -35,7 +37,7 @@ fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
             assert_eq!(unsafe { gptz_live_begin(h.0, 2000) }, GPTZ_OK);
             h.feed(&text[..2000]);
             let snapshot = h.snapshot();
-            let plain = h.compress(&content);
+            let plain = h.compress(content);
             assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
             let based = h.compress(&text[..3000]);
             frames.push((plain, based, h.predict(), h.cross_entropy(&text[..3000])));
