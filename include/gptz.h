@@ -806,7 +806,8 @@ gptz_status gptz_predict(gptz *handle, float *probs, size_t n);
  * Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
  * Feeding a and then b gives the same state as feeding both in one call.
  *
- * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY; GPTZ_ERROR_STATE if the method's policy has positions in percent and
+ * gptz_live_begin did not state the stream's length. The live state then does not change.
  */
 gptz_status gptz_feed(gptz *handle, const void *data, size_t len);
 
@@ -839,6 +840,68 @@ gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, doubl
  * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The content of `bits` is then unspecified.
  */
 gptz_status gptz_byte_costs(gptz *handle, const void *data, size_t len, float *bits);
+
+/**
+ * Begins a stream over the live state for a method with a policy. Networks first train on the bytes that they were fed
+ * and have not trained on. Then the policy starts at position 0 of a stream of `total` bytes. A `total` of UINT64_MAX is
+ * a length that is not known; then the policy must have no positions in percent. Call it before gptz_feed if the policy
+ * has such positions, and to start the policy again. A method without a policy does nothing here.
+ *
+ * gptz_compress, records and measures begin a stream of their own length themselves.
+ *
+ * Errors: GPTZ_ERROR_STATE if the policy has positions in percent and `total` is UINT64_MAX; GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_live_begin(gptz *handle,
+                            uint64_t total);
+
+/**
+ * Ends a stream over the live state for a method with a policy: networks train on the bytes that they were fed and have
+ * not trained on, which are fewer than a segment. gptz_feed does not do this at its end, so that feeding a and then b is
+ * the same as feeding both in one call.
+ *
+ * Errors: GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_live_end(gptz *handle);
+
+/**
+ * Feeds `len` bytes to the live state, as gptz_feed does, and measures how well it predicted them. On success
+ * `*bits_per_byte` is the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and GPTZ_ERROR_STATE as in gptz_feed. The live state then does not
+ * change.
+ */
+gptz_status gptz_cross_entropy_live(gptz *handle, const void *data, size_t len, double *bits_per_byte);
+
+/**
+ * Measures how well the method, starting from the base, predicts `len` bytes of data after a prefix of `parts` parts:
+ * part i has `prefix_lens[i]` bytes at `prefix[i]`. On success `*bits_per_byte` is the mean of -log2 of the probability
+ * of each byte of the data; it is 0 if `len` is 0. On failure it is 0. The live state does not change. Without parts it
+ * is gptz_cross_entropy.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_cross_entropy_conditional(gptz *handle,
+                                           const void *const *prefix,
+                                           const size_t *prefix_lens,
+                                           size_t parts,
+                                           const void *data,
+                                           size_t len,
+                                           double *bits_per_byte);
+
+/**
+ * Measures how well the method, starting from the base, predicts two aligned sequences together. The bytes of the two
+ * alternate, x first or y first; the order with the lower cost counts. On success `*bits_per_pair` is the mean cost of a
+ * pair; it is 0 if a sequence is empty. The longer sequence is cut to the length of the other. On failure
+ * `*bits_per_pair` is 0. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_cross_entropy_joint(gptz *handle,
+                                     const void *x,
+                                     size_t x_len,
+                                     const void *y,
+                                     size_t y_len,
+                                     double *bits_per_pair);
 
 /**
  * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor

@@ -635,6 +635,28 @@ public:
         return bits_per_byte;
     }
 
+    /** Begins a policy's stream over the live state; UINT64_MAX: of unknown length. gptz_live_begin. */
+    void live_begin(uint64_t total) { check(gptz_live_begin(handle(), total)); }
+
+    /** Ends a policy's stream over the live state. gptz_live_end. */
+    void live_end() { check(gptz_live_end(handle())); }
+
+    /** Feeds the data to the live state and returns their mean cost, in bits per byte. gptz_cross_entropy_live. */
+    [[nodiscard]] double cross_entropy_live(bytes_view data)
+    {
+        double bits_per_byte = 0;
+        finish(gptz_cross_entropy_live(handle(), data.data(), data.size(), &bits_per_byte));
+        return bits_per_byte;
+    }
+
+    /** Returns the mean cost of pairs of two aligned sequences, in bits per pair. gptz_cross_entropy_joint. */
+    [[nodiscard]] double cross_entropy_joint(bytes_view x, bytes_view y)
+    {
+        double bits_per_pair = 0;
+        finish(gptz_cross_entropy_joint(handle(), x.data(), x.size(), y.data(), y.size(), &bits_per_pair));
+        return bits_per_pair;
+    }
+
     /** Returns the cost of each byte from the base, in bits. gptz_byte_costs. */
     [[nodiscard]] std::vector<float> byte_costs(bytes_view data)
     {

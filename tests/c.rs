@@ -196,6 +196,30 @@ fn predict_prints_the_next_byte() {
     }
 }
 
+#[test]
+fn distance_names_the_nearest_text_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let alice = include_bytes!("data/alice29.txt");
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let program = build("examples-c/distance.c", Link::Shared, folder.path());
+    let numbers: String = (0..3000).map(|i| format!("{},", i * 7919 % 10_007)).collect();
+    let text = file("text", &alice[..8000]);
+    let others =
+        [file("numbers", numbers.as_bytes()), file("later", &alice[8000..16_000]), file("same", &alice[..8000])];
+    let printed = String::from_utf8(run(Command::new(&program).arg(&text).args(&others)).stdout).unwrap();
+    let found: Vec<(f64, &str)> = printed
+        .lines()
+        .map(|line| line.split_once("  ").map(|(n, name)| (n.parse().unwrap(), name)).unwrap())
+        .collect();
+    let order: Vec<bool> = ["same", "later", "numbers"].iter().zip(&found).map(|(n, f)| f.1.ends_with(n)).collect();
+    assert!(found.len() == 3 && order == [true; 3], "{printed}");
+    assert!(found[0].0 < 0.2 && found[2].0 > 0.8, "{printed}");
+}
+
 /// The text that examples work on, as a file.
 fn text_file(folder: &Path, n: usize) -> PathBuf {
     let path = folder.join("text.txt");

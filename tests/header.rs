@@ -4,8 +4,9 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 11] = [
-    "status", "library", "handle", "compress", "frame", "records", "predict", "model", "tokenize", "snapshot", "stats",
+const NOUNS: [&str; 12] = [
+    "status", "library", "handle", "compress", "frame", "records", "predict", "learn", "model", "tokenize", "snapshot",
+    "stats",
 ];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");

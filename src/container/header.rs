@@ -110,6 +110,12 @@ impl Shape {
         1 << if self.segment_log == 0 { self.block_log } else { self.block_log.min(self.segment_log) }
     }
 
+    /// The bytes of content in the segment that begins at `at`, in a content of `len` bytes.
+    pub fn segment_len(self, len: u64, at: u64) -> u64 {
+        let left = len - at;
+        if self.segment_log == 0 { left } else { left.min(1 << self.segment_log) }
+    }
+
     /// The fields that differ from the defaults, with their bits.
     fn stored(self) -> impl Iterator<Item = (u8, u8)> {
         let default = Self::default();

@@ -35,7 +35,8 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
 /// Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
 /// Feeding a and then b gives the same state as feeding both in one call.
 ///
-/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY; GPTZ_ERROR_STATE if the method's policy has positions in percent and
+/// gptz_live_begin did not state the stream's length. The live state then does not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
     let body = |h: &mut Inner| {

@@ -6,7 +6,7 @@ use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::rwkv7::{Config, Packing, Weights};
+use super::rwkv7::{Config, Packing, Params, Weights};
 use crate::error::{Error, Result, Status, fail, shortened_path};
 use crate::numeric::buffer::filled;
 use crate::text::Tokenizer;
@@ -59,6 +59,18 @@ pub fn load(path: &Path, packing: Packing) -> Result<Weights> {
     let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
     let config = infer(&file).map_err(within)?;
     Weights::load(&config, packing, &mut file).map_err(within)
+}
+
+/// Reads a file's tensors as parameters that learn, with their fingerprint.
+///
+/// # Errors
+/// `Io`, `Model`, `Memory`.
+pub fn load_params(path: &Path) -> Result<(Params, Fingerprint)> {
+    let (file, len) = open_file(path)?;
+    let within = |e: Error| e.within(shortened_path(path));
+    let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
+    let config = infer(&file).map_err(within)?;
+    Params::load(&config, &mut file).map_err(within)
 }
 
 impl Model {
@@ -136,6 +148,17 @@ impl Model {
         let weights = Arc::new(Weights::load(&self.config, packing, &mut file)?);
         packed.push(weights.clone());
         Ok(weights)
+    }
+}
+
+impl Model {
+    /// The weights as parameters that learn, with their fingerprint. Every call makes a copy.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn params(&self) -> Result<(Params, Fingerprint)> {
+        let mut file = Safetensors::open(Cursor::new(&*self.bytes), self.bytes.len() as u64)?;
+        Params::load(&self.config, &mut file)
     }
 }
 

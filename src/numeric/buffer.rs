@@ -1,6 +1,6 @@
 //! Buffers: whole 64-byte vectors, zero-padded. Allocation is fallible.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
 use super::reserve::fallible;
@@ -252,6 +252,16 @@ impl Rows {
     /// All rows with which it was created, end to end, mutable.
     pub fn all_mut(&mut self) -> &mut [Vec16] {
         &mut self.data
+    }
+
+    /// The rows of these lanes, end to end.
+    pub fn span(&self, lanes: Range<usize>) -> &[Vec16] {
+        &self.data[lanes.start * self.stride..lanes.end * self.stride]
+    }
+
+    /// The rows of these lanes, end to end, mutable.
+    pub fn span_mut(&mut self, lanes: Range<usize>) -> &mut [Vec16] {
+        &mut self.data[lanes.start * self.stride..lanes.end * self.stride]
     }
 
     /// All rows with which it was created, end to end.

@@ -158,9 +158,9 @@ impl Predictor {
     }
 
     /// Whether a block may bypass the networks: only in a mix with a pretrained network. Networks with random initial
-    /// weights must observe all bytes, because they learn only from these.
+    /// weights and those with a policy must observe all bytes, because they learn from these.
     pub fn may_bypass_networks(&self) -> bool {
-        self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
+        !self.has_policy() && self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
     }
 
     /// Sets whether the networks are bypassed from now on.
@@ -250,6 +250,46 @@ impl Predictor {
         if let Some(mix) = &mut self.mix {
             assert!(mix.undo(), "room for all bytes was reserved");
         }
+    }
+
+    /// Whether a network learns by a policy, so that calls must state where streams begin.
+    pub fn has_policy(&self) -> bool {
+        self.networks.iter().any(Network::has_policy)
+    }
+
+    /// Checks that the length of the stream is known if a policy has positions in percent.
+    ///
+    /// # Errors
+    /// `State`.
+    pub fn check_length(&self) -> Result<()> {
+        if !self.networks.iter().all(Network::knows_length) {
+            fail!(
+                State,
+                "the policy has positions in percent, and the live stream's length is not known: begin it first"
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that a stream of unknown length can begin: no policy has positions in percent.
+    ///
+    /// # Errors
+    /// `State`.
+    pub fn check_unknown_length(&self) -> Result<()> {
+        if self.networks.iter().any(Network::needs_length) {
+            fail!(State, "the policy has positions in percent, which need the length of the stream");
+        }
+        Ok(())
+    }
+
+    /// Starts a stream of `total` bytes, or of unknown length, for the networks' policies.
+    pub fn begin_stream(&mut self, total: Option<u64>) {
+        self.networks.iter_mut().for_each(|network| network.begin_stream(total));
+    }
+
+    /// Ends a stream: networks with policies train on what they have not trained on.
+    pub fn end_stream(&mut self) {
+        self.networks.iter_mut().for_each(Network::end_stream);
     }
 
     /// Begins a record: the mix treats it as the start of a line.

@@ -105,6 +105,7 @@ impl Session {
         self.with_scratch(|session, scratch| {
             let mut content = Content::new(parts);
             let mut progress = Progress::start(progress, content.len())?;
+            scratch.begin_stream(Some(session.params.shape().segment_len(content.len(), 0)));
             match (session.params.get(Param::Format), session.params.coder()) {
                 (2, coder) => version_2(scratch, &mut content, coder, sink, &mut progress),
                 (_, Coder::Range) => session.version_3::<RangeEncoder>(scratch, &mut content, sink, &mut progress),
@@ -192,6 +193,7 @@ impl Session {
             let first = segments.open(at, sink.len, &mut bytes);
             if first && at > 0 {
                 scratch.start_at(self.base_state());
+                scratch.begin_stream(Some(header.shape.segment_len(content.len(), at)));
             }
             scratch.mark(&self.blueprint)?;
             let raw = content.take(segments.next_block(at) as usize)?;

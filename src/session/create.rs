@@ -5,18 +5,20 @@ use std::sync::Arc;
 use super::Session;
 use super::decompress::check_numerics;
 use super::params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
-use crate::adapt::Gru;
+use crate::adapt::policy::Policy;
+use crate::adapt::{Gru, Learner, LearnerWork};
 use crate::container::{Frame, Header, HeaderV3};
 use crate::error::{Result, fail, shortened};
-use crate::method::{Base, Method, Network, resolve};
+use crate::method::{Base, Learning, Method, Network, resolve};
 use crate::model::builtin;
 use crate::model::file::{self, Model};
-use crate::model::rwkv7::{Init, Weights};
+use crate::model::rwkv7::{Config, Init, Params as Parameters, Weights};
 use crate::numeric::buffer::reserved;
 use crate::predict::{
     Blueprint, MIX_WORK, NetworkBlueprint, Predictor, Rwkv7Blueprint, Rwkv7Scratch, Rwkv7State, rwkv7_work,
 };
 use crate::snapshot::{Identity, hex};
+use crate::weights::Fingerprint;
 
 /// The most multiplications a byte, on average, of a GRU in any method: some 20 milliseconds.
 const MOST_WORK: u64 = 1 << 28;
@@ -38,10 +40,20 @@ const STORED_METHOD: Limits = Limits { memory: 256 << 20, work: DEFAULT_WORK_LIM
 /// The states of networks that a handle holds while it decompresses: the initial one, and that of the predictor.
 const STATES: u64 = 2;
 
+/// The memory of the states and predictors, and of the initial weights, of a network with a policy.
+fn learning_bytes(config: &Config, policy: &Policy) -> (u64, u64) {
+    let states = Learner::bytes(config, policy).saturating_mul(STATES);
+    let own = states.saturating_add(LearnerWork::bytes(config, policy));
+    (own, Parameters::vectors(config).saturating_mul(64).saturating_add(config.loading_bytes()))
+}
+
 /// The memory that a network takes in a handle, computed before it is allocated. 0 for a file, whose shape is not known
 /// yet.
 fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
     let of_shape = |config| {
+        if let Some(learning) = &network.learning {
+            return learning_bytes(config, &learning.policy);
+        }
         let states = Rwkv7State::bytes(config, network.rule().train).saturating_mul(STATES);
         let own = states.saturating_add(Rwkv7Scratch::bytes(config));
         (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
@@ -64,7 +76,10 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
 /// The multiplications of a network's costliest byte, computed before it is built. 0 for a file, whose shape is not
 /// known yet.
 fn work_of(network: &Network, builtin: Option<&Model>) -> u64 {
-    let of_shape = |config| rwkv7_work(config, &network.rule(), network.head.is_some());
+    let of_shape = |config| match &network.learning {
+        Some(learning) => LearnerWork::peak_work(config, &learning.policy),
+        None => rwkv7_work(config, &network.rule(), network.head.is_some()),
+    };
     match &network.base {
         Base::Config { config, .. } => of_shape(config),
         Base::Builtin(_) => builtin.map_or(0, |model| of_shape(model.config())),
@@ -137,6 +152,36 @@ impl Limits {
     }
 }
 
+/// The initial weights of a network that learns by a policy, and their fingerprint if they come from a file.
+fn initial_weights(
+    base: &Base,
+    learning: &Learning,
+    given: Option<&Model>,
+) -> Result<(Parameters, Option<Fingerprint>)> {
+    match (base, &learning.load_from) {
+        (Base::Config { config, .. }, Some(path)) => {
+            let (params, fingerprint) = file::load_params(path)?;
+            let differing = config.differences(params.config());
+            if !differing.is_empty() {
+                fail!(Method, "load_from: the weights have another shape than cfg: ({differing})");
+            }
+            Ok((params, Some(fingerprint)))
+        }
+        (Base::Config { config, seed, .. }, None) => {
+            Ok((Parameters::load(config, &mut Init::new(*config, *seed))?.0, None))
+        }
+        (Base::File(path), _) => {
+            let (params, fingerprint) = match given {
+                Some(model) => model.params()?,
+                None => file::load_params(path)?,
+            };
+            Ok((params, Some(fingerprint)))
+        }
+        (Base::Builtin(name), _) => Ok((builtin::open(name)?.params()?.0, None)),
+        (Base::Gru { .. }, _) => fail!(Internal, "a GRU with a policy"),
+    }
+}
+
 impl Session {
     /// A compressor of this method.
     ///
@@ -201,6 +246,13 @@ impl Session {
         limits.check(method, &needs_of(method, builtin.as_deref())?)?;
         let (mut networks, mut fingerprint) = (reserved(method.networks.len(), "networks")?, None);
         for network in &method.networks {
+            if let Some(learning) = &network.learning {
+                let (params, file) = initial_weights(&network.base, learning, given)?;
+                fingerprint = file.or(fingerprint);
+                let policy = Arc::new(learning.policy.clone());
+                networks.push(NetworkBlueprint::Learner { params: Arc::new(params), policy });
+                continue;
+            }
             let packing = network.packing();
             let weights = match &network.base {
                 Base::Gru { config, seed, rule } => {

@@ -5,7 +5,7 @@ use super::driver::{Decode, Observe, drive};
 use super::guests::Guests;
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
-use crate::container::{Block, BlockKind, Body, Coder, Frame, Header, MethodRef, Piece, block_crc, frames};
+use crate::container::{Block, BlockKind, Body, Coder, Frame, Header, MethodRef, Piece, Shape, block_crc, frames};
 use crate::error::{Error, Result, Status, fail, shortened};
 use crate::method::{registered_method, resolve};
 use crate::numeric::NUMERICS_VERSION;
@@ -177,7 +177,12 @@ fn decode_body(
     content: &mut [u8],
     progress: &mut Progress,
 ) -> Result<()> {
-    let coder = frame.header.coder();
+    let (coder, length) = (frame.header.coder(), content.len() as u64);
+    let shape = match &frame.header {
+        Header::V3(header) => header.shape,
+        Header::V2(_) => Shape::default(),
+    };
+    predictor.begin_stream(Some(shape.segment_len(length, 0)));
     match &frame.body {
         Body::Whole(payload) => symbols(predictor, coder, payload, content, progress)?,
         Body::Parts(parts) => {
@@ -193,6 +198,7 @@ fn decode_body(
                     Piece::Segment(segment) => {
                         if segment.raw_offset > 0 {
                             predictor.start_at(start);
+                            predictor.begin_stream(Some(shape.segment_len(length, segment.raw_offset)));
                         }
                         segment_at = Some(segment.raw_offset);
                     }

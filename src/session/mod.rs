@@ -4,7 +4,8 @@
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
 //! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress` (with `guests`: frames of other methods), `info`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
+//! is coded), `decompress` (with `guests`: frames of other methods), `info`, `records`, `measure`, `state` and `live`.
+//! `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
@@ -14,6 +15,7 @@ mod decompress;
 mod driver;
 mod guests;
 mod info;
+mod live;
 mod measure;
 mod params;
 mod progress;
@@ -73,7 +75,7 @@ impl Session {
     pub fn can_learn(&self) -> bool {
         let learns = |network: &NetworkBlueprint| match network {
             NetworkBlueprint::Rwkv7(network) => network.rule.train != Train::None,
-            NetworkBlueprint::Gru { .. } => true,
+            NetworkBlueprint::Gru { .. } | NetworkBlueprint::Learner { .. } => true,
         };
         self.blueprint.mix.is_some() || self.blueprint.networks.iter().any(learns)
     }

@@ -51,6 +51,7 @@ impl Session {
                 Record::write_head(raw.len() as u32, &check.of(raw)[..check.width()], &mut head);
                 if !raw.is_empty() {
                     scratch.start_at(session.base_state());
+                    scratch.begin_stream(Some(raw.len() as u64));
                     scratch.begin_record();
                     drive(scratch, &mut Encode::new(raw, &mut encoder), &mut progress)?;
                     encoder.finish(&mut payload)?;
@@ -100,6 +101,7 @@ impl Session {
                     progress.advance(raw.len() as u64)?;
                 } else {
                     scratch.start_at(session.base_state());
+                    scratch.begin_stream(Some(raw.len() as u64));
                     scratch.begin_record();
                     decode(scratch, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
                 }

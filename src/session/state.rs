@@ -10,7 +10,7 @@ use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
 use crate::numeric::reserve;
-use crate::predict::{NetworkBlueprint, Predictor, State};
+use crate::predict::{NetworkBlueprint, Port, Predictor, State};
 use crate::snapshot::History;
 
 /// After a feed of more bytes than this, the memory of what could have been undone is freed.
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// The live state.
-    fn live(&mut self) -> Result<&mut Live> {
+    pub(super) fn live(&mut self) -> Result<&mut Live> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
@@ -154,9 +154,19 @@ impl Session {
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
     ///
     /// # Errors
-    /// `Memory`, `Cancelled`.
+    /// `Memory`, `Cancelled`; `State` if a policy has positions in percent and the live stream's length is unknown.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
-        self.live()?;
+        self.pass_live(data, &mut Observe::new(data), progress)
+    }
+
+    /// Passes a port's bytes, which are `data`, through the live state.
+    pub(super) fn pass_live<'p>(
+        &mut self,
+        data: &[u8],
+        port: &mut impl Port,
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<()> {
+        self.live()?.predictor.check_length()?;
         let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
         let cancellable = progress.is_some();
         if cancellable {
@@ -165,7 +175,7 @@ impl Session {
         // Before the state changes. What comes after it is undone only if there is a mark.
         reserve::check()?;
         let fed = Progress::start(progress, data.len() as u64)
-            .and_then(|mut progress| drive(predictor, &mut Observe::new(data), &mut progress))
+            .and_then(|mut progress| drive(predictor, port, &mut progress))
             .and_then(|()| if cancellable { reserve::check() } else { Ok(()) });
         match &fed {
             Ok(()) => history.observe(data),

@@ -5,5 +5,5 @@ pub mod blob;
 mod history;
 mod identity;
 
-pub use history::{HISTORY_LEN, History};
+pub use history::{Event, HISTORY_LEN, History};
 pub use identity::{Identity, hex};
