@@ -242,6 +242,34 @@ fn small_messages_are_smaller_with_a_base() {
 }
 
 #[test]
+fn a_base_that_was_saved_serves_other_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let (first, second) = (file("first", &text[..3000]), file("second", &text[3000..6000]));
+    let lines = file("lines", &text[6000..8000]);
+    let program = build("examples-c/base.c", Link::Shared, folder.path());
+    let [base, records] = ["base", "records"].map(|name| folder.path().join(name));
+    let made = run(Command::new(&program).arg("make").arg(&base).args([&first, &second])).stdout;
+    let length = std::fs::metadata(&base).unwrap().len();
+    assert!(String::from_utf8(made).unwrap().contains(&format!("{length} bytes")));
+    run(Command::new(&program).arg("write").args([&base, &lines, &records]));
+    assert!(std::fs::metadata(&records).unwrap().len() < 1400);
+    let read = run(Command::new(&program).arg("read").args([&base, &records])).stdout;
+    assert!(read == text[6000..8000]);
+    // A damaged base is told.
+    let mut damaged = std::fs::read(&base).unwrap();
+    damaged[200] ^= 1;
+    let damaged = file("damaged", &damaged);
+    let output = Command::new(&program).arg("read").args([&damaged, &records]).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("CRC-32"));
+}
+
+#[test]
 fn progress_prints_percentages_and_cancels() {
     let folder = tempfile::tempdir().unwrap();
     let (text, program) = (text_file(folder.path(), 8000), build("examples-c/progress.c", Link::Shared, folder.path()));
