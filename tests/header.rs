@@ -4,8 +4,19 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 9] =
-    ["status", "library", "handle", "compress", "records", "predict", "model", "tokenize", "snapshot"];
+const NOUNS: [&str; 11] = [
+    "status",
+    "library",
+    "handle",
+    "compress",
+    "records",
+    "predict",
+    "model",
+    "tokenize",
+    "snapshot",
+    "tensors",
+    "tensor_writer",
+];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");
 

@@ -24,6 +24,8 @@ mod predict;
 mod records;
 mod snapshot;
 mod status;
+mod tensor_writer;
+mod tensors;
 #[cfg(gptz_test_panic)]
 mod testing;
 mod tokenize;
@@ -36,4 +38,6 @@ pub use predict::*;
 pub use records::*;
 pub use snapshot::*;
 pub use status::*;
+pub use tensor_writer::*;
+pub use tensors::*;
 pub use tokenize::*;
