@@ -111,8 +111,9 @@ fn block(dtype: DType, block: &[u8], out: &mut [f32]) -> Result<(), NotFinite> {
             Ok(())
         }
         _ => {
-            // Q4, the only one that is left.
+            // Q4, the only one that is left. aprender reads a subnormal scale as 0.
             let scale = half_at(block, 0)?;
+            let scale = if scale.abs() < f16::MIN_POSITIVE.to_f32() { 0.0 } else { scale };
             for (pair, byte) in out.chunks_mut(2).zip(&block[2..]) {
                 for (to, q) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
                     *to = (f32::from(q) - 8.0) * scale;

@@ -55,10 +55,12 @@ impl Texts {
 
 /// Adds text to a string.
 pub(super) fn push_text(to: &mut String, text: &str) -> Result<()> {
-    match crate::numeric::reserve::fallible(|| to.try_reserve(text.len())) {
-        Ok(()) => to.push_str(text),
-        Err(_) => return Err(crate::error::out_of_memory(to.len().saturating_add(text.len()), WHAT)),
+    if to.capacity() - to.len() < text.len()
+        && crate::numeric::reserve::fallible(|| to.try_reserve(text.len())).is_err()
+    {
+        return Err(crate::error::out_of_memory(to.len().saturating_add(text.len()), WHAT));
     }
+    to.push_str(text);
     Ok(())
 }
 

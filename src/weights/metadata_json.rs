@@ -27,7 +27,9 @@ pub(super) struct Out(pub(super) String);
 
 impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        fallible(|| self.0.try_reserve(text.len())).map_err(|_| fmt::Error)?;
+        if self.0.capacity() - self.0.len() < text.len() {
+            fallible(|| self.0.try_reserve(text.len())).map_err(|_| fmt::Error)?;
+        }
         self.0.push_str(text);
         Ok(())
     }

@@ -9,14 +9,13 @@ mod gguf;
 mod safetensors;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::dtype::{DType, MAX_DIMENSIONS};
 use super::header::MAX_TENSORS;
 use super::metadata::{Metadata, owned};
 use super::quantise::{can_encode, encode, largest, q8_scale};
-use super::source::Source;
 use super::tensors::TensorInfo;
 use crate::error::{Error, Result, Status, fail, shortened, shortened_path};
 use crate::numeric::buffer::{copied, filled, grow};
@@ -73,14 +72,12 @@ enum Before {
 
 /// The number of values that are converted at a time: a multiple of all blocks.
 const VALUES: usize = 1 << 14;
-/// The bytes that are copied at a time.
-const COPY: usize = 1 << 20;
 
 /// A file under way.
 ///
 /// Its bytes are in an unnamed temporary file in the destination's folder, which the system removes when the writer is
 /// dropped, whatever happens. [`TensorWriter::finish`] writes the file under a temporary name, syncs it, and renames it.
-/// Memory does not depend on the sizes of tensors: 1 MiB, the metadata, and the list of tensors.
+/// Memory does not depend on the sizes of tensors: 64 KiB, the metadata, and the list of tensors.
 #[derive(Debug)]
 pub struct TensorWriter {
     path: PathBuf,
@@ -94,6 +91,8 @@ pub struct TensorWriter {
     /// Indexes of tensors, sorted by name.
     order: Vec<u32>,
     buffer: Vec<u8>,
+    /// The CRC-32 of `data`, which only APR files need.
+    checksum: crc32fast::Hasher,
     /// A write failed, so that `data` is incomplete.
     failed: bool,
 }
@@ -120,7 +119,18 @@ impl TensorWriter {
         let data = tempfile::tempfile_in(folder_of(path)).map_err(|e| io_error(path, &e))?;
         let (tensors, order) = (Vec::new(), Vec::new());
         let buffer = filled(VALUES * 4, 0, "a tensor writer")?;
-        Ok(Self { path: path.into(), format, before, data, position: 0, tensors, order, buffer, failed: false })
+        Ok(Self {
+            path: path.into(),
+            format,
+            before,
+            data,
+            position: 0,
+            tensors,
+            order,
+            buffer,
+            checksum: crc32fast::Hasher::new(),
+            failed: false,
+        })
     }
 
     /// The number of tensors, and of the bytes that they take in the file, with the padding between them.
@@ -176,7 +186,7 @@ impl TensorWriter {
     fn append(
         &mut self,
         (at, tensor): (usize, TensorInfo),
-        write: impl FnOnce(&mut File, &mut [u8]) -> Result<()>,
+        write: impl FnOnce(&mut Sink<'_>, &mut [u8]) -> Result<()>,
     ) -> Result<()> {
         grow(&mut self.tensors, 1, "a tensor writer")?;
         grow(&mut self.order, 1, "a tensor writer")?;
@@ -184,8 +194,10 @@ impl TensorWriter {
         let padding = end.next_multiple_of(self.alignment()) - end;
         // Until all is written.
         self.failed = true;
-        write(&mut self.data, &mut self.buffer)?;
-        write_zeros(&mut self.data, padding).map_err(|e| io_error(&self.path, &e))?;
+        let checksum = (self.format == Format::Apr).then_some(&mut self.checksum);
+        let mut sink = Sink { file: &self.data, checksum, path: &self.path };
+        write(&mut sink, &mut self.buffer)?;
+        sink.pad(padding)?;
         self.failed = false;
         self.position = end + padding;
         self.order.insert(at, self.tensors.len() as u32);
@@ -205,8 +217,7 @@ impl TensorWriter {
             let (found, needed) = (data.len(), tensor.1.bytes);
             fail!(Argument, "{}: {found} bytes, {shape:?} of {} has {needed}", shortened(name), dtype.name());
         }
-        let path = self.path.clone();
-        self.append(tensor, |file, _| file.write_all(data).map_err(|e| io_error(&path, &e)))
+        self.append(tensor, |sink, _| sink.write(data))
     }
 
     /// Adds a tensor by its values, which are converted to `dtype`.
@@ -230,7 +241,7 @@ impl TensorWriter {
         {
             fail!(Argument, "{}: value {i} is {}, which {} cannot hold", shortened(name), values[i], dtype.name());
         }
-        let (path, scale) = (self.path.clone(), q8_scale(largest(values)));
+        let scale = q8_scale(largest(values));
         let (n, size) = dtype.block();
         let convert = |values: &[f32], buffer: &mut [u8]| match encode(dtype, values, scale, buffer) {
             Ok(()) => Ok(()),
@@ -241,15 +252,14 @@ impl TensorWriter {
         for part in values.chunks(VALUES).filter(|_| can_overflow) {
             convert(part, &mut self.buffer[..part.len().div_ceil(n) * size])?;
         }
-        self.append(tensor, |file, buffer| {
-            let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| io_error(&path, &e));
+        self.append(tensor, |sink, buffer| {
             if dtype == DType::Q8 && !values.is_empty() {
-                write(&scale.to_le_bytes())?;
+                sink.write(&scale.to_le_bytes())?;
             }
             for part in values.chunks(VALUES) {
                 let bytes = &mut buffer[..part.len().div_ceil(n) * size];
                 convert(part, bytes)?;
-                write(bytes)?;
+                sink.write(bytes)?;
             }
             Ok(())
         })
@@ -289,22 +299,15 @@ impl TensorWriter {
     /// Writes the head and the bytes of the tensors, in the order of `order` if it is given, and what follows them.
     fn copy(&self, head: &[u8], order: Option<&[u32]>, out: &mut File) -> Result<()> {
         let io = |e: std::io::Error| io_error(&self.path, &e);
-        let data = Source::new(self.data.try_clone().map_err(io)?, self.position);
-        let mut buffer = filled(COPY, 0u8, "a tensor writer")?;
-        let mut checksum = crc32fast::Hasher::new();
-        let mut write = |bytes: &[u8]| {
-            checksum.update(bytes);
-            out.write_all(bytes).map_err(io)
-        };
-        write(head)?;
-        let mut part = |mut from: u64, mut len: u64| {
-            while len > 0 {
-                let n = len.min(COPY as u64) as usize;
-                data.read(&mut buffer[..n], from)?;
-                write(&buffer[..n])?;
-                (from, len) = (from + n as u64, len - n as u64);
+        out.write_all(head).map_err(io)?;
+        let mut data = &self.data;
+        let mut part = |from: u64, len: u64| {
+            data.seek(SeekFrom::Start(from)).map_err(io)?;
+            // On Linux, the kernel copies.
+            match std::io::copy(&mut data.take(len), out).map_err(io)? {
+                n if n == len => Ok(()),
+                n => fail!(Io, "writing {}: {n} of {len} bytes came back", shortened_path(&self.path)),
             }
-            Ok(())
         };
         match order {
             None => part(0, self.position)?,
@@ -313,18 +316,37 @@ impl TensorWriter {
             }
         }
         if self.format == Format::Apr {
+            let mut checksum = crc32fast::Hasher::new();
+            checksum.update(head);
+            checksum.combine(&self.checksum);
             out.write_all(&checksum.finalize().to_le_bytes()).map_err(io)?;
         }
         Ok(())
     }
 }
 
-fn write_zeros(file: &mut File, mut n: u64) -> std::io::Result<()> {
-    const ZEROS: [u8; 256] = [0; 256];
-    while n > 0 {
-        let now = n.min(ZEROS.len() as u64);
-        file.write_all(&ZEROS[..now as usize])?;
-        n -= now;
+/// The temporary file under way: what is written to it counts in the checksum.
+struct Sink<'w> {
+    file: &'w File,
+    checksum: Option<&'w mut crc32fast::Hasher>,
+    path: &'w Path,
+}
+
+impl Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(bytes);
+        }
+        self.file.write_all(bytes).map_err(|e| io_error(self.path, &e))
     }
-    Ok(())
+
+    fn pad(&mut self, mut n: u64) -> Result<()> {
+        const ZEROS: [u8; 256] = [0; 256];
+        while n > 0 {
+            let now = n.min(ZEROS.len() as u64);
+            self.write(&ZEROS[..now as usize])?;
+            n -= now;
+        }
+        Ok(())
+    }
 }
