@@ -29,7 +29,7 @@
  * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that
  *   new ones do not change the ABI.
  * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a
- *   model or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
+ *   model, a snapshot or a tensor reader at the same time. Calls that take no object may be made from any thread at any time.
  * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. Without its progress
  *   callback, a call uses at most 32 KiB of stack, so a thread with a stack of 48 KiB may make it.
  * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may
