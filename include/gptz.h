@@ -349,7 +349,7 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 #define GPTZ_ERROR_MODEL 3
 
 /**
- * The operating system could not open or read a file, or the path is not that of a regular file.
+ * The operating system could not open, read or write a file, or the path is not that of a regular file.
  */
 #define GPTZ_ERROR_IO 4
 

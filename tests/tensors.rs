@@ -239,6 +239,9 @@ fn metadata_of_all_types_come_back_from_every_format() {
         assert_eq!(*tensors.metadata(), metadata, "{format:?}");
         assert!(tensors.is_empty());
     }
+    let own = Metadata::from_json(b"{\"gptz.types\":{\"u8\":1}}").unwrap();
+    let e = TensorWriter::create(&folder.path().join("own"), Format::Apr, &own).unwrap_err();
+    assert_eq!(e.status(), Status::Argument);
     // Values that only APR files have.
     let mut odd = Metadata::default();
     for (key, json) in [("null", "null"), ("object", "{\"a\":[1,null]}"), ("mixed", "[1,\"a\"]"), ("empty", "[]")] {
@@ -557,7 +560,10 @@ fn a_refused_tensor_leaves_the_writer_as_it_was() {
         refused(&long, DType::F32, &[], &[0; 4], "at most");
         match format {
             Format::Apr => refused("b", DType::Q4_0, &[32], &[0; 18], "APR files have no type Q4_0"),
-            Format::Safetensors => refused("b", DType::Q8_0, &[32], &[0; 34], "have no type"),
+            Format::Safetensors => {
+                refused("b", DType::Q8_0, &[32], &[0; 34], "have no type");
+                refused("__metadata__", DType::F32, &[], &[0; 4], "metadata");
+            }
             Format::Gguf => {
                 refused("b", DType::Q4, &[32], &[0; 18], "have no type");
                 refused("b", DType::Q8_0, &[32, 33], &[0; 34], "blocks");
@@ -775,4 +781,44 @@ fn the_c_calls_check_their_arguments() {
         assert_eq!(gptz_tensor_writer_counts(ptr::null(), ptr::null_mut(), ptr::null_mut()), GPTZ_ERROR_ARGUMENT);
     }
     assert_eq!(number_of_files(folder.path()), 0);
+}
+
+/// A C program may call from a thread with a small stack.
+#[test]
+fn the_calls_take_little_stack() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = CString::new(some_metadata().to_json().unwrap()).unwrap();
+    let paths = FORMATS.map(|format| (format as c_int, c_path(&folder.path().join(format.name()))));
+    let nested = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+    let deep = [&b"{\"a\":{\"json\":"[..], &nested, b"}}"].concat();
+    let call = || {
+        let _ = Metadata::from_json(&deep);
+        for (format, path) in &paths {
+            let (mut writer, mut reader, mut len) = (ptr::null_mut(), ptr::null_mut(), 0);
+            // SAFETY: pointers to buffers of the stated lengths, and objects that are freed once.
+            unsafe {
+                assert_eq!(gptz_tensor_writer_open(path.as_ptr(), *format, json.as_ptr(), &mut writer), GPTZ_OK);
+                let (shape, x) = ([32u64], [1f32; 32]);
+                let add = |name: &CStr, dtype| {
+                    gptz_tensor_writer_add_f32(writer, name.as_ptr(), dtype, shape.as_ptr(), 1, x.as_ptr(), 32)
+                };
+                assert_eq!(add(c"a", GPTZ_DTYPE_BF16), GPTZ_OK);
+                for dtype in [GPTZ_DTYPE_Q4, GPTZ_DTYPE_Q5_1] {
+                    add(if dtype == GPTZ_DTYPE_Q4 { c"b" } else { c"c" }, dtype);
+                }
+                assert_eq!(gptz_tensor_writer_finish(writer), GPTZ_OK);
+                gptz_tensor_writer_free(writer);
+                assert_eq!(gptz_tensor_reader_open(path.as_ptr(), &mut reader), GPTZ_OK);
+                let mut back = [0f32; 32];
+                assert_eq!(gptz_tensor_reader_read_f32(reader, 0, back.as_mut_ptr(), 32), GPTZ_OK);
+                assert_eq!(back, x);
+                let mut text = [0u8; 4096];
+                assert_eq!(gptz_tensor_reader_metadata(reader, text.as_mut_ptr().cast(), 4096, &mut len), GPTZ_OK);
+                gptz_tensor_reader_free(reader);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().stack_size(40 << 10).spawn_scoped(scope, call).unwrap();
+    });
 }

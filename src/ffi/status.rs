@@ -19,7 +19,7 @@ pub const GPTZ_ERROR_ARGUMENT: gptz_status = 1;
 pub const GPTZ_ERROR_METHOD: gptz_status = 2;
 /// A weights file or tensor file is malformed or of a kind that is not supported. Or a frame needs weights from a file.
 pub const GPTZ_ERROR_MODEL: gptz_status = 3;
-/// The operating system could not open or read a file, or the path is not that of a regular file.
+/// The operating system could not open, read or write a file, or the path is not that of a regular file.
 pub const GPTZ_ERROR_IO: gptz_status = 4;
 /// An allocation failed, or the call needs more memory than a limit allows.
 pub const GPTZ_ERROR_MEMORY: gptz_status = 5;

@@ -43,7 +43,7 @@ pub struct Tensors {
 /// Reads what precedes the tensors' bytes. The first bytes tell the formats apart.
 fn read(source: &Source) -> Result<Contents> {
     let mut magic = [0u8; 4];
-    let n = (source.len() as usize).min(4);
+    let n = source.len().min(4) as usize;
     source.read(&mut magic[..n], 0)?;
     match &magic {
         gguf::MAGIC => gguf::read(source),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::dtype::{DType, MAX_DIMENSIONS};
 use super::header::MAX_TENSORS;
 use super::metadata::{Metadata, owned};
+use super::metadata_json::TYPES;
 use super::quantise::{can_encode, encode, largest, q8_scale};
 use super::tensors::TensorInfo;
 use crate::error::{Error, Result, Status, fail, shortened, shortened_path};
@@ -111,6 +112,9 @@ impl TensorWriter {
     /// # Errors
     /// `Io` if the folder cannot be written to; `Argument` if the format cannot hold the metadata; `Memory`.
     pub fn create(path: &Path, format: Format, metadata: &Metadata) -> Result<Self> {
+        if metadata.get(TYPES).is_some() {
+            fail!(Argument, "the metadata have the key {TYPES}, which the library uses itself");
+        }
         let before = match format {
             Format::Apr => Before::Apr(apr::metadata(metadata)?),
             Format::Safetensors => Before::Safetensors(safetensors::metadata(metadata)?),
@@ -160,6 +164,9 @@ impl TensorWriter {
                 format.name(),
                 format.longest_name()
             );
+        }
+        if format == Format::Safetensors && name == "__metadata__" {
+            fail!(Argument, "{short}: safetensors files use this name for their metadata");
         }
         if !format.has(dtype) {
             fail!(Argument, "{short}: {} files have no type {}", format.name(), dtype.name());
