@@ -293,7 +293,10 @@ pub(super) fn each_entry(json: &[u8], take: impl FnMut(&str, &str) -> Result<()>
         fn visit_str<E: de::Error>(self, key: &str) -> std::result::Result<(), E> {
             self.0.clear();
             *self.1 = push_text(self.0, key);
-            self.1.as_ref().map(|()| ()).map_err(E::custom)
+            match self.1 {
+                Ok(()) => Ok(()),
+                Err(e) => Err(E::custom(e)),
+            }
         }
     }
     struct Entries<'t, F>(F, &'t mut Result<()>);
@@ -311,7 +314,9 @@ pub(super) fn each_entry(json: &[u8], take: impl FnMut(&str, &str) -> Result<()>
             while map.next_key_seed(Key(&mut key, self.1))?.is_some() {
                 let json = map.next_value::<&RawValue>()?;
                 *self.1 = (self.0)(&key, json.get());
-                self.1.as_ref().map(|()| ()).map_err(A::Error::custom)?;
+                if let Err(e) = &self.1 {
+                    return Err(A::Error::custom(e));
+                }
             }
             Ok(())
         }

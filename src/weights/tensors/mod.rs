@@ -1,6 +1,6 @@
 //! One view of tensor files: safetensors, GGUF and APR.
 //!
-//! - [`info`]: what a reader of a format finds, and the checks that all formats share
+//! - `info`: what a reader of a format finds, and the checks that all formats share
 //! - `apr`, `gguf`, `safetensors`: the readers
 //! - `needless`: tensors that inference does not need
 
