@@ -29,7 +29,7 @@
  * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that
  *   new ones do not change the ABI.
  * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a
- *   model or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
+ *   model, a snapshot or a tensor reader at the same time. Calls that take no object may be made from any thread at any time.
  * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. Without its progress
  *   callback, a call uses at most 32 KiB of stack, so a thread with a stack of 48 KiB may make it.
  * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may
@@ -239,6 +239,92 @@
 #define GPTZ_FRAME_MODEL_ID 13
 
 /**
+ * Tensor type: IEEE binary32.
+ */
+#define GPTZ_DTYPE_F32 0
+
+/**
+ * Tensor type: IEEE binary16.
+ */
+#define GPTZ_DTYPE_F16 1
+
+/**
+ * Tensor type: bfloat16, the upper half of a binary32.
+ */
+#define GPTZ_DTYPE_BF16 2
+
+/**
+ * Tensor type of APR files: a float scale, then one signed byte for each value.
+ */
+#define GPTZ_DTYPE_Q8 3
+
+/**
+ * Tensor type of APR files: blocks of 32 values of the whole tensor, an f16 scale and 16 bytes of 4-bit numbers.
+ */
+#define GPTZ_DTYPE_Q4 4
+
+/**
+ * Tensor type of GGML and APR: Q4_K, blocks of 256 values in 144 bytes.
+ */
+#define GPTZ_DTYPE_Q4_K 5
+
+/**
+ * Tensor type of GGML: Q8_0, blocks of 32 values in 34 bytes.
+ */
+#define GPTZ_DTYPE_Q8_0 6
+
+/**
+ * Tensor type of GGML: Q4_0, blocks of 32 values in 18 bytes.
+ */
+#define GPTZ_DTYPE_Q4_0 7
+
+/**
+ * Tensor type of GGML: Q4_1, blocks of 32 values in 20 bytes.
+ */
+#define GPTZ_DTYPE_Q4_1 8
+
+/**
+ * Tensor type of GGML: Q5_0, blocks of 32 values in 22 bytes.
+ */
+#define GPTZ_DTYPE_Q5_0 9
+
+/**
+ * Tensor type of GGML: Q5_1, blocks of 32 values in 24 bytes.
+ */
+#define GPTZ_DTYPE_Q5_1 10
+
+/**
+ * Tensor type of GGML: Q5_K, blocks of 256 values in 176 bytes.
+ */
+#define GPTZ_DTYPE_Q5_K 11
+
+/**
+ * Tensor type of GGML and APR: Q6_K, blocks of 256 values in 210 bytes.
+ */
+#define GPTZ_DTYPE_Q6_K 12
+
+/**
+ * Tensor type: signed bytes. The F32 tensor NAME.scale has one factor for each row, where the first dimension counts
+ * rows.
+ */
+#define GPTZ_DTYPE_I8 13
+
+/**
+ * Tensor file format: APR version 2.
+ */
+#define GPTZ_TENSORS_APR 1
+
+/**
+ * Tensor file format: safetensors.
+ */
+#define GPTZ_TENSORS_SAFETENSORS 2
+
+/**
+ * Tensor file format: GGUF version 3.
+ */
+#define GPTZ_TENSORS_GGUF 3
+
+/**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options.
  *
  * The base is a state of the predictor. Calls that compress, decompress or measure start from the base and never
@@ -265,6 +351,17 @@ typedef struct gptz_model gptz_model;
  * return GPTZ_ERROR_MISMATCH.
  */
 typedef struct gptz_snapshot gptz_snapshot;
+
+/**
+ * An open tensor file: safetensors, GGUF (versions 2 and 3) or APR (version 2, not compressed, encrypted or sharded).
+ * Any number of threads may use a reader at the same time.
+ */
+typedef struct gptz_tensor_reader gptz_tensor_reader;
+
+/**
+ * A tensor file under way. A writer serves one call at a time and may move between threads.
+ */
+typedef struct gptz_tensor_writer gptz_tensor_writer;
 
 /**
  * The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is
@@ -362,12 +459,12 @@ typedef struct {
 #define GPTZ_ERROR_METHOD 2
 
 /**
- * A weights file is malformed or describes a network that is not supported. Or a frame needs weights from a file.
+ * A weights file or tensor file is malformed or of a kind that is not supported. Or a frame needs weights from a file.
  */
 #define GPTZ_ERROR_MODEL 3
 
 /**
- * The operating system could not open or read a file, or the path is not that of a regular file.
+ * The operating system could not open, read or write a file, or the path is not that of a regular file.
  */
 #define GPTZ_ERROR_IO 4
 
@@ -417,7 +514,7 @@ typedef struct {
 #define GPTZ_ERROR_BUSY 13
 
 /**
- * Reserved: the handle is in a state that does not allow the call. This version never returns it.
+ * The object is in a state that does not allow the call.
  */
 #define GPTZ_ERROR_STATE 14
 
@@ -1073,6 +1170,160 @@ void gptz_snapshot_free(gptz_snapshot *snapshot);
  * library does not know is not written.
  */
 gptz_status gptz_stats_get(const gptz *handle, gptz_stats *stats);
+
+/**
+ * Opens a tensor file, of whatever of the three formats. `path` is as in gptz_model_open.
+ *
+ * The call reads and checks the metadata and the list of tensors. The tensors' bytes are read by the later calls; the
+ * file is never mapped into memory. Tensors that inference does not need (those that predict several tokens ahead, and
+ * tables that are computed) and tensors of types without a GPTZ_DTYPE_... are left out; the metadata list them.
+ *
+ * On success `*out` is the reader; free it with gptz_tensor_reader_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message says what was found and what was expected), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_reader_open(const char *path, gptz_tensor_reader **out);
+
+/**
+ * Gets the number of tensors. On failure `*n` is 0.
+ */
+gptz_status gptz_tensor_reader_count(const gptz_tensor_reader *reader, uint64_t *n);
+
+/**
+ * Gets the metadata of the file as JSON in UTF-8 with a final NUL. `json` has room for `cap` bytes. On success `*len` is
+ * the number of bytes with the NUL.
+ *
+ * Each value has its type: {"general.alignment":{"u32":32},"tokenizer.ggml.tokens":{"string":["a","b"]}}. The types are
+ * u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, bool, string, and json for values of APR files that no other type
+ * holds. An array is a list. Numbers that are not finite are the strings "nan", "inf" and "-inf". If tensors are left
+ * out, the key gptz.skipped has an array of their names. gptz_tensor_writer_open takes this JSON as it is.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed. To ask for
+ * it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
+ */
+gptz_status gptz_tensor_reader_metadata(const gptz_tensor_reader *reader,
+                                        char *json,
+                                        size_t cap,
+                                        size_t *len);
+
+/**
+ * Gets the description of the tensor `index`, counted from 0 in the order of the file: its name in UTF-8, its type (one
+ * of GPTZ_DTYPE_...), its `*dims` dimensions (at most 8) with the outermost first, and the number of its bytes. The
+ * values of the last dimension are neighbours. The name and the shape stand until the reader is freed. An out-parameter
+ * that is NULL is left out.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also if `index` is too large. On failure the out-parameters are NULL or 0.
+ */
+gptz_status gptz_tensor_reader_info(const gptz_tensor_reader *reader,
+                                    uint64_t index,
+                                    const char **name,
+                                    int *dtype,
+                                    const uint64_t **shape,
+                                    size_t *dims,
+                                    uint64_t *bytes);
+
+/**
+ * Reads the bytes of the tensor `index` as they are in the file to `dst`, which has room for `cap` bytes.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of its bytes. GPTZ_ERROR_ARGUMENT also if `index`
+ * is too large. GPTZ_ERROR_IO, also if the file has become shorter since it was opened.
+ */
+gptz_status gptz_tensor_reader_read(const gptz_tensor_reader *reader,
+                                    uint64_t index,
+                                    void *dst,
+                                    size_t cap);
+
+/**
+ * Reads the values of the tensor `index` to `dst`, which has room for `n` floats. Quantised values are converted by the
+ * arithmetic of the formats' own libraries; the result is the same on every machine. The call takes 256 KiB of memory.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `n` is less than the number of values. GPTZ_ERROR_ARGUMENT also if `index` is
+ * too large or `dst` is not aligned. GPTZ_ERROR_MODEL for a scale that is not finite, and for an I8 tensor without
+ * scales. GPTZ_ERROR_IO, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_reader_read_f32(const gptz_tensor_reader *reader, uint64_t index, float *dst, size_t n);
+
+/**
+ * Frees a reader. NULL is allowed and does nothing. If `reader` points to another object, the call frees nothing, and
+ * gptz_last_error returns the reason.
+ */
+void gptz_tensor_reader_free(gptz_tensor_reader *reader);
+
+/**
+ * Starts a tensor file in `format`, one of GPTZ_TENSORS_... . `path` is as in gptz_model_open. `metadata_json` is JSON
+ * as gptz_tensor_reader_metadata gives it, or NULL for none; its key gptz.skipped is ignored.
+ *
+ * Tensors go to an unnamed temporary file in the folder of `path`. gptz_tensor_writer_finish makes the file. Until then
+ * nothing is at `path`, or what was there before.
+ *
+ * All types of metadata come back from all three formats, with one exception: values of the type json become strings
+ * in GGUF files. Where a format does not show a type, the file has the key gptz.types.
+ *
+ * On success `*out` is the writer; free it with gptz_tensor_writer_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a format that does not exist, and for metadata that are malformed or do not fit
+ * the format (the message has the key). GPTZ_ERROR_IO if the folder cannot be written to. GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_open(const char *path, int format, const char *metadata_json, gptz_tensor_writer **out);
+
+/**
+ * Adds a tensor by its bytes, as the type `dtype` (one of GPTZ_DTYPE_...) stores them. `name` is a string in UTF-8.
+ * `shape` has `dims` dimensions, at most 8, the outermost first.
+ *
+ * APR files have the types F32, F16, BF16, I8, Q8, Q4, Q4_K and Q6_K, and names of at most 256 bytes; safetensors files
+ * F32, F16, BF16 and I8; GGUF files all but Q8 and Q4.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a type that the format does not have, a shape that overflows or is not a whole
+ * number of blocks, a `len` that does not fit the shape, and a name that was added before; the writer is then as it was.
+ * GPTZ_ERROR_IO if the bytes cannot be written, for example to a full disk; the writer can then only be freed, and other
+ * calls return GPTZ_ERROR_STATE, as they do after gptz_tensor_writer_finish. GPTZ_ERROR_BUSY, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_add(gptz_tensor_writer *writer,
+                                   const char *name,
+                                   int dtype,
+                                   const uint64_t *shape,
+                                   size_t dims,
+                                   const void *data,
+                                   size_t len);
+
+/**
+ * Adds a tensor by its `n` values, which are converted to `dtype`. In all other respects the call does what
+ * gptz_tensor_writer_add does.
+ *
+ * F16 and BF16 round to the nearest number, halves to even. Q8 and Q4 are converted as the library aprender converts
+ * them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does. Values cannot be converted to the other types.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; and if
+ * `data` is not aligned.
+ */
+gptz_status gptz_tensor_writer_add_f32(gptz_tensor_writer *writer,
+                                       const char *name,
+                                       int dtype,
+                                       const uint64_t *shape,
+                                       size_t dims,
+                                       const float *data,
+                                       size_t n);
+
+/**
+ * Gets the number of tensors that were added, and of the bytes that they take with the padding between them. `tensors`
+ * or `bytes` may be NULL. On failure both are 0.
+ */
+gptz_status gptz_tensor_writer_counts(const gptz_tensor_writer *writer, uint64_t *tensors, uint64_t *bytes);
+
+/**
+ * Finishes the file: writes it under a temporary name in its folder, syncs it and renames it to its path. The writer
+ * can then only be freed, also after a failure, which leaves nothing behind.
+ *
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_STATE if an earlier write failed or the writer is finished, GPTZ_ERROR_BUSY,
+ * GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_finish(gptz_tensor_writer *writer);
+
+/**
+ * Frees a writer. A file that was not finished is dropped, and nothing of it is left behind. NULL is allowed and does
+ * nothing. If `writer` points to another object, the call frees nothing, and gptz_last_error returns the reason.
+ */
+void gptz_tensor_writer_free(gptz_tensor_writer *writer);
 
 #ifdef __cplusplus
 }  /* extern "C" */

@@ -12,7 +12,7 @@
  * Conventions:
  * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The
  *   object does not change then. Allocating a result or a callback can throw std::bad_alloc.
- * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may
+ * - Ownership. A compressor, a model, a snapshot, a tensor_reader and a tensor_writer each own their C object and free it in their destructor. They may
  *   be destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned
  *   to, and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
  * - Threads. A compressor may move between threads and serves one call at a time. A second call throws GPTZ_ERROR_BUSY;
@@ -136,6 +136,12 @@ struct free_model {
 };
 struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
+};
+struct free_tensor_reader {
+    void operator()(gptz_tensor_reader *p) const noexcept { gptz_tensor_reader_free(p); }
+};
+struct free_tensor_writer {
+    void operator()(gptz_tensor_writer *p) const noexcept { gptz_tensor_writer_free(p); }
 };
 
 /** A callback. It is on the heap, so that the library's pointer to it stays valid after its compressor is moved. */
@@ -747,6 +753,142 @@ private:
     // Members are destroyed in reverse order: the handle first, then the callback that it points at.
     std::unique_ptr<detail::progress> progress_;
     adopted handle_;
+};
+
+/** A tensor of a file. */
+struct tensor_info {
+    std::string name;
+    /** One of GPTZ_DTYPE_... . */
+    int dtype = 0;
+    /** The outermost dimension first. */
+    std::vector<std::uint64_t> shape;
+    /** The number of bytes in the file. */
+    std::uint64_t bytes = 0;
+
+    /** The number of values. */
+    std::uint64_t values() const noexcept
+    {
+        std::uint64_t n = 1;
+        for (std::uint64_t dimension : shape)
+            n *= dimension;
+        return n;
+    }
+};
+
+/** An open tensor file. Any number of threads may use a const reader at the same time. */
+class tensor_reader {
+public:
+    /** Opens a file of any of the three formats. gptz_tensor_reader_open. */
+    explicit tensor_reader(const std::string &path)
+    {
+        gptz_tensor_reader *p = nullptr;
+        detail::check(gptz_tensor_reader_open(detail::c_string(path, "the path"), &p));
+        handle_.reset(p);
+    }
+
+    /** The number of tensors. gptz_tensor_reader_count. */
+    [[nodiscard]] std::uint64_t count() const
+    {
+        std::uint64_t n = 0;
+        detail::check(gptz_tensor_reader_count(handle(), &n));
+        return n;
+    }
+
+    /** The typed metadata as JSON. gptz_tensor_reader_metadata. */
+    [[nodiscard]] std::string metadata() const
+    {
+        std::size_t n = 0;
+        gptz_status status = gptz_tensor_reader_metadata(handle(), nullptr, 0, &n);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::raise(status);
+        std::string json(n, '\0');
+        detail::check(gptz_tensor_reader_metadata(handle(), &json[0], n, &n));
+        json.resize(n - 1);
+        return json;
+    }
+
+    /** The description of a tensor. gptz_tensor_reader_info. */
+    [[nodiscard]] tensor_info info(std::uint64_t index) const
+    {
+        tensor_info found;
+        const char *name = nullptr;
+        const std::uint64_t *shape = nullptr;
+        std::size_t dims = 0;
+        detail::check(gptz_tensor_reader_info(handle(), index, &name, &found.dtype, &shape, &dims, &found.bytes));
+        found.name = name;
+        found.shape.assign(shape, shape + dims);
+        return found;
+    }
+
+    /** The bytes of a tensor as they are in the file. gptz_tensor_reader_read. */
+    [[nodiscard]] std::vector<std::byte> read(std::uint64_t index) const
+    {
+        std::vector<std::byte> bytes(static_cast<std::size_t>(info(index).bytes));
+        detail::check(gptz_tensor_reader_read(handle(), index, bytes.data(), bytes.size()));
+        return bytes;
+    }
+
+    /** The values of a tensor. gptz_tensor_reader_read_f32. */
+    [[nodiscard]] std::vector<float> read_f32(std::uint64_t index) const
+    {
+        std::vector<float> values(static_cast<std::size_t>(info(index).values()));
+        detail::check(gptz_tensor_reader_read_f32(handle(), index, values.data(), values.size()));
+        return values;
+    }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    const gptz_tensor_reader *handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<gptz_tensor_reader, detail::free_tensor_reader> handle_;
+};
+
+/**
+ * A tensor file under way. It serves one call at a time. Without finish(), the destructor drops the file, and nothing is
+ * left behind.
+ */
+class tensor_writer {
+public:
+    /** Starts a file in a format, one of GPTZ_TENSORS_... . gptz_tensor_writer_open. */
+    tensor_writer(const std::string &path, int format, const std::string &metadata_json = "{}")
+    {
+        gptz_tensor_writer *p = nullptr;
+        detail::check(gptz_tensor_writer_open(detail::c_string(path, "the path"), format,
+                                              detail::c_string(metadata_json, "the metadata"), &p));
+        handle_.reset(p);
+    }
+
+    /** Adds a tensor by its bytes. gptz_tensor_writer_add. */
+    void add(const std::string &name, int dtype, const std::vector<std::uint64_t> &shape, bytes_view data)
+    {
+        detail::check(gptz_tensor_writer_add(handle_.get(), detail::c_string(name, "the name"), dtype, shape.data(),
+                                             shape.size(), data.data(), data.size()));
+    }
+
+    /** Adds a tensor by its values. gptz_tensor_writer_add_f32. */
+    void add_f32(const std::string &name, int dtype, const std::vector<std::uint64_t> &shape,
+                 const std::vector<float> &values)
+    {
+        detail::check(gptz_tensor_writer_add_f32(handle_.get(), detail::c_string(name, "the name"), dtype, shape.data(),
+                                                 shape.size(), values.data(), values.size()));
+    }
+
+    /** The number of tensors that were added, and of their bytes with padding. gptz_tensor_writer_counts. */
+    [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> counts() const
+    {
+        std::pair<std::uint64_t, std::uint64_t> found;
+        detail::check(gptz_tensor_writer_counts(handle_.get(), &found.first, &found.second));
+        return found;
+    }
+
+    /** Finishes the file. gptz_tensor_writer_finish. */
+    void finish() { detail::check(gptz_tensor_writer_finish(handle_.get())); }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    gptz_tensor_writer *handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<gptz_tensor_writer, detail::free_tensor_writer> handle_;
 };
 
 } // namespace gptz_cpp

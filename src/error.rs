@@ -33,7 +33,7 @@ pub enum Status {
     Cancelled = 12,
     /// Another call is using the handle.
     Busy = 13,
-    /// Reserved: the call is not allowed in the handle's current state.
+    /// The call is not allowed in the object's current state.
     State = 14,
     /// A frame's header does not state the length of its content.
     SizeUnknown = 15,

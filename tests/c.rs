@@ -288,6 +288,40 @@ fn threads_write_the_same_frame() {
 }
 
 #[test]
+fn convert_keeps_the_builtin_model_through_all_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build("examples-c/convert.c", Link::Shared, folder.path());
+    let model = Path::new(ROOT).join("models/gptz-1.safetensors");
+    let [gguf, apr, back, small] = ["a.gguf", "a.apr", "a.safetensors", "small.gguf"].map(|n| folder.path().join(n));
+    let convert = |from: &Path, to: &Path, more: &[&str]| run(Command::new(&program).args([from, to]).args(more));
+    convert(&model, &gguf, &["gguf"]);
+    convert(&gguf, &apr, &["apr"]);
+    convert(&apr, &back, &["safetensors"]);
+    let fingerprint = |path: &Path| *gptz::model::file::Model::open(path).unwrap().fingerprint();
+    assert_eq!(fingerprint(&model), fingerprint(&back));
+    let open = |path: &Path| gptz::weights::Tensors::open(path).unwrap();
+    assert_eq!(open(&model).metadata(), open(&back).metadata());
+    // Matrices become Q8_0 where their rows are whole blocks; the others stay I8 with their scales.
+    convert(&apr, &small, &["gguf", "Q8_0"]);
+    let (before, after) = (open(&model), open(&small));
+    for i in 0..before.len() {
+        let info = before.info(i);
+        let Some(j) = after.find(&info.name) else {
+            assert!(info.name.ends_with(".scale"), "{}", info.name);
+            continue;
+        };
+        let [mut a, mut b] = [0, 1].map(|_| vec![0f32; info.values() as usize]);
+        before.read_f32(i, &mut a).unwrap();
+        after.read_f32(j, &mut b).unwrap();
+        let most = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+        assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() <= most / 200.0), "{}", info.name);
+    }
+    assert!(after.len() < before.len() && small.metadata().unwrap().len() < back.metadata().unwrap().len() * 3 / 2);
+    let failed = Command::new(&program).args([&model, &small]).args(["safetensors", "Q8_0"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("cannot be converted"));
+}
+
+#[test]
 fn a_plugin_opens_the_library() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("plugin");

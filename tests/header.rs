@@ -4,9 +4,21 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 12] = [
-    "status", "library", "handle", "compress", "frame", "records", "predict", "learn", "model", "tokenize", "snapshot",
+const NOUNS: [&str; 14] = [
+    "status",
+    "library",
+    "handle",
+    "compress",
+    "frame",
+    "records",
+    "predict",
+    "learn",
+    "model",
+    "tokenize",
+    "snapshot",
     "stats",
+    "tensors",
+    "tensor_writer",
 ];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");

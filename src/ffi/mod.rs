@@ -28,6 +28,8 @@ mod records;
 mod snapshot;
 mod stats;
 mod status;
+mod tensor_writer;
+mod tensors;
 #[cfg(gptz_test_panic)]
 mod testing;
 mod tokenize;
@@ -43,4 +45,6 @@ pub use records::*;
 pub use snapshot::*;
 pub use stats::*;
 pub use status::*;
+pub use tensor_writer::*;
+pub use tensors::*;
 pub use tokenize::*;

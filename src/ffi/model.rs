@@ -52,7 +52,7 @@ pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gpt
 }
 
 /// A path: any bytes on Unix, UTF-8 elsewhere.
-fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
+pub(super) fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;

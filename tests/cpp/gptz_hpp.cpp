@@ -527,6 +527,30 @@ void threads()
     CHECK(same(back, text));
 }
 
+/** Writes a tensor file beside the program, reads it and removes it. */
+void tensors(const std::string &folder)
+{
+    const std::string path = folder + ".tensors";
+    const std::vector<float> values = {1, -2.5f, 3, 0, 7, -8};
+    {
+        gptz_cpp::tensor_writer writer(path, GPTZ_TENSORS_GGUF, "{\"a\":{\"u32\":7}}");
+        writer.add_f32("w", GPTZ_DTYPE_F16, {2, 3}, values);
+        writer.add("b", GPTZ_DTYPE_I8, {}, std::string_view("x"));
+        CHECK(writer.counts().first == 2 && writer.counts().second == 64);
+        fails(GPTZ_ERROR_ARGUMENT, "before", [&] { writer.add("b", GPTZ_DTYPE_I8, {}, std::string_view("x")); });
+        writer.finish();
+        fails(GPTZ_ERROR_STATE, "finished", [&] { writer.finish(); });
+    }
+    const gptz_cpp::tensor_reader reader(path);
+    CHECK(reader.count() == 2 && reader.metadata() == "{\"a\":{\"u32\":7}}");
+    CHECK(reader.info(0).name == "w" && reader.info(0).dtype == GPTZ_DTYPE_F16 && reader.info(0).bytes == 12);
+    CHECK((reader.info(0).shape == std::vector<std::uint64_t>{2, 3}) && reader.info(0).values() == 6);
+    CHECK(reader.read_f32(0) == values && reader.read(1) == bytes{std::byte{'x'}});
+    fails(GPTZ_ERROR_ARGUMENT, "tensor 2", [&] { (void)reader.info(2); });
+    std::remove(path.c_str());
+    fails(GPTZ_ERROR_IO, "opening", [&] { gptz_cpp::tensor_reader none(path); });
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -544,6 +568,7 @@ int main(int argc, char **argv)
         states();
         models(argv[1]);
         threads();
+        tensors(argv[0]);
     } catch (const std::exception &e) {
         std::fprintf(stderr, "unexpected exception: %s\n", e.what());
         return 1;
