@@ -248,6 +248,15 @@ mod tests {
     }
 
     #[test]
+    fn errors_that_are_not_learned_have_no_steps() {
+        let step = |input: i32, error: i32| (input * error + (1 << (STEP_SHIFT - 1))) >> STEP_SHIFT;
+        for input in -LIMIT..=LIMIT {
+            assert!((1 - LEAST_ERROR..LEAST_ERROR).all(|error| step(input, error) == 0), "{input}");
+        }
+        assert_eq!(step(LIMIT, LEAST_ERROR), 1, "larger errors have steps");
+    }
+
+    #[test]
     fn vectors_equal_the_naive_mixer() {
         for (level, inputs) in Level::available().into_iter().flat_map(|level| [5, 16, 30, 48].map(|n| (level, n))) {
             let mut random = Random::new(3, "mixer");

@@ -93,6 +93,30 @@ fn all_options() -> [Options; 6] {
 }
 
 #[test]
+fn whole_bytes_equal_single_bits() {
+    let view = view();
+    for options in all_options() {
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
+        for level in Level::available() {
+            let [mut bits, mut bytes] = [0; 2].map(|_| Mix::new(options).unwrap());
+            (bits.level, bytes.level) = (Level::PORTABLE, level);
+            for byte in text(8000, 4) {
+                let mut left = 8;
+                bytes.code_byte(view, &mut |ones| {
+                    left -= 1;
+                    let bit = u32::from(byte >> left & 1);
+                    assert_eq!(ones, bits.predict(view), "{options:?}, {level:?}");
+                    bits.update(bit);
+                    bit
+                });
+                assert_eq!(left, 0);
+            }
+            assert_eq!(hash_of(&bits), hash_of(&bytes));
+        }
+    }
+}
+
+#[test]
 fn undo_restores_the_state() {
     let view = view();
     for options in all_options() {
