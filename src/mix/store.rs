@@ -448,7 +448,7 @@ pub(super) fn load(initial: &Content, mut from: &[u8]) -> Result<Content> {
     let [a, b, c] = &initial.apms;
     let apms = [take_table(from, a)?, take_table(from, b)?, take_table(from, c)?];
     let bypassed = number(from, 1)? == 1;
-    if bypassed && !bypass.as_ref().is_some_and(|bypass| bypass.gate_at.is_some()) {
+    if bypassed && bypass.as_ref().is_none_or(|bypass| bypass.gate_at.is_none()) {
         fail!(Corrupt, "a stored mix bypasses a byte without a match");
     }
     let mut at = [0; MAX_CONTEXTS];
