@@ -39,7 +39,7 @@ fn a_stored_state_goes_on_with_the_same_bits() {
             let [mut gru, mut again] = [1, 2].map(|seed| Gru::new(&CONFIG, seed, &rule).unwrap());
             let mut work = Workspace::new(&CONFIG, &rule).unwrap();
             gru.step(level, 0, &mut work);
-            (0..n).for_each(|i| observe(level, &mut gru, &rule, &mut work, i.wrapping_mul(7)));
+            (0..n).for_each(|i| observe(level, &mut gru, &rule, &mut work, u8::wrapping_mul(i, 7)));
             let stored = all(&mut gru);
             let mut from = Load(&stored);
             again.transfer(&mut from).unwrap();
