@@ -176,8 +176,8 @@
 #define GPTZ_FRAME_CONTENT_LENGTH 1
 
 /**
- * Frame value: the most bytes that a handle of the frame's method takes, as gptz_memory_estimate computes it.
- * GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
+ * Frame value: the bytes of memory that a handle of the frame's method takes to decompress it. With this value as
+ * GPTZ_PARAM_MEMORY_LIMIT, a handle that does nothing else can. GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
  */
 #define GPTZ_FRAME_MEMORY 2
 
@@ -816,9 +816,9 @@ gptz_status gptz_frame_info(const void *src, size_t src_len, int what, int64_t *
  * after it. Skippable frames before it are skipped. `src` must contain the frame's header. On success `*len` is the
  * length of the string without the NUL.
  *
- * If `cap` is not more than the length of the string, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is the
- * length of the string, so that `*len` + 1 bytes are needed. A call with NULL and 0 asks for the length: it returns the
- * same status and does not change the message of gptz_last_error. On every other failure `*len` is 0.
+ * If `cap` is less than what is needed, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is what is needed, with
+ * the NUL. A call with NULL and 0 asks for it: it returns the same status and does not change the message of
+ * gptz_last_error. On every other failure `*len` is 0.
  *
  * Security: the string comes from the input. It is UTF-8 and at most 4,096 bytes long, and it may contain any
  * characters.
@@ -827,7 +827,11 @@ gptz_status gptz_frame_info(const void *src, size_t src_len, int what, int64_t *
  * method that this library does not have), GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT (also for
  * a string that contains a NUL).
  */
-gptz_status gptz_frame_method(const void *src, size_t src_len, char *dst, size_t cap, size_t *len);
+gptz_status gptz_frame_method(const void *src,
+                              size_t src_len,
+                              char *dst,
+                              size_t cap,
+                              size_t *len);
 
 /**
  * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
@@ -1191,15 +1195,15 @@ gptz_status gptz_tensor_reader_count(const gptz_tensor_reader *reader, uint64_t 
 
 /**
  * Gets the metadata of the file as JSON in UTF-8 with a final NUL. `json` has room for `cap` bytes. On success `*len` is
- * the number of bytes with the NUL.
+ * their number without the NUL.
  *
  * Each value has its type: {"general.alignment":{"u32":32},"tokenizer.ggml.tokens":{"string":["a","b"]}}. The types are
  * u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, bool, string, and json for values of APR files that no other type
  * holds. An array is a list. Numbers that are not finite are the strings "nan", "inf" and "-inf". If tensors are left
  * out, the key gptz.skipped has an array of their names. gptz_tensor_writer_open takes this JSON as it is.
  *
- * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed. To ask for
- * it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed, with the NUL. To
+ * ask for it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
  */
 gptz_status gptz_tensor_reader_metadata(const gptz_tensor_reader *reader,
                                         char *json,

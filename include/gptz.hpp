@@ -347,9 +347,9 @@ private:
     const gptz_status status = gptz_frame_method(frames.data(), frames.size(), nullptr, 0, &len);
     if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
         detail::check(status);
-    // The library also writes the final zero, for which a std::string has room.
     std::string method(len, '\0');
-    detail::check(gptz_frame_method(frames.data(), frames.size(), &method[0], len + 1, &len));
+    detail::check(gptz_frame_method(frames.data(), frames.size(), &method[0], len, &len));
+    method.resize(len);
     return method;
 }
 
@@ -655,6 +655,18 @@ public:
         return bits_per_byte;
     }
 
+    /** Returns the mean cost of data after a prefix in parts, from the base, in bits. gptz_cross_entropy_conditional. */
+    [[nodiscard]] double cross_entropy_conditional(const std::vector<bytes_view> &prefix, bytes_view data)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes;
+        split(prefix, pointers, sizes);
+        double bits_per_byte = 0;
+        finish(gptz_cross_entropy_conditional(handle(), pointers.data(), sizes.data(), sizes.size(), data.data(),
+                                              data.size(), &bits_per_byte));
+        return bits_per_byte;
+    }
+
     /** Returns the mean cost of pairs of two aligned sequences, in bits per pair. gptz_cross_entropy_joint. */
     [[nodiscard]] double cross_entropy_joint(bytes_view x, bytes_view y)
     {
@@ -803,7 +815,7 @@ public:
             detail::raise(status);
         std::string json(n, '\0');
         detail::check(gptz_tensor_reader_metadata(handle(), &json[0], n, &n));
-        json.resize(n - 1);
+        json.resize(n);
         return json;
     }
 

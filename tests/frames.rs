@@ -577,7 +577,7 @@ fn a_frame_names_its_method() {
         let (frame, name) = (h.compress(&ALICE[..100]), h.method());
         decompressed_size(b"GPTX").unwrap_err();
         let before = message();
-        assert_eq!(method_of(&frame, 0), (GPTZ_ERROR_BUFFER_TOO_SMALL, name.len(), vec![]));
+        assert_eq!(method_of(&frame, 0), (GPTZ_ERROR_BUFFER_TOO_SMALL, name.len() + 1, vec![]));
         assert_eq!(message(), before, "a question changes no message");
         assert_eq!(method_of(&frame, name.len()).0, GPTZ_ERROR_BUFFER_TOO_SMALL);
         assert!(message().contains(&(name.len() + 1).to_string()), "{}", message());

@@ -6,12 +6,16 @@ use std::ptr;
 
 use common::*;
 
+/// A network of which all weights learn, with momentum in one part and Adam in another.
+const POLICY: &str = "cfg:hidden=32,layers=2,intermediate=24,head_size=32,decay_rank=3,a_rank=3,v_rank=3,g_rank=5;\
+                      policy:schedule=0..900:train(lr=0.01,momentum=0.5,bptt=7)|900..100000:train(opt=adam,lr=0.002,stride=3)";
+
 /// Methods of every kind of state.
 fn methods() -> Vec<String> {
     [LEARNING, FROZEN, GRU, REPLAYING, "mix:mem=64K", "mix:neural=none,fast=2,mem=256K", "level:5"]
         .map(str::to_owned)
         .into_iter()
-        .chain([mixed_with(REPLAYING), mixed_with(LEARNING)])
+        .chain([mixed_with(REPLAYING), mixed_with(LEARNING), POLICY.to_owned(), mixed_with(POLICY)])
         .collect()
 }
 
@@ -152,7 +156,7 @@ fn every_cut_and_every_flipped_byte_is_told() {
 /// With a valid checksum, a snapshot may still contain anything. It is refused, or it can be used.
 #[test]
 fn forged_snapshots_do_no_harm() {
-    for method in [GRU, "mix:mem=64K", LEARNING] {
+    for method in [GRU, "mix:mem=64K", LEARNING, POLICY] {
         let h = Handle::new(method);
         h.feed(&ALICE[..80]);
         let blob = save(&h.snapshot());

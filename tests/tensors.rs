@@ -723,7 +723,7 @@ fn the_c_calls_read_what_they_write() {
         let mut json = vec![1u8; len];
         let mut get = |cap| gptz_tensor_reader_metadata(reader, json.as_mut_ptr().cast(), cap, &mut len);
         assert_eq!((get(3), get(16)), (GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK));
-        assert_eq!((CStr::from_bytes_with_nul(&json), len), (Ok(c"{\"k\":{\"u32\":1}}"), 16));
+        assert_eq!((CStr::from_bytes_with_nul(&json), len), (Ok(c"{\"k\":{\"u32\":1}}"), 15));
         gptz_tensor_reader_free(reader);
 
         let mixed = c_path(&data("mixed.safetensors"));

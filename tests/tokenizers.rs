@@ -221,7 +221,7 @@ impl Gguf {
                 }
                 10 => number(file, 8).into(),
                 11 => (number(file, 8) as i64).into(),
-                kind => unimplemented!("type {kind}"),
+                kind => panic!("the fixture has the type {kind}"),
             }
         }
         let mut file = &file[16..];

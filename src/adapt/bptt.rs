@@ -107,7 +107,8 @@ impl Learner {
         t.values(&mut self.powers.0)?;
         self.start.parts_mut().into_iter().try_for_each(|part| t.floats(part))?;
         let mut held = self.held as u64;
-        t.number(&mut held, 0, self.segment.len() as u64, "the number of bytes of a segment")?;
+        // After the priming byte, a segment is never empty.
+        t.number(&mut held, 1, self.segment.len() as u64, "the number of bytes of a segment")?;
         self.held = held as usize;
         t.bytes(&mut self.segment[..self.held])?;
         t.number(&mut self.cursor, 0, u64::MAX >> 1, "the position of a policy")?;

@@ -4,7 +4,7 @@
 //! with a bit for each byte value that occurs, lowest bit first; the frequency of each of these as a varint, with a sum
 //! of 4096; the length of the payload as a varint; the payload of the rANS coder. An empty string has no mode.
 
-use super::{Decoder, Distribution, Encoder, Interval, RansDecoder, RansEncoder};
+use super::{Decoder, Distribution, Encoder, Interval, RansDecoder, RansEncoder, varint};
 use crate::error::{Result, fail};
 use crate::numeric::buffer::{filled, grow};
 
@@ -75,32 +75,17 @@ fn scaled(bytes: &[u8]) -> [u16; 256] {
 ///
 /// # Errors
 /// `Memory`.
-pub fn put_varint(out: &mut Vec<u8>, mut n: u64) -> Result<()> {
-    grow(out, 10, "a stored string")?;
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
+pub fn put_varint(out: &mut Vec<u8>, n: u64) -> Result<()> {
+    grow(out, varint::MAX_LEN, "a stored string")?;
+    varint::put(out, n);
     Ok(())
 }
 
-/// Removes and returns a varint. `None` if it is cut or exceeds 64 bits.
+/// Removes and returns a varint. `None` if it is cut or not valid.
 pub fn take_varint(from: &mut &[u8]) -> Option<u64> {
-    let mut n = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = from.split_first()?;
-        *from = rest;
-        let part = u64::from(byte & 0x7f);
-        if part << shift >> shift != part {
-            return None;
-        }
-        n |= part << shift;
-        if byte & 0x80 == 0 {
-            return Some(n);
-        }
-    }
-    None
+    let (n, len) = varint::get(from, 64).ok()?;
+    *from = &from[len..];
+    Some(n)
 }
 
 /// Appends a string.

@@ -5,6 +5,7 @@ pub mod bytes;
 mod frequencies;
 mod range;
 mod rans;
+pub mod varint;
 
 pub use frequencies::Frequencies;
 pub use range::{RangeDecoder, RangeEncoder};

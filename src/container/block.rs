@@ -1,8 +1,9 @@
 //! Blocks: the units in which a frame's content is coded and checked. They bound the memory that decoding needs.
 
 use super::header::Shape;
-use super::read::{Reader, put_varint};
+use super::read::Reader;
 use crate::coder::Frequencies;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The largest size of a block's header: kind, two lengths, CRC-32.
@@ -63,9 +64,9 @@ pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
 /// content.
 pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc: Option<u32>, coded_len: usize) {
     out.push(kind as u8);
-    put_varint(out, raw_len);
+    varint::put(out, raw_len);
     if kind.is_coded() {
-        put_varint(out, coded_len as u64);
+        varint::put(out, coded_len as u64);
     }
     out.extend(crc.iter().flat_map(|c| c.to_le_bytes()));
 }

@@ -1,7 +1,8 @@
 //! Frame headers.
 
 use super::check::{HEADER_CHECK_LEN, header_check};
-use super::read::{MAX_VARINT, Reader, put_varint};
+use super::read::Reader;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The first bytes of every frame.
@@ -17,7 +18,7 @@ pub const MAX_METHOD_LEN: usize = 4096;
 pub const MAX_CANONICAL_LEN: usize = 1024;
 /// The largest size of a header that is written.
 pub const MAX_HEADER_LEN: usize =
-    MAGIC.len() + 2 + MAX_VARINT + 3 + MAX_CANONICAL_LEN + 8 + 8 + 4 + MAX_VARINT + HEADER_CHECK_LEN;
+    MAGIC.len() + 2 + varint::MAX_LEN + 3 + MAX_CANONICAL_LEN + 8 + 8 + 4 + varint::MAX_LEN + HEADER_CHECK_LEN;
 /// Binary logarithm of the smallest block size: 4 KiB.
 pub const MIN_BLOCK_LOG: u8 = 12;
 /// Binary logarithm of the largest block size: 16 MiB.
@@ -228,12 +229,12 @@ impl HeaderV3 {
         let start = out.len();
         out.extend(MAGIC);
         out.extend([3, self.flags()]);
-        put_varint(out, self.numerics);
+        varint::put(out, self.numerics);
         match &self.method {
             MethodRef::Registered(id) => out.push(*id),
             MethodRef::Text(text) => {
                 out.push(0);
-                put_varint(out, text.len() as u64);
+                varint::put(out, text.len() as u64);
                 out.extend(text.as_bytes());
             }
         }
@@ -244,7 +245,7 @@ impl HeaderV3 {
             out.extend(self.shape.stored().map(|(_, value)| value));
         }
         if let Some(length) = self.length {
-            put_varint(out, length);
+            varint::put(out, length);
         }
         out.push(header_check(&out[start..]));
     }

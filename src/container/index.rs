@@ -2,8 +2,9 @@
 //! behind its frame, and can be found from the last bytes of an input.
 
 use super::header::{MAX_SEGMENT_LOG, MIN_SEGMENT_LOG};
-use super::read::{Reader, put_varint};
+use super::read::Reader;
 use super::skippable::{SKIPPABLE_INDEX, Skippable};
+use crate::coder::varint;
 use crate::error::{Result, fail};
 use crate::numeric::buffer::{grow, reserved};
 
@@ -33,20 +34,20 @@ impl Index {
     /// # Errors
     /// `Memory`.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
-        let mut data = reserved(64 + self.offsets.len().saturating_mul(super::read::MAX_VARINT), "an index")?;
+        let mut data = reserved(64 + self.offsets.len().saturating_mul(varint::MAX_LEN), "an index")?;
         data.extend(self.tag.to_le_bytes());
-        put_varint(&mut data, self.frame_len);
-        put_varint(&mut data, self.content_len);
+        varint::put(&mut data, self.frame_len);
+        varint::put(&mut data, self.content_len);
         data.push(self.segment_log);
         let mut before = 0;
         for offset in &self.offsets {
-            put_varint(&mut data, offset - before);
+            varint::put(&mut data, offset - before);
             before = *offset;
         }
         // The length of the data decides the length of the frame's own length field.
         let body = data.len() + INDEX_FOOTER_LEN;
         let mut length = Vec::new();
-        put_varint(&mut length, body as u64);
+        varint::put(&mut length, body as u64);
         let Ok(total) = u32::try_from(4 + 2 + length.len() + 4 + body) else { return Ok(()) };
         data.extend(total.to_le_bytes());
         data.extend(INDEX_MAGIC);

@@ -1,5 +1,6 @@
 //! A reader of untrusted input, which may end at any byte.
 
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// An input and the position of the next byte to read.
@@ -81,45 +82,32 @@ impl<'a> Reader<'a> {
 
     fn varint_below(&mut self, bits: u32, what: &str) -> Result<u64> {
         let start = self.at;
-        let mut value = 0u128;
-        for shift in (0..bits + 6).step_by(7) {
-            let byte = self.u8(what)?;
-            value |= u128::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                if (byte == 0 && shift > 0) || value >> bits != 0 {
-                    break;
-                }
-                return Ok(value as u64);
+        match varint::get(&self.input[self.at..], bits) {
+            Ok((value, len)) => {
+                self.take(len as u64, what)?;
+                Ok(value)
+            }
+            // Told as a cut.
+            Err(varint::Bad::Cut) => self.take((self.input.len() - self.at) as u64 + 1, what).map(|_| 0),
+            Err(varint::Bad::Form) => {
+                fail!(Corrupt, "{what} at byte {start} is not a varint below 2^{bits} in its shortest form")
             }
         }
-        fail!(Corrupt, "{what} at byte {start} is not a varint below 2^{bits} in its shortest form")
     }
-}
-
-/// The most bytes of an LEB128 number below 2^64.
-pub(super) const MAX_VARINT: usize = 10;
-
-/// Appends an LEB128 number.
-pub(super) fn put_varint(out: &mut Vec<u8>, value: impl Into<u64>) {
-    let mut value: u64 = value.into();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coder::varint::{MAX_LEN, put};
     use crate::error::Status;
 
     #[test]
     fn a_varint_has_one_encoding() {
         for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), 1 << 32, 1 << 62, u64::MAX] {
             let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
-            assert!(bytes.len() <= MAX_VARINT);
+            put(&mut bytes, value);
+            assert!(bytes.len() <= MAX_LEN);
             assert_eq!(Reader::new(&bytes, 0).varint64("it"), Ok(value));
             let small = Reader::new(&bytes, 0).varint("it");
             assert!(

@@ -1,13 +1,14 @@
 //! Segment headers. A segment starts from the base, so that it can be decoded without those before it. Its header can
 //! be found again in damaged input.
 
-use super::read::{MAX_VARINT, Reader, put_varint};
+use super::read::Reader;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The first bytes of a segment. The first one differs from the end block's.
 pub const SEGMENT_MAGIC: [u8; 4] = *b"GPTS";
 /// The largest size of a segment's header: magic, frame tag, raw offset, CRC-32.
-pub const MAX_SEGMENT_HEADER_LEN: usize = SEGMENT_MAGIC.len() + 4 + MAX_VARINT + 4;
+pub const MAX_SEGMENT_HEADER_LEN: usize = SEGMENT_MAGIC.len() + 4 + varint::MAX_LEN + 4;
 
 /// A segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Segment {
         let start = out.len();
         out.extend(SEGMENT_MAGIC);
         out.extend(self.tag.to_le_bytes());
-        put_varint(out, self.raw_offset);
+        varint::put(out, self.raw_offset);
         let crc = crc32fast::hash(&out[start..]);
         out.extend(crc.to_le_bytes());
     }

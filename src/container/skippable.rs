@@ -1,7 +1,8 @@
 //! Skippable frames, which hold no content: data of applications, and indexes.
 
 use super::header::{MAGIC, SKIPPABLE};
-use super::read::{MAX_VARINT, Reader, put_varint};
+use super::read::Reader;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The kind of an application's data.
@@ -9,7 +10,7 @@ pub const SKIPPABLE_DATA: u8 = 0;
 /// The kind of an index.
 pub const SKIPPABLE_INDEX: u8 = 1;
 /// The largest size of a skippable frame without its data: magic, version, kind, length, CRC-32.
-pub const MAX_SKIPPABLE_HEADER_LEN: usize = MAGIC.len() + 2 + MAX_VARINT + 4;
+pub const MAX_SKIPPABLE_HEADER_LEN: usize = MAGIC.len() + 2 + varint::MAX_LEN + 4;
 
 /// A skippable frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl<'a> Skippable<'a> {
         let start = out.len();
         out.extend(MAGIC);
         out.extend([SKIPPABLE, self.kind]);
-        put_varint(out, self.data.len() as u64);
+        varint::put(out, self.data.len() as u64);
         let crc = Self::crc(&out[start..], self.data);
         out.extend(crc.to_le_bytes());
         out.extend(self.data);

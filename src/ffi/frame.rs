@@ -2,17 +2,18 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use super::buffers::{check_apart, input, output};
-use super::guard::with_out;
-use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK, gptz_status};
-use crate::error::{Error, Status};
+use super::buffers::{check_apart, input};
+use super::guard::{with_bytes, with_out};
+use super::status::gptz_status;
+use crate::error::fail;
+use crate::numeric::buffer::copied;
 use crate::session::{FrameValue, frame_info, frame_method};
 
 /// Frame value: the length of the content in bytes. GPTZ_ERROR_SIZE_UNKNOWN if only the frame's trailer has it, as in
 /// streams; gptz_decompressed_size finds it there.
 pub const GPTZ_FRAME_CONTENT_LENGTH: c_int = 1;
-/// Frame value: the most bytes that a handle of the frame's method takes, as gptz_memory_estimate computes it.
-/// GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
+/// Frame value: the bytes of memory that a handle of the frame's method takes to decompress it. With this value as
+/// GPTZ_PARAM_MEMORY_LIMIT, a handle that does nothing else can. GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
 pub const GPTZ_FRAME_MEMORY: c_int = 2;
 /// Frame value: the number of bytes from the start of the input to the end of the frame's header.
 pub const GPTZ_FRAME_HEADER_LENGTH: c_int = 3;
@@ -83,9 +84,9 @@ pub unsafe extern "C" fn gptz_frame_info(
 /// after it. Skippable frames before it are skipped. `src` must contain the frame's header. On success `*len` is the
 /// length of the string without the NUL.
 ///
-/// If `cap` is not more than the length of the string, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is the
-/// length of the string, so that `*len` + 1 bytes are needed. A call with NULL and 0 asks for the length: it returns the
-/// same status and does not change the message of gptz_last_error. On every other failure `*len` is 0.
+/// If `cap` is less than what is needed, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is what is needed, with
+/// the NUL. A call with NULL and 0 asks for it: it returns the same status and does not change the message of
+/// gptz_last_error. On every other failure `*len` is 0.
 ///
 /// Security: the string comes from the input. It is UTF-8 and at most 4,096 bytes long, and it may contain any
 /// characters.
@@ -101,30 +102,15 @@ pub unsafe extern "C" fn gptz_frame_method(
     cap: usize,
     len: *mut usize,
 ) -> gptz_status {
-    let (mut needed, asks) = (0, dst.is_null() && cap == 0);
     let body = || {
         check_apart(src, src_len, dst.cast(), cap)?;
-        // SAFETY: the caller's buffers, which do not overlap, as the header asks.
-        let (src, dst) = unsafe { (input(src, src_len, "the source")?, output(dst.cast(), cap, "the destination")?) };
-        let method = frame_method(src)?;
+        // SAFETY: `src_len` bytes, which do not overlap the destination, as the header asks.
+        let method = frame_method(unsafe { input(src, src_len, "the source")? })?;
         if method.contains('\0') {
-            return Err(Error::new(Status::Corrupt, "the frame names a method that contains a NUL"));
+            fail!(Corrupt, "the frame names a method that contains a NUL");
         }
-        needed = method.len();
-        let Some((text, nul)) = dst.get_mut(..=needed).and_then(<[u8]>::split_last_mut).map(|(nul, text)| (text, nul))
-        else {
-            // A question is no failure.
-            return if asks { Ok(needed) } else { Err(Error::buffer_too_small(cap, needed as u64 + 1)) };
-        };
-        text.copy_from_slice(method.as_bytes());
-        *nul = 0;
-        Ok(needed)
+        copied(method.as_bytes(), "a method string")
     };
-    // SAFETY: `len` is NULL or the caller's to write, as the header asks.
-    let status = unsafe { with_out(len, 0, "len", body) };
-    if status == GPTZ_ERROR_BUFFER_TOO_SMALL {
-        // SAFETY: only `body` returns this status, and it runs after `with_out` has written to `len`.
-        unsafe { len.write_unaligned(needed) };
-    }
-    if status == GPTZ_OK && asks { GPTZ_ERROR_BUFFER_TOO_SMALL } else { status }
+    // SAFETY: `dst` has room for `cap` bytes, and `len` is NULL or the caller's to write, as the header asks.
+    unsafe { with_bytes((dst.cast(), cap), b"\0", len, body) }
 }

@@ -145,40 +145,57 @@ pub(super) unsafe fn with_out<T: Copy>(
     })
 }
 
-/// Runs a call that writes bytes to a buffer. `*len` becomes their number, or 0 on failure, or the number that is
-/// needed if the buffer is too small. NULL with a capacity of 0 asks for the number, and leaves the last message alone.
+/// Runs a call that gives a number of elements. If they do not fit, `body` returns `BufferTooSmall` with their number,
+/// which becomes `*n`. A query has no room at all; it leaves the last message as it is.
 ///
 /// # Safety
-/// `dst` is NULL or points at `cap` writable bytes; `len` is NULL or points at a writable usize.
+/// As [`with_out`] asks of `n`.
+pub(super) unsafe fn sized(n: *mut usize, is_query: bool, body: impl FnOnce() -> Result<usize>) -> gptz_status {
+    let mut needed = None;
+    let body = || {
+        body().or_else(|e| {
+            needed = e.needed().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+            match needed {
+                Some(n) if is_query => Ok(n),
+                _ => Err(e),
+            }
+        })
+    };
+    // SAFETY: the caller's promise.
+    let status = unsafe { with_out(n, 0, "the pointer to the length", body) };
+    match needed {
+        Some(needed) if status == GPTZ_OK || status == GPTZ_ERROR_BUFFER_TOO_SMALL => {
+            // SAFETY: `body` has run, so that `with_out` has written to `n`.
+            unsafe { n.write_unaligned(needed) };
+            GPTZ_ERROR_BUFFER_TOO_SMALL
+        }
+        _ => status,
+    }
+}
+
+/// As [`sized`], for a call that writes the bytes of `body` and then `end`, which `*len` counts only if they do not fit.
+///
+/// # Safety
+/// `dst` is NULL or points at `cap` writable bytes, which `body` leaves alone; `len` as in [`sized`].
 pub(super) unsafe fn with_bytes(
-    dst: *mut c_void,
-    cap: usize,
+    (dst, cap): (*mut c_void, usize),
+    end: &[u8],
     len: *mut usize,
     body: impl FnOnce() -> Result<Vec<u8>>,
 ) -> gptz_status {
-    let (query, mut needed) = (dst.is_null() && cap == 0, 0);
     let write = || {
+        let bytes = body()?;
         // SAFETY: the caller's promise.
         let dst = unsafe { output(dst, cap, "the destination")? };
-        let bytes = body()?;
-        match dst.get_mut(..bytes.len()) {
-            Some(dst) => dst.copy_from_slice(&bytes),
-            None => {
-                needed = bytes.len();
-                return if query { Ok(0) } else { Err(Error::buffer_too_small(cap, needed as u64)) };
-            }
-        }
+        let needed = bytes.len() + end.len();
+        let Some(dst) = dst.get_mut(..needed) else { return Err(Error::buffer_too_small(cap, needed as u64)) };
+        let (text, rest) = dst.split_at_mut(bytes.len());
+        text.copy_from_slice(&bytes);
+        rest.copy_from_slice(end);
         Ok(bytes.len())
     };
     // SAFETY: the caller's promise.
-    let status = unsafe { with_out(len, 0, "len", write) };
-    let told = status == GPTZ_ERROR_BUFFER_TOO_SMALL || status == GPTZ_OK;
-    if needed == 0 || !told {
-        return status;
-    }
-    // SAFETY: `write` ran, and it runs after `with_out` has written to `len`.
-    unsafe { len.write_unaligned(needed) };
-    GPTZ_ERROR_BUFFER_TOO_SMALL
+    unsafe { sized(len, dst.is_null() && cap == 0, write) }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::ffi::c_void;
 
-use super::buffers::input;
+use super::buffers::{input, inputs};
 use super::guard::{call, with_out};
 use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::gptz_status;
-use crate::error::{Result, fail};
-use crate::numeric::buffer::filled;
+
+/// The destination of calls that have none.
+const NO_OUTPUT: (*const c_void, usize) = (std::ptr::null(), 0);
 
 /// Begins a stream over the live state for a method with a policy. Networks first train on the bytes that they were fed
 /// and have not trained on. Then the policy starts at position 0 of a stream of `total` bytes. A `total` of UINT64_MAX is
@@ -51,26 +52,12 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy_live(
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        h.with_progress(|session, progress| session.cross_entropy_live(data, progress))
+        let mean = h.with_progress(|session, progress| session.cross_entropy_live(data, progress))?;
+        h.last.measured(data.len(), mean * data.len() as f64);
+        Ok(mean)
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
-}
-
-/// Some parts of a content.
-///
-/// # Safety
-/// `parts` and `lens` hold `count` parts, as [`input`] asks of each.
-unsafe fn parts_of<'a>(parts: *const *const c_void, lens: *const usize, count: usize) -> Result<Vec<&'a [u8]>> {
-    if count > 0 && (parts.is_null() || lens.is_null()) {
-        fail!(Argument, "the parts or their lengths are NULL with a count of {count}");
-    }
-    let mut list: Vec<&[u8]> = filled(count, &[][..], "the list of parts")?;
-    for (i, part) in list.iter_mut().enumerate() {
-        // SAFETY: the caller's promise. The reads are unaligned because C programs may pack their structs.
-        *part = unsafe { input(parts.add(i).read_unaligned(), lens.add(i).read_unaligned(), "a part") }?;
-    }
-    Ok(list)
 }
 
 /// Measures how well the method, starting from the base, predicts `len` bytes of data after a prefix of `parts` parts:
@@ -91,8 +78,15 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy_conditional(
 ) -> gptz_status {
     let body = |h: &mut Inner| {
         // SAFETY: as many parts and lengths, and `len` bytes of data, as the header asks.
-        let (prefix, data) = unsafe { (parts_of(prefix, prefix_lens, parts)?, input(data, len, "the data")?) };
-        h.with_progress(|session, progress| session.cross_entropy_conditional(&prefix, data, progress))
+        let (prefix, data) = unsafe {
+            (
+                inputs((prefix, prefix_lens, parts), NO_OUTPUT, "a part", "prefix or prefix_lens")?,
+                input(data, len, "the data")?,
+            )
+        };
+        let mean = h.with_progress(|session, progress| session.cross_entropy_conditional(&prefix, data, progress))?;
+        h.last.measured(data.len(), mean * data.len() as f64);
+        Ok(mean)
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
@@ -116,7 +110,10 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy_joint(
     let body = |h: &mut Inner| {
         // SAFETY: as many bytes of x and y, as the header asks.
         let (x, y) = unsafe { (input(x, x_len, "x")?, input(y, y_len, "y")?) };
-        h.with_progress(|session, progress| session.cross_entropy_joint(x, y, progress))
+        let mean = h.with_progress(|session, progress| session.cross_entropy_joint(x, y, progress))?;
+        let pairs = x.len().min(y.len());
+        h.last.measured(2 * pairs, mean * pairs as f64);
+        Ok(mean)
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { ended(handle, with_out(bits_per_pair, 0.0, "bits_per_pair", || on_handle(handle, body))) }

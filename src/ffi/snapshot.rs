@@ -85,7 +85,7 @@ pub unsafe extern "C" fn gptz_snapshot_save(
     // SAFETY: a snapshot or NULL, as the header asks.
     let body = || unsafe { object(snapshot) }?.save();
     // SAFETY: `dst` is NULL or the caller's to write for `cap` bytes, and `len` NULL or the caller's to write.
-    unsafe { with_bytes(dst, cap, len, body) }
+    unsafe { with_bytes((dst, cap), b"", len, body) }
 }
 
 /// Makes a snapshot from the portable form that gptz_snapshot_save wrote. On success `*out` is the snapshot; free it

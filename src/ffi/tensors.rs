@@ -4,11 +4,11 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 use super::buffers::output;
-use super::guard::{call, call_without_memory, with_out};
+use super::guard::{call, call_without_memory, with_bytes, with_out};
 use super::model::native_path;
 use super::object::{Opaque, hand_out, object, release};
-use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK, gptz_status};
-use crate::error::{Error, Result, fail, shortened};
+use super::status::gptz_status;
+use crate::error::{Error, Result, fail, out_of_memory, shortened};
 use crate::numeric::buffer::grow;
 use crate::numeric::reserve;
 use crate::weights::metadata::{Array, Metadata, Texts, Value};
@@ -121,12 +121,11 @@ impl Reader {
         if json == "{}" {
             return Ok(more);
         }
-        let mut bytes = std::mem::take(&mut json).into_bytes();
-        grow(&mut bytes, more.len(), "the metadata of a tensor file")?;
-        bytes.pop();
-        bytes.push(b',');
-        bytes.extend_from_slice(&more.as_bytes()[1..]);
-        Ok(String::from_utf8(bytes).expect("two JSON objects"))
+        json.try_reserve(more.len()).map_err(|_| out_of_memory(more.len(), "the metadata of a tensor file"))?;
+        json.pop();
+        json.push(',');
+        json.push_str(&more[1..]);
+        Ok(json)
     }
 }
 
@@ -166,15 +165,15 @@ pub unsafe extern "C" fn gptz_tensor_reader_count(reader: *const gptz_tensor_rea
 }
 
 /// Gets the metadata of the file as JSON in UTF-8 with a final NUL. `json` has room for `cap` bytes. On success `*len` is
-/// the number of bytes with the NUL.
+/// their number without the NUL.
 ///
 /// Each value has its type: {"general.alignment":{"u32":32},"tokenizer.ggml.tokens":{"string":["a","b"]}}. The types are
 /// u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, bool, string, and json for values of APR files that no other type
 /// holds. An array is a list. Numbers that are not finite are the strings "nan", "inf" and "-inf". If tensors are left
 /// out, the key gptz.skipped has an array of their names. gptz_tensor_writer_open takes this JSON as it is.
 ///
-/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed. To ask for
-/// it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed, with the NUL. To
+/// ask for it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_tensor_reader_metadata(
     reader: *const gptz_tensor_reader,
@@ -182,34 +181,10 @@ pub unsafe extern "C" fn gptz_tensor_reader_metadata(
     cap: usize,
     len: *mut usize,
 ) -> gptz_status {
-    let (mut needed, is_query) = (0, json.is_null() && cap == 0);
-    let body = || {
-        // SAFETY: a reader or NULL, as the header asks.
-        let found = unsafe { object(reader) }?.metadata()?;
-        // SAFETY: `json` has room for `cap` bytes, as the header asks.
-        let to = unsafe { output(json.cast::<c_void>(), cap, "json") }?;
-        needed = found.len() + 1;
-        match to.get_mut(..needed) {
-            Some(to) => {
-                to[..found.len()].copy_from_slice(found.as_bytes());
-                to[found.len()] = 0;
-            }
-            None if is_query => {}
-            None => return Err(Error::buffer_too_small(cap, needed as u64)),
-        }
-        Ok(needed)
-    };
-    // SAFETY: `len` is NULL or the caller's to write, as the header asks.
-    let status = unsafe { with_out(len, 0, "len", body) };
-    match status {
-        GPTZ_OK if is_query => GPTZ_ERROR_BUFFER_TOO_SMALL,
-        GPTZ_ERROR_BUFFER_TOO_SMALL => {
-            // SAFETY: `body` has run, so that `with_out` has written to `len`.
-            unsafe { len.write_unaligned(needed) };
-            status
-        }
-        status => status,
-    }
+    // SAFETY: a reader or NULL, as the header asks.
+    let body = || Ok(unsafe { object(reader) }?.metadata()?.into_bytes());
+    // SAFETY: `json` has room for `cap` bytes, and `len` is NULL or the caller's to write, as the header asks.
+    unsafe { with_bytes((json.cast(), cap), b"\0", len, body) }
 }
 
 /// Gets the description of the tensor `index`, counted from 0 in the order of the file: its name in UTF-8, its type (one

@@ -60,17 +60,23 @@ impl Method {
         }
     }
 
-    /// Parses the canonical form of a method that is stored somewhere. `file:` stands for weights that are not named.
-    /// Nothing is opened, and no file is looked for.
+    /// Parses the canonical form of a method that an input names. `file:` stands for weights that are not named. Nothing
+    /// is opened, and no file is looked for.
     ///
     /// # Errors
-    /// As [`Method::parse`].
+    /// `Corrupt` if it is not a canonical form.
     pub fn parse_stored(text: &str) -> Result<Self> {
-        check_length(text)?;
-        if !["cfg:", "gru:", "mix:", "builtin:", "file:"].iter().any(|prefix| text.starts_with(prefix)) {
-            fail!(Method, "\"{}\" is not a canonical method", shortened(text));
+        // Any other base may be the path of a file.
+        let known = ["cfg:", "gru:", "mix:", "builtin:", "file:"].iter().any(|prefix| text.starts_with(prefix));
+        match known.then(|| check_length(text).and_then(|()| Self::parse_with(text, true))) {
+            Some(Ok(method)) if method.canonical() == text => Ok(method),
+            _ => fail!(Corrupt, "the method \"{}\" is not in its canonical form", shortened(text)),
         }
-        Self::parse_with(text, true)
+    }
+
+    /// Whether weights of a file are needed.
+    pub fn needs_file(&self) -> bool {
+        self.networks.iter().any(|network| matches!(network.base, Base::File(_)))
     }
 
     /// Parses a method that is not a level. `model_is_open`: see [`Base::parse`].

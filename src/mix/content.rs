@@ -14,7 +14,7 @@ use super::store;
 use super::table::Frozen;
 use super::{APM_LOGS, APMS, DIRECT, DIRECT_LINE, DirectLine, MATCHES, Mix, Options};
 use crate::error::Result;
-use crate::numeric::buffer::made;
+use crate::numeric::buffer::{grow, made};
 
 /// The content of a mix at a byte boundary. Threads may share it.
 #[derive(Debug)]
@@ -33,9 +33,24 @@ pub struct Content {
     /// Whether the next byte is bypassed.
     pub(super) bypassed: bool,
     pub(super) seen: u32,
+    /// Whether it is in [`INITIAL`].
+    pub(super) shared: bool,
 }
 
-/// The initial contents that are in use.
+impl Drop for Content {
+    fn drop(&mut self) {
+        if self.shared {
+            // Leak checkers report what a library never frees.
+            let mut list = INITIAL.lock().unwrap_or_else(PoisonError::into_inner);
+            list.retain(|(_, content)| content.strong_count() > 0);
+            if list.is_empty() {
+                *list = Vec::new();
+            }
+        }
+    }
+}
+
+/// The initial contents that are in use. They remove themselves.
 static INITIAL: Mutex<Vec<(Options, Weak<Content>)>> = Mutex::new(Vec::new());
 
 impl Content {
@@ -51,14 +66,15 @@ impl Content {
         if let Some(content) = find(&contents()) {
             return Ok(content);
         }
-        // Not under the lock: it takes a millisecond.
-        let new = Arc::new(Self::starting(options, &Start::of(&options)?)?);
+        // Not under the lock: it takes a millisecond, and what is dropped takes the lock again.
+        let mut new = Self::starting(options, &Start::of(&options)?)?;
         let mut list = contents();
         if let Some(content) = find(&list) {
             return Ok(content);
         }
-        list.retain(|(_, content)| content.strong_count() > 0);
-        crate::numeric::buffer::grow(&mut list, 1, "a mix")?;
+        grow(&mut list, 1, "a mix")?;
+        new.shared = true;
+        let new = Arc::new(new);
         list.push((options, Arc::downgrade(&new)));
         Ok(new)
     }
@@ -88,12 +104,13 @@ impl Content {
             at: [0; MAX_CONTEXTS],
             bypassed: false,
             seen: 0,
+            shared: false,
         };
         // Before the first byte, the slots of its contexts are looked up.
         let mut mix = Mix::with(&content)?;
         mix.find_slots(0);
         let first = mix.freeze()?;
-        (content.slots, content.at) = (first.slots, first.at);
+        (content.slots, content.at) = (first.slots.clone(), first.at);
         Ok(content)
     }
 

@@ -386,6 +386,7 @@ impl Mix {
             at,
             bypassed: self.bit_state.bypassed,
             seen: self.seen,
+            shared: false,
         })
     }
 

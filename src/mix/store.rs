@@ -464,5 +464,5 @@ pub(super) fn load(initial: &Content, mut from: &[u8]) -> Result<Content> {
         fail!(Corrupt, "a stored mix has {} bytes too many", from.len());
     }
     let options = initial.options;
-    Ok(Content { options, text, slots, maps, direct, matches, mixer, bypass, apms, at, bypassed, seen })
+    Ok(Content { options, text, slots, maps, direct, matches, mixer, bypass, apms, at, bypassed, seen, shared: false })
 }

@@ -174,6 +174,15 @@ impl Predictor {
         if self.bypassed { MIX_WORK } else { self.work }
     }
 
+    /// The state of a new predictor, before any byte. All predictors with the same mix share its content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn initial_state(&self, blueprint: &Blueprint) -> Result<State> {
+        let networks = RwLock::new(self.copy_networks(blueprint)?);
+        Ok(State { networks, mix: blueprint.mix.map(Content::initial).transpose()? })
+    }
+
     /// A copy of the state.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::adapt::{Gru, Learner, LearnerWork};
 use crate::container::{Frame, Header, HeaderV3};
 use crate::error::{Result, fail, shortened};
 use crate::method::{Base, Learning, Method, Network, resolve};
+use crate::mix::Content;
 use crate::model::builtin;
 use crate::model::file::{self, Model};
 use crate::model::rwkv7::{Config, Init, Params as Parameters, Weights};
@@ -109,14 +110,13 @@ fn needs_of(method: &Method, builtin: Option<&Model>) -> Result<Limits> {
     Ok(Limits { memory, work })
 }
 
-/// A canonical method that a frame names, parsed. Only those whose text begins with one of these prefixes: any other
-/// base may be the path of a file, and an input must not cause a file to be opened.
+/// A canonical method that a frame names, and that needs no weights file.
 fn parse_stored(text: &str) -> Result<Method> {
-    let known = ["cfg:", "gru:", "mix:", "builtin:"].iter().any(|prefix| text.starts_with(prefix));
-    match known.then(|| Method::parse(text)) {
-        Some(Ok(method)) if method.canonical() == text => Ok(method),
-        _ => fail!(Corrupt, "the frame names the method \"{}\", which is not canonical", shortened(text)),
+    let method = Method::parse_stored(text).map_err(|e| e.within("the frame"))?;
+    if method.needs_file() {
+        fail!(Corrupt, "the frame names the method \"{}\" and no weights", shortened(text));
     }
+    Ok(method)
 }
 
 /// Checks a method that a frame names, and that needs no weights file, against limits without building it.
@@ -277,8 +277,10 @@ impl Session {
         }
         let identity = Identity { canonical: method.canonical(), fingerprint };
         let blueprint = Blueprint { networks, mix: method.mix };
+        // Held until the initial state has it, so that it is made once.
+        let _content = blueprint.mix.map(Content::initial).transpose()?;
         let scratch = Predictor::new(&blueprint)?;
-        let initial = Arc::new(scratch.save(&blueprint)?);
+        let initial = Arc::new(scratch.initial_state(&blueprint)?);
         let mut params = Params::default();
         let work = blueprint.peak_work().max(DEFAULT_WORK_LIMIT);
         params.set(Param::WorkLimit, i64::try_from(work).unwrap_or(i64::MAX))?;

@@ -93,10 +93,7 @@ impl Snapshot {
     pub fn load(blob: &[u8]) -> Result<Self> {
         let blob = Blob::read(Kind::Handle, blob)?;
         // The method gives the shape of the mix. It is parsed only: nothing that it names is opened.
-        let method = match Method::parse_stored(&blob.identity.canonical) {
-            Ok(method) if method.canonical() == blob.identity.canonical => method,
-            _ => fail!(Corrupt, "the method of the snapshot is not canonical: {}", blob.identity.describe()),
-        };
+        let method = Method::parse_stored(&blob.identity.canonical).map_err(|e| e.within("the snapshot"))?;
         let history = blob.section(Section::History)?;
         let Ok(history) = <&[u8; HISTORY_LEN]>::try_from(history) else {
             fail!(Corrupt, "the history of the snapshot has {} bytes, not {HISTORY_LEN}", history.len());

@@ -66,11 +66,18 @@ impl Tensors {
         let mut contents = read(&source).map_err(within)?;
         needless::skip(&mut contents).map_err(within)?;
         let Contents { tensors, metadata, skipped } = contents;
+        let mut left_out = made(skipped.len(), info::WHAT, |i| Ok(i as u32))?;
+        left_out.sort_unstable_by(|a, b| skipped[*a as usize].name.cmp(&skipped[*b as usize].name));
         let mut order = made(tensors.len(), info::WHAT, |i| Ok(i as u32))?;
         order.sort_unstable_by(|a, b| tensors[*a as usize].name.cmp(&tensors[*b as usize].name));
         let names = order.windows(2).map(|pair| [0, 1].map(|i| &tensors[pair[i] as usize].name));
         if let Some([name, _]) = names.into_iter().find(|[a, b]| a == b) {
             fail!(Model, "{}: {} is there twice", shortened_path(path), shortened(name));
+        }
+        let is_kept = |name: &str| order.binary_search_by(|i| tensors[*i as usize].name.as_str().cmp(name)).is_ok();
+        let name = |at: usize| skipped[left_out[at] as usize].name.as_str();
+        if let Some(at) = (0..left_out.len()).find(|at| is_kept(name(*at)) || *at > 0 && name(at - 1) == name(*at)) {
+            fail!(Model, "{}: {} is there twice", shortened_path(path), shortened(name(at)));
         }
         Ok(Self { source, tensors, order, metadata, skipped })
     }
