@@ -694,8 +694,8 @@ gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 /**
  * Computes how much memory the handle takes while it compresses a long content, with the options, the base and the live
  * state that it has now: tables, networks, states, and what undoing a block needs. Weights from a file or a model are
- * not included. Decompression takes about half as much with a mix. A live state, which the first feed or predict
- * makes, takes as much again as the tables.
+ * not included. Decompression takes less: it undoes nothing. A live state, which the first feed or predict makes, takes
+ * as much again as the tables.
  *
  * Memory is taken when a call first needs it, and large tables page by page. A call that would take more than
  * GPTZ_PARAM_MEMORY_LIMIT returns GPTZ_ERROR_MEMORY before it takes it. On failure `*bytes` is 0.

@@ -66,25 +66,20 @@ unsafe impl GlobalAlloc for Source {
 
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Ok(new_layout) = Layout::from_size_align(size, layout.align()) else { return std::ptr::null_mut() };
-        match (is_large(layout), is_large(new_layout)) {
+        if !is_large(layout) && !is_large(new_layout) {
             // SAFETY: the caller's promise.
-            (false, false) => unsafe { System.realloc(p, layout, size) },
-            (true, true) => {
-                // SAFETY: a mapping of the old size. If it moves, the old addresses are no longer used.
-                let new = unsafe { libc::mremap(p.cast(), layout.size(), size, libc::MREMAP_MAYMOVE) };
-                if new == libc::MAP_FAILED { std::ptr::null_mut() } else { new.cast() }
+            return unsafe { System.realloc(p, layout, size) };
+        }
+        // Not by mremap, which race detectors do not know: a block that another thread had at the same addresses would
+        // seem to be in use.
+        // SAFETY: two blocks of the sizes of their layouts.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                std::ptr::copy_nonoverlapping(p, new, layout.size().min(size));
+                self.dealloc(p, layout);
             }
-            _ => {
-                // SAFETY: two blocks of the sizes of their layouts.
-                unsafe {
-                    let new = self.alloc(new_layout);
-                    if !new.is_null() {
-                        std::ptr::copy_nonoverlapping(p, new, layout.size().min(size));
-                        self.dealloc(p, layout);
-                    }
-                    new
-                }
-            }
+            new
         }
     }
 }

@@ -64,11 +64,6 @@ void *mmap64(void *at, size_t n, int protection, int flags, int file, off_t offs
 {
     return mmap(at, n, protection, flags, file, offset);
 }
-
-void *mremap(void *at, size_t old, size_t n, int flags, ...)
-{
-    return fails() ? refused() : (void *)syscall(SYS_mremap, at, old, n, flags, NULL);
-}
 void *memalign(size_t a, size_t n) { return fails() ? NULL : __libc_memalign(a, n); }
 void *aligned_alloc(size_t a, size_t n) { return memalign(a, n); }
 void free(void *p) { __libc_free(p); }
