@@ -417,9 +417,9 @@ impl Mix {
         self.touch_slots();
     }
 
-    /// Drops the mark and its logs.
-    pub fn unmark(&mut self) {
-        self.each_table(&mut |table, _| table.unmark());
+    /// Drops the mark. `free`: whether the memory of its logs is freed too, or kept for the next mark.
+    pub fn unmark(&mut self, free: bool) {
+        self.each_table(&mut |table, _| table.unmark(free));
     }
 
     /// Makes room in the logs of the mark for `bytes` more bytes, so that [`Mix::undo`] is possible after them. Does

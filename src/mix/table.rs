@@ -232,8 +232,8 @@ pub(crate) struct Table<L> {
 pub(crate) trait Marked {
     /// Sets a mark, to which [`Marked::undo`] goes back. It replaces an earlier one.
     fn mark(&mut self);
-    /// Drops the mark and its log.
-    fn unmark(&mut self);
+    /// Drops the mark. `free`: whether the memory of its log is freed too, or kept for the next mark.
+    fn unmark(&mut self, free: bool);
     /// Goes back to the mark, which stays. [`Marked::is_logged`] must hold.
     fn undo(&mut self);
     /// Whether there is a mark and its log is complete.
@@ -385,8 +385,12 @@ impl<L: Zero + PartialEq> Marked for Table<L> {
         self.log.restart(Purpose::Mark, unchanged);
     }
 
-    fn unmark(&mut self) {
-        self.log.drop();
+    fn unmark(&mut self, free: bool) {
+        if free {
+            self.log.drop();
+        } else {
+            self.log.restart(Purpose::None, false);
+        }
     }
 
     fn undo(&mut self) {
@@ -488,7 +492,7 @@ mod tests {
                         }
                     }
                     4 if below(4) == 0 => {
-                        table.unmark();
+                        table.unmark(below(2) == 0);
                         assert!(!table.is_logged());
                         mark = None;
                     }

@@ -136,7 +136,7 @@ fn undo_restores_the_state() {
         for (round, n) in [1, 100, 3000, 1, 5000, 1].into_iter().enumerate() {
             match round {
                 // From here on, without a mark: back to the content itself.
-                4 => work.unmark(),
+                4 => work.unmark(true),
                 5 => {}
                 _ => work.mark(),
             }

@@ -227,11 +227,13 @@ impl Predictor {
         Ok(())
     }
 
-    /// Drops the mark and frees what only a mark needs.
-    pub fn unmark(&mut self) {
-        self.marked = None;
+    /// Drops the mark, so that changes are no longer logged. `free`: whether the memory that only marks need is freed too.
+    pub fn unmark(&mut self, free: bool) {
+        if free {
+            self.marked = None;
+        }
         if let Some(mix) = &mut self.mix {
-            mix.unmark();
+            mix.unmark(free);
         }
     }
 

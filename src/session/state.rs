@@ -13,7 +13,8 @@ use crate::numeric::reserve;
 use crate::predict::{NetworkBlueprint, Port, Predictor, State};
 use crate::snapshot::History;
 
-/// After a feed of more bytes than this, the memory of what could have been undone is freed.
+/// After a feed of more bytes than this, the memory of what could have been undone is freed. After others it is kept for
+/// the next feed.
 const LONG_FEED: usize = 1 << 14;
 
 impl Session {
@@ -167,8 +168,11 @@ impl Session {
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<()> {
         self.live()?.predictor.check_length()?;
-        let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
         let cancellable = progress.is_some();
+        if cancellable {
+            self.check_memory(self.scratch.is_some(), self.blueprint.mark_bytes(data.len()))?;
+        }
+        let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
         if cancellable {
             predictor.mark(blueprint)?;
         }
@@ -179,10 +183,11 @@ impl Session {
             .and_then(|()| if cancellable { reserve::check() } else { Ok(()) });
         match &fed {
             Ok(()) => history.observe(data),
-            Err(_) => predictor.undo(),
+            Err(_) if cancellable => predictor.undo(),
+            Err(_) => {}
         }
-        if data.len() > LONG_FEED {
-            predictor.unmark();
+        if cancellable {
+            predictor.unmark(data.len() > LONG_FEED);
         }
         fed
     }
@@ -235,6 +240,16 @@ impl Session {
 mod tests {
     use super::*;
     use crate::error::Status;
+
+    /// A mark that stayed would be logged for by every later feed.
+    #[test]
+    fn a_feed_that_can_be_cancelled_leaves_no_mark() {
+        let mut session = Session::create("mix:mem=64K").unwrap();
+        for n in [10, LONG_FEED + 1] {
+            session.feed(&vec![b'a'; n], Some(&mut |_, _| true)).unwrap();
+            assert!(!session.live_mix().unwrap().unwrap().undo(), "after {n} bytes");
+        }
+    }
 
     #[test]
     fn the_memory_estimate_is_the_smallest_limit_that_suffices() {
