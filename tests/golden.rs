@@ -33,6 +33,7 @@ fn cases() -> Vec<Case> {
     vec![
         ("mix", Handle::new("level:3"), vec![], text.to_vec()),
         ("mix-blocks", Handle::new("level:1"), vec![(GPTZ_PARAM_BLOCK_LOG, 12), (GPTZ_PARAM_CODER, 1)], mixed.clone()),
+        ("mix-nine", Handle::new("level:2"), vec![], text.to_vec()),
         ("mix-neural", Handle::new(&mixed_with(LEARNING)), vec![], text.to_vec()),
         ("gru", Handle::new(GRU), vec![], text[..2000].to_vec()),
         ("mix-gru", Handle::new(&mixed_with(REPLAYING)), vec![], text[..2000].to_vec()),
