@@ -23,6 +23,7 @@
 //! The modules are layers, from the highest to the lowest. A module uses only modules of its own and of lower layers:
 //!
 //! - [`ffi`]: the C ABI, one file for each noun
+//! - [`stream`]: frames over time: streams of any length, random access, salvage
 //! - [`session`]: a compressor: predictor, coder and container together; live state and base; records; measures
 //! - [`method`]: method strings: grammar, canonical form, registered methods and levels
 //! - [`predict`]: predictors of the next byte: a network, a mix, or both
@@ -49,5 +50,6 @@ pub mod numeric;
 pub mod predict;
 pub mod session;
 pub mod snapshot;
+pub mod stream;
 pub mod text;
 pub mod weights;

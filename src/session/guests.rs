@@ -26,7 +26,8 @@ impl Guests {
             return Ok(());
         }
         let (memory, work) = room(host);
-        check_stored(method, memory.saturating_sub(buffers), work).map_err(|e| e.within(format_args!("frame at byte {at}")))?;
+        check_stored(method, memory.saturating_sub(buffers), work)
+            .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
         self.admitted.push(method);
         Ok(())
     }
