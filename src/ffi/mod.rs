@@ -14,6 +14,7 @@ mod buffers;
 mod callback;
 mod cancel;
 mod compress;
+mod generator;
 mod guard;
 mod handle;
 mod library;
@@ -29,6 +30,7 @@ mod testing;
 mod tokenize;
 
 pub use compress::*;
+pub use generator::*;
 pub use handle::*;
 pub use library::*;
 pub use model::*;

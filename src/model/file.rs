@@ -27,7 +27,7 @@ pub struct Model {
 }
 
 /// Opens a regular file. Other kinds are refused: a pipe would block, and a device may have no end.
-fn open_file(path: &Path) -> Result<(File, u64)> {
+pub(super) fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", shortened_path(path)));
     let mut options = File::options();
     options.read(true);
@@ -105,6 +105,11 @@ impl Model {
     /// The network's shape.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The bytes of the file, which stay in memory.
+    pub fn file_bytes(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// The tokenizer of the vocabulary; `None` if the tokens are the bytes.

@@ -3,6 +3,7 @@
 pub mod builtin;
 pub mod file;
 pub mod gru;
+pub mod open;
 pub mod rwkv7;
 pub mod transformer;
 

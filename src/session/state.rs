@@ -165,6 +165,30 @@ impl Session {
         Snapshot::new(&self.identity, state)
     }
 
+    /// A session of the same method whose live state is a copy of this one's.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn copy_live(&self) -> Result<Self> {
+        let state = self.snapshot()?;
+        let mut first = Predictor::new(&self.blueprint)?;
+        let initial = first.initial_state(&self.blueprint)?;
+        let mut copy = Self {
+            identity: self.identity.try_clone()?,
+            blueprint: self.blueprint.clone(),
+            _builtin: self._builtin.clone(),
+            params: self.params.clone(),
+            initial,
+            base: None,
+            start: None,
+            live: Some(first),
+            scratch: None,
+            checkpoint: None,
+        };
+        copy.restore(&state)?;
+        Ok(copy)
+    }
+
     /// Sets the live state to that of a snapshot.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! `state` the keys and values of one lane, and `step` computes.
 
 mod config;
+mod file;
 mod json;
 mod names;
 mod state;
@@ -11,9 +12,10 @@ mod step;
 mod weights;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{Config, Keys, Layer, Rope};
+pub use file::{Model, is_transformer, token_bytes};
 pub use json::{JsonKeys, MAX_CONFIG};
 pub use names::World;
 pub use state::{Room, SINKS, State};
