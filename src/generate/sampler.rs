@@ -71,7 +71,7 @@ impl Sampler {
         let mut random = Random::new(seed, "gptz.sample");
         random.skip(position);
         let u = random.next_u64();
-        let mut r = (u128::from(u) * u128::from(sum) >> 64) as u64;
+        let mut r = ((u128::from(u) * u128::from(sum)) >> 64) as u64;
         for (i, w) in weights.iter().map(weight).enumerate() {
             if r < w {
                 return Ok(i as u32);

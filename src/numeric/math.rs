@@ -120,7 +120,7 @@ pub(crate) fn log2<S: Simd>(s: S, x: S::F) -> S::F {
 /// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))): GELU in its approximation by tanh (Hendrycks, Gimpel 2016).
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
-    const FACTOR: f32 = 0.797_884_56; // sqrt(2 / pi)
+    const FACTOR: f32 = 0.797_884_6; // sqrt(2 / pi)
     let inner = (x + (x * x * x) * s.splat(0.044_715)) * s.splat(FACTOR);
     (x * s.splat(0.5)) * (tanh(s, inner) + s.splat(1.0))
 }
@@ -329,7 +329,7 @@ mod tests {
                 }
             }
             Function::Gelu => {
-                let inner = (x + (x * x * x) * 0.044_715) * 0.797_884_56;
+                let inner = (x + (x * x * x) * 0.044_715) * 0.797_884_6;
                 (x * 0.5) * (naive(Function::Tanh, inner) + 1.0)
             }
             Function::Silu => x * naive(Function::Sigmoid, x),

@@ -14,7 +14,7 @@ const PI_QUARTER: u128 = 7_244_019_458_077_122_842; // round(pi / 4 * 2^63)
 fn log2_fraction(mut x: u128) -> u128 {
     let mut log = 0;
     for bit in (0..63).rev() {
-        x = x * x >> 63;
+        x = (x * x) >> 63;
         if x >= 2 * ONE {
             x >>= 1;
             log |= 1 << bit;
@@ -29,7 +29,7 @@ fn exp2_fraction(x: u128) -> u128 {
     for bit in (0..63).rev() {
         root = (root << 63).isqrt();
         if x >> bit & 1 == 1 {
-            y = y * root >> 63;
+            y = (y * root) >> 63;
         }
     }
     y

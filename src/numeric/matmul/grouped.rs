@@ -122,6 +122,30 @@ impl Kernel for Mul<'_> {
     }
 }
 
+/// Adds the products of the columns of some groups. Not a closure, which the compiler may leave out of line, without the
+/// level's instructions.
+#[inline(always)]
+fn products<S: Simd, const P: usize, const B: usize>(
+    s: S,
+    weights: &Panels,
+    panel: usize,
+    x: &[&[u64]; B],
+    acc: &mut [[S::Acc; P]; B],
+    groups: std::ops::Range<usize>,
+) {
+    let strip = weights.strip(panel);
+    for k in groups {
+        let at = strip.at(panel, k);
+        let column: &[Bytes64; P] = weights.groups[at..at + P].try_into().expect("the panels of a tile");
+        for (p, w) in column.iter().enumerate() {
+            let w = s.load_weights_signed(w);
+            for b in 0..B {
+                acc[b][p] = s.dot_signed(acc[b][p], w, x[b][k]);
+            }
+        }
+    }
+}
+
 impl Tiles for Mul<'_> {
     fn registers<S: Simd>() -> usize {
         S::ACC_REGISTERS
@@ -131,32 +155,16 @@ impl Tiles for Mul<'_> {
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
         let n = self.weights.per_panel;
         let stride = self.x.stride();
-        let strip = self.weights.strip(panel);
-        let column = |k: usize| -> &[Bytes64; P] {
-            let at = strip.at(panel, k);
-            self.weights.groups[at..at + P].try_into().expect("the panels of a tile")
-        };
         let x: [&[u64]; B] = std::array::from_fn(|b| &self.x.groups[(lane + b) * stride..][..n]);
         let mut total = [[s.acc(); P]; B];
-        let products = |acc: &mut [[S::Acc; P]; B], first: usize, end: usize| {
-            for k in first..end {
-                for (p, w) in column(k).iter().enumerate() {
-                    let w = s.load_weights_signed(w);
-                    for b in 0..B {
-                        acc[b][p] = s.dot_signed(acc[b][p], w, x[b][k]);
-                    }
-                }
-            }
-        };
         if S::WIDE_GROUPS {
-            products(&mut total, 0, n);
+            products(s, self.weights, panel, &x, &mut total, 0..n);
         } else {
             let blocks = n.div_ceil(GROUPS_PER_BLOCK);
             let shifts: [&[u8]; B] = std::array::from_fn(|b| &self.x.shifts[(lane + b) * blocks..][..blocks]);
-            for block in 0..blocks {
-                let first = block * GROUPS_PER_BLOCK;
+            for (block, first) in (0..n).step_by(GROUPS_PER_BLOCK).enumerate() {
                 let mut part = [[s.acc(); P]; B];
-                products(&mut part, first, n.min(first + GROUPS_PER_BLOCK));
+                products(s, self.weights, panel, &x, &mut part, first..n.min(first + GROUPS_PER_BLOCK));
                 for b in 0..B {
                     for p in 0..P {
                         total[b][p] = s.add_shifted(total[b][p], part[b][p], shifts[b][block].into());
