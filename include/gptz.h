@@ -29,7 +29,7 @@
  * - Types. Sizes in memory are size_t. Sizes that a file can state are uint64_t. Options and levels are int, so that
  *   new ones do not change the ABI.
  * - Threads. A gptz handle serves one call at a time and may move between threads. Any number of threads may use a
- *   model or a snapshot at the same time. Calls that take no object may be made from any thread at any time.
+ *   model, a snapshot or a tensor reader at the same time. Calls that take no object may be made from any thread at any time.
  * - Memory. A call whose allocation fails returns GPTZ_ERROR_MEMORY, and the handle stays usable. Without its progress
  *   callback, a call uses at most 32 KiB of stack, so a thread with a stack of 48 KiB may make it.
  * - Process. The library prints nothing, starts no threads and installs no signal handlers. After fork the child may
@@ -98,14 +98,15 @@
 /**
  * Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
  *
- * A version 3 frame names its method and base, has a checksum for each block and stores content that does not
- * compress. A version 2 frame is at least 12 bytes smaller and does none of this: content that the method predicts
- * badly becomes larger. With the range coder a version 2 frame does not mark its end, so no frame can follow it.
+ * A version 3 frame names its method and base, has checksums and stores content that does not compress. A version 2
+ * frame does none of this: content that the method predicts badly becomes larger. With the range coder a version 2 frame
+ * does not mark its end, so no frame can follow it.
  */
 #define GPTZ_PARAM_FORMAT 2
 
 /**
- * Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
+ * Option: 1 (default) writes CRC-32 checksums of the content, and of the blocks if there are several, into version 3
+ * frames; 0 omits them.
  */
 #define GPTZ_PARAM_CHECKSUM 3
 
@@ -128,7 +129,9 @@
 #define GPTZ_PARAM_BLOCK_LOG 6
 
 /**
- * Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
+ * Option: the binary logarithm of the segment size in bytes: 16 to 40, or 0 (default) for one segment. Content that is
+ * longer than a segment is cut into segments, each of which starts from the base. So a segment can be decoded without
+ * those before it, but it does not learn from them: smaller segments make larger frames.
  */
 #define GPTZ_PARAM_SEGMENT_LOG 7
 
@@ -167,6 +170,75 @@
 #define GPTZ_CODER_RANS 1
 
 /**
+ * Frame value: the length of the content in bytes. GPTZ_ERROR_SIZE_UNKNOWN if only the frame's trailer has it, as in
+ * streams; gptz_decompressed_size finds it there.
+ */
+#define GPTZ_FRAME_CONTENT_LENGTH 1
+
+/**
+ * Frame value: the bytes of memory that a handle of the frame's method takes to decompress it. With this value as
+ * GPTZ_PARAM_MEMORY_LIMIT, a handle that does nothing else can. GPTZ_ERROR_MODEL for a method with a weights file, GPTZ_ERROR_METHOD for a version 2 frame.
+ */
+#define GPTZ_FRAME_MEMORY 2
+
+/**
+ * Frame value: the number of bytes from the start of the input to the end of the frame's header.
+ */
+#define GPTZ_FRAME_HEADER_LENGTH 3
+
+/**
+ * Frame value: the version of the arithmetic; 0 for a version 2 frame, which does not state it.
+ */
+#define GPTZ_FRAME_NUMERICS 4
+
+/**
+ * Frame value: the number of lanes.
+ */
+#define GPTZ_FRAME_LANES 5
+
+/**
+ * Frame value: the binary logarithm of the block size in bytes; 0 for a version 2 frame.
+ */
+#define GPTZ_FRAME_BLOCK_LOG 6
+
+/**
+ * Frame value: the binary logarithm of the segment size in bytes; 0 for one segment.
+ */
+#define GPTZ_FRAME_SEGMENT_LOG 7
+
+/**
+ * Frame value: 1 if the method needs a weights file, otherwise 0.
+ */
+#define GPTZ_FRAME_NEEDS_MODEL 8
+
+/**
+ * Frame value: 1 if the frame needs a base, otherwise 0. Version 2 frames do not state it: 0.
+ */
+#define GPTZ_FRAME_NEEDS_BASE 9
+
+/**
+ * Frame value: 1 if the frame has checksums of its content, otherwise 0.
+ */
+#define GPTZ_FRAME_CHECKSUM 10
+
+/**
+ * Frame value: the number of bytes from the start of the input to the end of the frame. The call checks the structure
+ * of the whole frame. GPTZ_ERROR_TRUNCATED if the input has less than that.
+ */
+#define GPTZ_FRAME_CODED_LENGTH 11
+
+/**
+ * Frame value: the identifier of the base, its 8 bytes read as a little-endian number; 0 if the frame needs no base.
+ */
+#define GPTZ_FRAME_BASE_ID 12
+
+/**
+ * Frame value: the first 8 bytes of the weights' fingerprint (gptz_model_fingerprint), read as a little-endian number;
+ * 0 if the method has no weights file.
+ */
+#define GPTZ_FRAME_MODEL_ID 13
+
+/**
  * What gptz_model_info tells: the number of tokens in the vocabulary; 256 for a byte-level network.
  */
 #define GPTZ_MODEL_VOCABULARY 1
@@ -195,6 +267,92 @@
  * The token at the end of a text, or -1 if the model has none.
  */
 #define GPTZ_MODEL_EOS 6
+
+/**
+ * Tensor type: IEEE binary32.
+ */
+#define GPTZ_DTYPE_F32 0
+
+/**
+ * Tensor type: IEEE binary16.
+ */
+#define GPTZ_DTYPE_F16 1
+
+/**
+ * Tensor type: bfloat16, the upper half of a binary32.
+ */
+#define GPTZ_DTYPE_BF16 2
+
+/**
+ * Tensor type of APR files: a float scale, then one signed byte for each value.
+ */
+#define GPTZ_DTYPE_Q8 3
+
+/**
+ * Tensor type of APR files: blocks of 32 values of the whole tensor, an f16 scale and 16 bytes of 4-bit numbers.
+ */
+#define GPTZ_DTYPE_Q4 4
+
+/**
+ * Tensor type of GGML and APR: Q4_K, blocks of 256 values in 144 bytes.
+ */
+#define GPTZ_DTYPE_Q4_K 5
+
+/**
+ * Tensor type of GGML: Q8_0, blocks of 32 values in 34 bytes.
+ */
+#define GPTZ_DTYPE_Q8_0 6
+
+/**
+ * Tensor type of GGML: Q4_0, blocks of 32 values in 18 bytes.
+ */
+#define GPTZ_DTYPE_Q4_0 7
+
+/**
+ * Tensor type of GGML: Q4_1, blocks of 32 values in 20 bytes.
+ */
+#define GPTZ_DTYPE_Q4_1 8
+
+/**
+ * Tensor type of GGML: Q5_0, blocks of 32 values in 22 bytes.
+ */
+#define GPTZ_DTYPE_Q5_0 9
+
+/**
+ * Tensor type of GGML: Q5_1, blocks of 32 values in 24 bytes.
+ */
+#define GPTZ_DTYPE_Q5_1 10
+
+/**
+ * Tensor type of GGML: Q5_K, blocks of 256 values in 176 bytes.
+ */
+#define GPTZ_DTYPE_Q5_K 11
+
+/**
+ * Tensor type of GGML and APR: Q6_K, blocks of 256 values in 210 bytes.
+ */
+#define GPTZ_DTYPE_Q6_K 12
+
+/**
+ * Tensor type: signed bytes. The F32 tensor NAME.scale has one factor for each row, where the first dimension counts
+ * rows.
+ */
+#define GPTZ_DTYPE_I8 13
+
+/**
+ * Tensor file format: APR version 2.
+ */
+#define GPTZ_TENSORS_APR 1
+
+/**
+ * Tensor file format: safetensors.
+ */
+#define GPTZ_TENSORS_SAFETENSORS 2
+
+/**
+ * Tensor file format: GGUF version 3.
+ */
+#define GPTZ_TENSORS_GGUF 3
 
 /**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options.
@@ -231,6 +389,17 @@ typedef struct gptz_model gptz_model;
  * return GPTZ_ERROR_MISMATCH.
  */
 typedef struct gptz_snapshot gptz_snapshot;
+
+/**
+ * An open tensor file: safetensors, GGUF (versions 2 and 3) or APR (version 2, not compressed, encrypted or sharded).
+ * Any number of threads may use a reader at the same time.
+ */
+typedef struct gptz_tensor_reader gptz_tensor_reader;
+
+/**
+ * A tensor file under way. A writer serves one call at a time and may move between threads.
+ */
+typedef struct gptz_tensor_writer gptz_tensor_writer;
 
 /**
  * The result of a call: GPTZ_OK or one of the errors below. A number keeps its meaning in all later versions and is
@@ -275,6 +444,49 @@ typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
 typedef int (*gptz_token_fn)(void *userdata, uint32_t token, const char *bytes, size_t len);
 
 /**
+ * What the last call of a handle took and gave: see gptz_stats_get.
+ */
+typedef struct {
+    /**
+     * The size of the struct in bytes. The caller sets it to sizeof(gptz_stats).
+     */
+    size_t size;
+    /**
+     * The bytes that the call read.
+     */
+    uint64_t bytes_in;
+    /**
+     * The bytes that the call wrote.
+     */
+    uint64_t bytes_out;
+    /**
+     * The tokens of the content. All methods of this version predict bytes, so it is the length of the content.
+     */
+    uint64_t tokens_seen;
+    /**
+     * The compressed size in bits, or the measured cost, for each byte of content. 0 if there is no content or the call
+     * coded and measured nothing.
+     */
+    double bits_per_byte;
+    /**
+     * The length of the content divided by the compressed size. 0 if the call coded nothing.
+     */
+    double ratio;
+    /**
+     * The time that the call took, the progress callback included.
+     */
+    double seconds;
+    /**
+     * The bytes of content in a second. 0 if the time was too short to be measured.
+     */
+    double bytes_per_second;
+    /**
+     * 1 if the method learns: bytes change more than the context of later predictions. Otherwise 0.
+     */
+    int can_learn;
+} gptz_stats;
+
+/**
  * Success.
  */
 #define GPTZ_OK 0
@@ -292,12 +504,12 @@ typedef int (*gptz_token_fn)(void *userdata, uint32_t token, const char *bytes, 
 #define GPTZ_ERROR_METHOD 2
 
 /**
- * A weights file is malformed or describes a network that is not supported. Or a frame needs weights from a file.
+ * A weights file or tensor file is malformed or of a kind that is not supported. Or a frame needs weights from a file.
  */
 #define GPTZ_ERROR_MODEL 3
 
 /**
- * The operating system could not open or read a file, or the path is not that of a regular file.
+ * The operating system could not open, read or write a file, or the path is not that of a regular file.
  */
 #define GPTZ_ERROR_IO 4
 
@@ -347,12 +559,12 @@ typedef int (*gptz_token_fn)(void *userdata, uint32_t token, const char *bytes, 
 #define GPTZ_ERROR_BUSY 13
 
 /**
- * Reserved: the handle is in a state that does not allow the call. This version never returns it.
+ * The object is in a state that does not allow the call.
  */
 #define GPTZ_ERROR_STATE 14
 
 /**
- * Reserved: the input does not state its size. This version never returns it.
+ * The header of a frame does not state the length of its content.
  */
 #define GPTZ_ERROR_SIZE_UNKNOWN 15
 
@@ -525,10 +737,13 @@ gptz_status gptz_set(gptz *handle, int param, int64_t value);
 gptz_status gptz_get(const gptz *handle, int param, int64_t *value);
 
 /**
- * Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
- * states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
- * than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
- * failure `*bytes` is 0.
+ * Computes how much memory the handle takes while it compresses a long content, with the options, the base and the live
+ * state that it has now: tables, networks, states, and what undoing a block needs. Weights from a file or a model are
+ * not included. Decompression takes less: it undoes nothing. A live state, which the first feed or predict makes, takes
+ * as much again as the tables.
+ *
+ * Memory is taken when a call first needs it, and large tables page by page. A call that would take more than
+ * GPTZ_PARAM_MEMORY_LIMIT returns GPTZ_ERROR_MEMORY before it takes it. On failure `*bytes` is 0.
  */
 gptz_status gptz_memory_estimate(const gptz *handle, uint64_t *bytes);
 
@@ -562,6 +777,30 @@ size_t gptz_compress_bound(size_t src_len);
 gptz_status gptz_compress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
 
 /**
+ * Compresses the bytes of `count` parts, one after the other, into one frame, as gptz_compress does with the same bytes
+ * in one buffer. Part i is the `lens[i]` bytes at `parts[i]`. The frame does not depend on where the content is cut
+ * into parts. In addition to the memory of gptz_compress the call allocates a list of the parts, and room for one block
+ * if a block is in several parts.
+ *
+ * Errors: as gptz_compress; GPTZ_ERROR_ARGUMENT also if a part overlaps `dst`.
+ */
+gptz_status gptz_compress_parts(gptz *handle,
+                                const void *const *parts,
+                                const size_t *lens,
+                                size_t count,
+                                void *dst,
+                                size_t dst_cap,
+                                size_t *dst_len);
+
+/**
+ * Computes the length in bytes of the frame that gptz_compress writes for the same content, without a destination. On
+ * failure `*len` is 0. The call takes as long as gptz_compress. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_compressed_size(gptz *handle, const void *src, size_t src_len, size_t *len);
+
+/**
  * Computes the total length in bytes of the content of all frames in `src`. The frames must be complete. The call
  * checks the structure of every frame from start to end; it decodes nothing, and its memory does not depend on the
  * input. On failure `*size` is 0.
@@ -578,13 +817,19 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  * success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
  * 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
  *
+ * The frames may have different methods. A frame of a registered method (gptz_level_method returns some of them) that
+ * needs no base is decoded whatever the method and the base of the handle are. All other frames must have the method,
+ * the weights and the base of the handle. For frames of other methods the call creates what a handle of that method
+ * has, and frees it at its end.
+ *
  * Before it decodes anything, the call checks, in this order:
  *
  * - the structure of all frames;
- * - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that the frames
- *   have the method, weights and base of this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides;
- *   gptz_create_for_frame creates a handle for a frame);
- * - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD);
+ * - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that it can decode
+ *   them with this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides; gptz_create_for_frame
+ *   creates a handle for a frame);
+ * - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD), and for frames of other methods GPTZ_PARAM_MEMORY_LIMIT,
+ *   which holds for the handle and one other method together (otherwise GPTZ_ERROR_MEMORY);
  * - the room in `dst`.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
@@ -594,9 +839,44 @@ gptz_status gptz_decompressed_size(const void *src, size_t src_len, uint64_t *si
  * version 2 frame names no method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
  *
  * Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
- * and to restore the base once for each frame that has content.
+ * and, once for each frame or segment that has content, the time to restore the base or to create another method. Other
+ * methods are created more than once only if the memory limit has no room for all of them.
  */
 gptz_status gptz_decompress(gptz *handle, const void *src, size_t src_len, void *dst, size_t dst_cap, size_t *dst_len);
+
+/**
+ * Reads a value of the first frame of `src`, one of GPTZ_FRAME_... , into `*value`. Skippable frames before it are
+ * skipped. `src` must contain the frame's header; only GPTZ_FRAME_CODED_LENGTH needs the whole frame. On failure
+ * `*value` is 0.
+ *
+ * Security: the input states the values, and the input may be hostile.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if the value does not exist. GPTZ_ERROR_FORMAT, GPTZ_ERROR_TRUNCATED (also for an empty
+ * input), GPTZ_ERROR_CORRUPT, and those that the values name.
+ */
+gptz_status gptz_frame_info(const void *src, size_t src_len, int what, int64_t *value);
+
+/**
+ * Copies the canonical method string of the first frame of `src` to `dst`, which has room for `cap` bytes, with a NUL
+ * after it. Skippable frames before it are skipped. `src` must contain the frame's header. On success `*len` is the
+ * length of the string without the NUL.
+ *
+ * If `cap` is less than what is needed, the call returns GPTZ_ERROR_BUFFER_TOO_SMALL, and `*len` is what is needed, with
+ * the NUL. A call with NULL and 0 asks for it: it returns the same status and does not change the message of
+ * gptz_last_error. On every other failure `*len` is 0.
+ *
+ * Security: the string comes from the input. It is UTF-8 and at most 4,096 bytes long, and it may contain any
+ * characters.
+ *
+ * Errors: GPTZ_ERROR_METHOD for a version 2 frame, which names no method. GPTZ_ERROR_FORMAT (also for a registered
+ * method that this library does not have), GPTZ_ERROR_TRUNCATED (also for an empty input), GPTZ_ERROR_CORRUPT (also for
+ * a string that contains a NUL).
+ */
+gptz_status gptz_frame_method(const void *src,
+                              size_t src_len,
+                              char *dst,
+                              size_t cap,
+                              size_t *len);
 
 /**
  * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
@@ -672,7 +952,8 @@ gptz_status gptz_predict(gptz *handle, float *probs, size_t n);
  * Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
  * Feeding a and then b gives the same state as feeding both in one call.
  *
- * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY; GPTZ_ERROR_STATE if the method's policy has positions in percent and
+ * gptz_live_begin did not state the stream's length. The live state then does not change.
  */
 gptz_status gptz_feed(gptz *handle, const void *data, size_t len);
 
@@ -707,17 +988,81 @@ gptz_status gptz_cross_entropy(gptz *handle, const void *data, size_t len, doubl
 gptz_status gptz_byte_costs(gptz *handle, const void *data, size_t len, float *bits);
 
 /**
- * Opens a weights file in the safetensors format. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that
- * has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be
- * UTF-8. The file is one of two kinds:
+ * Begins a stream over the live state for a method with a policy. Networks first train on the bytes that they were fed
+ * and have not trained on. Then the policy starts at position 0 of a stream of `total` bytes. A `total` of UINT64_MAX is
+ * a length that is not known; then the policy must have no positions in percent. Call it before gptz_feed if the policy
+ * has such positions, and to start the policy again. A method without a policy does nothing here.
  *
- * - A byte-level RWKV-7 network (a vocabulary of 256), with the tensor names of flash-linear-attention. The whole file
- *   is read into memory. It may be changed or deleted after the call.
- * - A transformer: Gemma 1, 2 or 3 (text), or one of the LLaMA family, with the names of HuggingFace. The file
- *   config.json in the same folder describes it. Its vocabulary is in tokenizer.json in the same folder; without that
- *   file the model has no text, only tokens. The matrices are kept as int8, so that the model takes a little more than a
- *   byte for each weight. The file is read again only by a generator with "weights=f32". Transformers generate text
- *   (gptz_generator_create). gptz_create_from_model refuses them with GPTZ_ERROR_METHOD.
+ * gptz_compress, records and measures begin a stream of their own length themselves.
+ *
+ * Errors: GPTZ_ERROR_STATE if the policy has positions in percent and `total` is UINT64_MAX; GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_live_begin(gptz *handle,
+                            uint64_t total);
+
+/**
+ * Ends a stream over the live state for a method with a policy: networks train on the bytes that they were fed and have
+ * not trained on, which are fewer than a segment. gptz_feed does not do this at its end, so that feeding a and then b is
+ * the same as feeding both in one call.
+ *
+ * Errors: GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_live_end(gptz *handle);
+
+/**
+ * Feeds `len` bytes to the live state, as gptz_feed does, and measures how well it predicted them. On success
+ * `*bits_per_byte` is the mean of -log2 of the probability of each byte; it is 0 if `len` is 0. On failure it is 0.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY, and GPTZ_ERROR_STATE as in gptz_feed. The live state then does not
+ * change.
+ */
+gptz_status gptz_cross_entropy_live(gptz *handle, const void *data, size_t len, double *bits_per_byte);
+
+/**
+ * Measures how well the method, starting from the base, predicts `len` bytes of data after a prefix of `parts` parts:
+ * part i has `prefix_lens[i]` bytes at `prefix[i]`. On success `*bits_per_byte` is the mean of -log2 of the probability
+ * of each byte of the data; it is 0 if `len` is 0. On failure it is 0. The live state does not change. Without parts it
+ * is gptz_cross_entropy.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_cross_entropy_conditional(gptz *handle,
+                                           const void *const *prefix,
+                                           const size_t *prefix_lens,
+                                           size_t parts,
+                                           const void *data,
+                                           size_t len,
+                                           double *bits_per_byte);
+
+/**
+ * Measures how well the method, starting from the base, predicts two aligned sequences together. The bytes of the two
+ * alternate, x first or y first; the order with the lower cost counts. On success `*bits_per_pair` is the mean cost of a
+ * pair; it is 0 if a sequence is empty. The longer sequence is cut to the length of the other. On failure
+ * `*bits_per_pair` is 0. The live state does not change.
+ *
+ * Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_cross_entropy_joint(gptz *handle,
+                                     const void *x,
+                                     size_t x_len,
+                                     const void *y,
+                                     size_t y_len,
+                                     double *bits_per_pair);
+
+/**
+ * Opens a weights file. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8. The
+ * file is one of two kinds:
+ *
+ * - A byte-level RWKV-7 network (a vocabulary of 256): a safetensors file with the tensor names of
+ *   flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor for each
+ *   row. The whole file is read into memory. It may be changed or deleted after the call.
+ * - A transformer: Gemma 1, 2 or 3 (text), or one of the LLaMA family. Either a GGUF file, whose metadata describe the
+ *   model and its vocabulary. Or a safetensors file with the names of HuggingFace, and the file config.json in the same
+ *   folder. Files without a vocabulary have it in tokenizer.json in the same folder; without that file the model has
+ *   no text, only tokens. Tensors may have any type that gptz_tensor_reader_read_f32 reads. The matrices are kept as
+ *   int8, so that the model takes a little more than a byte for each weight, whatever the file has. The file is read
+ *   again only by a generator with "weights=f32". Transformers generate text (gptz_generator_create).
+ *   gptz_create_from_model refuses them with GPTZ_ERROR_METHOD.
  *
  * On success `*out` is the model; free it with gptz_model_free. On failure `*out` is NULL.
  *
@@ -964,10 +1309,211 @@ gptz_status gptz_snapshot_restore(gptz *handle, const gptz_snapshot *snapshot);
 gptz_status gptz_set_base(gptz *handle, const gptz_snapshot *snapshot);
 
 /**
+ * Writes a snapshot in a portable form. On success `*len` is its length. Every later process, on any CPU, can load it
+ * with gptz_snapshot_load and continue with the same bits, if its library has the same numerics version.
+ *
+ * The form contains what the fed bytes have changed, not all of the state: see README for sizes. `dst` NULL and `cap`
+ * 0 is a query: the call returns GPTZ_ERROR_BUFFER_TOO_SMALL and the length. It takes as much time as a save, because
+ * the length is known only then.
+ *
+ * The form is not encrypted and contains fed text. docs/FORMAT.md specifies it.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL (`*len` is then the length that is needed), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_snapshot_save(const gptz_snapshot *snapshot, void *dst, size_t cap, size_t *len);
+
+/**
+ * Makes a snapshot from the portable form that gptz_snapshot_save wrote. On success `*out` is the snapshot; free it
+ * with gptz_snapshot_free. On failure `*out` is NULL. `src` may be freed after the call.
+ *
+ * The snapshot has the identifier of the one that was saved. It may be used as a base and as a live state. A handle of
+ * another method or other weights returns GPTZ_ERROR_MISMATCH when it is given the snapshot; the message names both.
+ *
+ * `src` need not be trusted: damage is told, and no more memory is taken than the method's state can have. But who
+ * wrote it chose what a base predicts.
+ *
+ * Errors: GPTZ_ERROR_FORMAT (no snapshot, or of an unknown version), GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
+ * GPTZ_ERROR_NUMERICS (written by a library with another numerics version), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_snapshot_load(const void *src, size_t src_len, gptz_snapshot **out);
+
+/**
+ * Writes the identifier of a snapshot, which version 3 frames contain if it is their base, to `id`. It is a hash of
+ * the method, the weights and all bytes that the state has observed: two snapshots have the same identifier if and
+ * only if they have the same method, weights and history. On failure `id`, unless it is NULL, is all 0.
+ */
+gptz_status gptz_snapshot_id(const gptz_snapshot *snapshot, uint8_t *id);
+
+/**
  * Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to
  * another object, the call frees nothing, and gptz_last_error returns the reason.
  */
 void gptz_snapshot_free(gptz_snapshot *snapshot);
+
+/**
+ * Reads what the last call on this handle took, of the calls that compress, decompress, feed or measure and that
+ * succeeded. Before the first such call all values but `can_learn` are 0. The caller sets `stats->size` to
+ * sizeof(gptz_stats). On failure all other values are 0.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if `stats->size` is smaller than the struct of this version; the struct is then not
+ * written. A larger size is allowed: a program that was compiled with a later header may use this library. What this
+ * library does not know is not written.
+ */
+gptz_status gptz_stats_get(const gptz *handle, gptz_stats *stats);
+
+/**
+ * Opens a tensor file, of whatever of the three formats. `path` is as in gptz_model_open.
+ *
+ * The call reads and checks the metadata and the list of tensors. The tensors' bytes are read by the later calls; the
+ * file is never mapped into memory. Tensors that inference does not need (those that predict several tokens ahead, and
+ * tables that are computed) and tensors of types without a GPTZ_DTYPE_... are left out; the metadata list them.
+ *
+ * On success `*out` is the reader; free it with gptz_tensor_reader_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message says what was found and what was expected), GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_reader_open(const char *path, gptz_tensor_reader **out);
+
+/**
+ * Gets the number of tensors. On failure `*n` is 0.
+ */
+gptz_status gptz_tensor_reader_count(const gptz_tensor_reader *reader, uint64_t *n);
+
+/**
+ * Gets the metadata of the file as JSON in UTF-8 with a final NUL. `json` has room for `cap` bytes. On success `*len` is
+ * their number without the NUL.
+ *
+ * Each value has its type: {"general.alignment":{"u32":32},"tokenizer.ggml.tokens":{"string":["a","b"]}}. The types are
+ * u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, bool, string, and json for values of APR files that no other type
+ * holds. An array is a list. Numbers that are not finite are the strings "nan", "inf" and "-inf". If tensors are left
+ * out, the key gptz.skipped has an array of their names. gptz_tensor_writer_open takes this JSON as it is.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than what is needed; `*len` is then what is needed, with the NUL. To
+ * ask for it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_MEMORY. On every other failure `*len` is 0.
+ */
+gptz_status gptz_tensor_reader_metadata(const gptz_tensor_reader *reader,
+                                        char *json,
+                                        size_t cap,
+                                        size_t *len);
+
+/**
+ * Gets the description of the tensor `index`, counted from 0 in the order of the file: its name in UTF-8, its type (one
+ * of GPTZ_DTYPE_...), its `*dims` dimensions (at most 8) with the outermost first, and the number of its bytes. The
+ * values of the last dimension are neighbours. The name and the shape stand until the reader is freed. An out-parameter
+ * that is NULL is left out.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also if `index` is too large. On failure the out-parameters are NULL or 0.
+ */
+gptz_status gptz_tensor_reader_info(const gptz_tensor_reader *reader,
+                                    uint64_t index,
+                                    const char **name,
+                                    int *dtype,
+                                    const uint64_t **shape,
+                                    size_t *dims,
+                                    uint64_t *bytes);
+
+/**
+ * Reads the bytes of the tensor `index` as they are in the file to `dst`, which has room for `cap` bytes.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of its bytes. GPTZ_ERROR_ARGUMENT also if `index`
+ * is too large. GPTZ_ERROR_IO, also if the file has become shorter since it was opened.
+ */
+gptz_status gptz_tensor_reader_read(const gptz_tensor_reader *reader,
+                                    uint64_t index,
+                                    void *dst,
+                                    size_t cap);
+
+/**
+ * Reads the values of the tensor `index` to `dst`, which has room for `n` floats. Quantised values are converted by the
+ * arithmetic of the formats' own libraries; the result is the same on every machine. The call takes 256 KiB of memory.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `n` is less than the number of values. GPTZ_ERROR_ARGUMENT also if `index` is
+ * too large or `dst` is not aligned. GPTZ_ERROR_MODEL for a scale that is not finite, and for an I8 tensor without
+ * scales. GPTZ_ERROR_IO, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_reader_read_f32(const gptz_tensor_reader *reader, uint64_t index, float *dst, size_t n);
+
+/**
+ * Frees a reader. NULL is allowed and does nothing. If `reader` points to another object, the call frees nothing, and
+ * gptz_last_error returns the reason.
+ */
+void gptz_tensor_reader_free(gptz_tensor_reader *reader);
+
+/**
+ * Starts a tensor file in `format`, one of GPTZ_TENSORS_... . `path` is as in gptz_model_open. `metadata_json` is JSON
+ * as gptz_tensor_reader_metadata gives it, or NULL for none; its key gptz.skipped is ignored.
+ *
+ * Tensors go to an unnamed temporary file in the folder of `path`. gptz_tensor_writer_finish makes the file. Until then
+ * nothing is at `path`, or what was there before.
+ *
+ * All types of metadata come back from all three formats, with one exception: values of the type json become strings
+ * in GGUF files. Where a format does not show a type, the file has the key gptz.types.
+ *
+ * On success `*out` is the writer; free it with gptz_tensor_writer_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a format that does not exist, and for metadata that are malformed or do not fit
+ * the format (the message has the key). GPTZ_ERROR_IO if the folder cannot be written to. GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_open(const char *path, int format, const char *metadata_json, gptz_tensor_writer **out);
+
+/**
+ * Adds a tensor by its bytes, as the type `dtype` (one of GPTZ_DTYPE_...) stores them. `name` is a string in UTF-8.
+ * `shape` has `dims` dimensions, at most 8, the outermost first.
+ *
+ * APR files have the types F32, F16, BF16, I8, Q8, Q4, Q4_K and Q6_K, and names of at most 256 bytes; safetensors files
+ * F32, F16, BF16 and I8; GGUF files all but Q8 and Q4.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a type that the format does not have, a shape that overflows or is not a whole
+ * number of blocks, a `len` that does not fit the shape, and a name that was added before; the writer is then as it was.
+ * GPTZ_ERROR_IO if the bytes cannot be written, for example to a full disk; the writer can then only be freed, and other
+ * calls return GPTZ_ERROR_STATE, as they do after gptz_tensor_writer_finish. GPTZ_ERROR_BUSY, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_add(gptz_tensor_writer *writer,
+                                   const char *name,
+                                   int dtype,
+                                   const uint64_t *shape,
+                                   size_t dims,
+                                   const void *data,
+                                   size_t len);
+
+/**
+ * Adds a tensor by its `n` values, which are converted to `dtype`. In all other respects the call does what
+ * gptz_tensor_writer_add does.
+ *
+ * F16 and BF16 round to the nearest number, halves to even. Q8 and Q4 are converted as the library aprender converts
+ * them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does. Values cannot be converted to the other types.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; and if
+ * `data` is not aligned.
+ */
+gptz_status gptz_tensor_writer_add_f32(gptz_tensor_writer *writer,
+                                       const char *name,
+                                       int dtype,
+                                       const uint64_t *shape,
+                                       size_t dims,
+                                       const float *data,
+                                       size_t n);
+
+/**
+ * Gets the number of tensors that were added, and of the bytes that they take with the padding between them. `tensors`
+ * or `bytes` may be NULL. On failure both are 0.
+ */
+gptz_status gptz_tensor_writer_counts(const gptz_tensor_writer *writer, uint64_t *tensors, uint64_t *bytes);
+
+/**
+ * Finishes the file: writes it under a temporary name in its folder, syncs it and renames it to its path. The writer
+ * can then only be freed, also after a failure, which leaves nothing behind.
+ *
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_STATE if an earlier write failed or the writer is finished, GPTZ_ERROR_BUSY,
+ * GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_tensor_writer_finish(gptz_tensor_writer *writer);
+
+/**
+ * Frees a writer. A file that was not finished is dropped, and nothing of it is left behind. NULL is allowed and does
+ * nothing. If `writer` points to another object, the call frees nothing, and gptz_last_error returns the reason.
+ */
+void gptz_tensor_writer_free(gptz_tensor_writer *writer);
 
 #ifdef __cplusplus
 }  /* extern "C" */

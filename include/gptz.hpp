@@ -12,7 +12,7 @@
  * Conventions:
  * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The
  *   object does not change then. Allocating a result or a callback can throw std::bad_alloc.
- * - Ownership. A compressor, a model and a snapshot each own their C object and free it in their destructor. They may
+ * - Ownership. A compressor, a model, a snapshot, a tensor_reader and a tensor_writer each own their C object and free it in their destructor. They may
  *   be destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned
  *   to, and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
  * - Threads. A compressor may move between threads and serves one call at a time. A second call throws GPTZ_ERROR_BUSY;
@@ -139,6 +139,12 @@ struct free_generator {
 };
 struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
+};
+struct free_tensor_reader {
+    void operator()(gptz_tensor_reader *p) const noexcept { gptz_tensor_reader_free(p); }
+};
+struct free_tensor_writer {
+    void operator()(gptz_tensor_writer *p) const noexcept { gptz_tensor_writer_free(p); }
 };
 
 /** A callback. It is on the heap, so that the library's pointer to it stays valid after its compressor is moved. */
@@ -299,6 +305,34 @@ private:
  */
 class snapshot {
 public:
+    /** Makes a snapshot from the portable form that save() returned. gptz_snapshot_load. */
+    [[nodiscard]] static snapshot load(bytes_view portable)
+    {
+        gptz_snapshot *p = nullptr;
+        detail::check(gptz_snapshot_load(portable.data(), portable.size(), &p));
+        return snapshot(p);
+    }
+
+    /** Returns the portable form, which other processes and machines can load. gptz_snapshot_save. */
+    [[nodiscard]] std::vector<std::byte> save() const
+    {
+        std::size_t size = 0;
+        const gptz_status status = gptz_snapshot_save(handle(), nullptr, 0, &size);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::check(status);
+        std::vector<std::byte> portable(size);
+        detail::check(gptz_snapshot_save(handle(), portable.data(), portable.size(), &size));
+        return portable;
+    }
+
+    /** Returns the identifier by which frames name their base. gptz_snapshot_id. */
+    [[nodiscard]] std::array<std::uint8_t, 8> id() const
+    {
+        std::array<std::uint8_t, 8> found{};
+        detail::check(gptz_snapshot_id(handle(), found.data()));
+        return found;
+    }
+
     /** The C object, for calls of gptz.h. Do not free it. */
     const gptz_snapshot *handle() const noexcept { return handle_.get(); }
 
@@ -308,6 +342,27 @@ private:
 
     std::unique_ptr<gptz_snapshot, detail::free_snapshot> handle_;
 };
+
+/** Returns a value of the first frame of `frames`, one of GPTZ_FRAME_... . gptz_frame_info. */
+[[nodiscard]] inline std::int64_t frame_info(bytes_view frames, int what)
+{
+    std::int64_t value = 0;
+    detail::check(gptz_frame_info(frames.data(), frames.size(), what, &value));
+    return value;
+}
+
+/** Returns the canonical method string of the first frame of `frames`. gptz_frame_method. */
+[[nodiscard]] inline std::string frame_method(bytes_view frames)
+{
+    std::size_t len = 0;
+    const gptz_status status = gptz_frame_method(frames.data(), frames.size(), nullptr, 0, &len);
+    if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+        detail::check(status);
+    std::string method(len, '\0');
+    detail::check(gptz_frame_method(frames.data(), frames.size(), &method[0], len, &len));
+    method.resize(len);
+    return method;
+}
 
 /**
  * A compressor, which is also a decompressor. It has a method, a base, a live state and options; gptz.h describes them
@@ -436,6 +491,51 @@ public:
         return len;
     }
 
+    /** Compresses the bytes of all parts, one after the other, into one frame. gptz_compress_parts. */
+    [[nodiscard]] std::vector<std::byte> compress_parts(const std::vector<bytes_view> &parts)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes;
+        split(parts, pointers, sizes);
+        std::size_t total = 0;
+        for (std::size_t size : sizes)
+            total = size > static_cast<std::size_t>(-1) - total ? static_cast<std::size_t>(-1) : total + size;
+        std::size_t len = gptz_compress_bound(total);
+        if (len == 0)
+            throw error(GPTZ_ERROR_MEMORY, "no memory can hold the frame of " + std::to_string(total) + " bytes");
+        std::vector<std::byte> frame(len);
+        const auto run = [&] {
+            return gptz_compress_parts(handle(), pointers.data(), sizes.data(), sizes.size(), frame.data(), frame.size(),
+                                       &len);
+        };
+        gptz_status status = run();
+        if (status == GPTZ_ERROR_BUFFER_TOO_SMALL && len > frame.size()) {
+            frame = std::vector<std::byte>(len);
+            status = run();
+        }
+        finish(status, len);
+        frame.resize(len);
+        frame.shrink_to_fit();
+        return frame;
+    }
+
+    /** Returns the length of the frame that compress(src) returns. It takes as long. gptz_compressed_size. */
+    [[nodiscard]] std::size_t compressed_size(bytes_view src)
+    {
+        std::size_t len = 0;
+        finish(gptz_compressed_size(handle(), src.data(), src.size(), &len));
+        return len;
+    }
+
+    /** Returns what the last call that succeeded took and gave. gptz_stats_get. */
+    [[nodiscard]] gptz_stats stats() const
+    {
+        gptz_stats found{};
+        found.size = sizeof found;
+        check(gptz_stats_get(handle(), &found));
+        return found;
+    }
+
     /**
      * Decompresses all frames of `src`, one after the other. gptz_decompress.
      *
@@ -550,6 +650,40 @@ public:
         double bits_per_byte = 0;
         finish(gptz_cross_entropy(handle(), data.data(), data.size(), &bits_per_byte));
         return bits_per_byte;
+    }
+
+    /** Begins a policy's stream over the live state; UINT64_MAX: of unknown length. gptz_live_begin. */
+    void live_begin(uint64_t total) { check(gptz_live_begin(handle(), total)); }
+
+    /** Ends a policy's stream over the live state. gptz_live_end. */
+    void live_end() { check(gptz_live_end(handle())); }
+
+    /** Feeds the data to the live state and returns their mean cost, in bits per byte. gptz_cross_entropy_live. */
+    [[nodiscard]] double cross_entropy_live(bytes_view data)
+    {
+        double bits_per_byte = 0;
+        finish(gptz_cross_entropy_live(handle(), data.data(), data.size(), &bits_per_byte));
+        return bits_per_byte;
+    }
+
+    /** Returns the mean cost of data after a prefix in parts, from the base, in bits. gptz_cross_entropy_conditional. */
+    [[nodiscard]] double cross_entropy_conditional(const std::vector<bytes_view> &prefix, bytes_view data)
+    {
+        std::vector<const void *> pointers;
+        std::vector<std::size_t> sizes;
+        split(prefix, pointers, sizes);
+        double bits_per_byte = 0;
+        finish(gptz_cross_entropy_conditional(handle(), pointers.data(), sizes.data(), sizes.size(), data.data(),
+                                              data.size(), &bits_per_byte));
+        return bits_per_byte;
+    }
+
+    /** Returns the mean cost of pairs of two aligned sequences, in bits per pair. gptz_cross_entropy_joint. */
+    [[nodiscard]] double cross_entropy_joint(bytes_view x, bytes_view y)
+    {
+        double bits_per_pair = 0;
+        finish(gptz_cross_entropy_joint(handle(), x.data(), x.size(), y.data(), y.size(), &bits_per_pair));
+        return bits_per_pair;
     }
 
     /** Returns the cost of each byte from the base, in bits. gptz_byte_costs. */
@@ -708,6 +842,142 @@ public:
 
 private:
     std::unique_ptr<gptz_generator, detail::free_generator> handle_;
+};
+
+/** A tensor of a file. */
+struct tensor_info {
+    std::string name;
+    /** One of GPTZ_DTYPE_... . */
+    int dtype = 0;
+    /** The outermost dimension first. */
+    std::vector<std::uint64_t> shape;
+    /** The number of bytes in the file. */
+    std::uint64_t bytes = 0;
+
+    /** The number of values. */
+    std::uint64_t values() const noexcept
+    {
+        std::uint64_t n = 1;
+        for (std::uint64_t dimension : shape)
+            n *= dimension;
+        return n;
+    }
+};
+
+/** An open tensor file. Any number of threads may use a const reader at the same time. */
+class tensor_reader {
+public:
+    /** Opens a file of any of the three formats. gptz_tensor_reader_open. */
+    explicit tensor_reader(const std::string &path)
+    {
+        gptz_tensor_reader *p = nullptr;
+        detail::check(gptz_tensor_reader_open(detail::c_string(path, "the path"), &p));
+        handle_.reset(p);
+    }
+
+    /** The number of tensors. gptz_tensor_reader_count. */
+    [[nodiscard]] std::uint64_t count() const
+    {
+        std::uint64_t n = 0;
+        detail::check(gptz_tensor_reader_count(handle(), &n));
+        return n;
+    }
+
+    /** The typed metadata as JSON. gptz_tensor_reader_metadata. */
+    [[nodiscard]] std::string metadata() const
+    {
+        std::size_t n = 0;
+        gptz_status status = gptz_tensor_reader_metadata(handle(), nullptr, 0, &n);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::raise(status);
+        std::string json(n, '\0');
+        detail::check(gptz_tensor_reader_metadata(handle(), &json[0], n, &n));
+        json.resize(n);
+        return json;
+    }
+
+    /** The description of a tensor. gptz_tensor_reader_info. */
+    [[nodiscard]] tensor_info info(std::uint64_t index) const
+    {
+        tensor_info found;
+        const char *name = nullptr;
+        const std::uint64_t *shape = nullptr;
+        std::size_t dims = 0;
+        detail::check(gptz_tensor_reader_info(handle(), index, &name, &found.dtype, &shape, &dims, &found.bytes));
+        found.name = name;
+        found.shape.assign(shape, shape + dims);
+        return found;
+    }
+
+    /** The bytes of a tensor as they are in the file. gptz_tensor_reader_read. */
+    [[nodiscard]] std::vector<std::byte> read(std::uint64_t index) const
+    {
+        std::vector<std::byte> bytes(static_cast<std::size_t>(info(index).bytes));
+        detail::check(gptz_tensor_reader_read(handle(), index, bytes.data(), bytes.size()));
+        return bytes;
+    }
+
+    /** The values of a tensor. gptz_tensor_reader_read_f32. */
+    [[nodiscard]] std::vector<float> read_f32(std::uint64_t index) const
+    {
+        std::vector<float> values(static_cast<std::size_t>(info(index).values()));
+        detail::check(gptz_tensor_reader_read_f32(handle(), index, values.data(), values.size()));
+        return values;
+    }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    const gptz_tensor_reader *handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<gptz_tensor_reader, detail::free_tensor_reader> handle_;
+};
+
+/**
+ * A tensor file under way. It serves one call at a time. Without finish(), the destructor drops the file, and nothing is
+ * left behind.
+ */
+class tensor_writer {
+public:
+    /** Starts a file in a format, one of GPTZ_TENSORS_... . gptz_tensor_writer_open. */
+    tensor_writer(const std::string &path, int format, const std::string &metadata_json = "{}")
+    {
+        gptz_tensor_writer *p = nullptr;
+        detail::check(gptz_tensor_writer_open(detail::c_string(path, "the path"), format,
+                                              detail::c_string(metadata_json, "the metadata"), &p));
+        handle_.reset(p);
+    }
+
+    /** Adds a tensor by its bytes. gptz_tensor_writer_add. */
+    void add(const std::string &name, int dtype, const std::vector<std::uint64_t> &shape, bytes_view data)
+    {
+        detail::check(gptz_tensor_writer_add(handle_.get(), detail::c_string(name, "the name"), dtype, shape.data(),
+                                             shape.size(), data.data(), data.size()));
+    }
+
+    /** Adds a tensor by its values. gptz_tensor_writer_add_f32. */
+    void add_f32(const std::string &name, int dtype, const std::vector<std::uint64_t> &shape,
+                 const std::vector<float> &values)
+    {
+        detail::check(gptz_tensor_writer_add_f32(handle_.get(), detail::c_string(name, "the name"), dtype, shape.data(),
+                                                 shape.size(), values.data(), values.size()));
+    }
+
+    /** The number of tensors that were added, and of their bytes with padding. gptz_tensor_writer_counts. */
+    [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> counts() const
+    {
+        std::pair<std::uint64_t, std::uint64_t> found;
+        detail::check(gptz_tensor_writer_counts(handle_.get(), &found.first, &found.second));
+        return found;
+    }
+
+    /** Finishes the file. gptz_tensor_writer_finish. */
+    void finish() { detail::check(gptz_tensor_writer_finish(handle_.get())); }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    gptz_tensor_writer *handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<gptz_tensor_writer, detail::free_tensor_writer> handle_;
 };
 
 } // namespace gptz_cpp

@@ -33,9 +33,9 @@ pub enum Status {
     Cancelled = 12,
     /// Another call is using the handle.
     Busy = 13,
-    /// Reserved: the call is not allowed in the handle's current state.
+    /// The call is not allowed in the object's current state.
     State = 14,
-    /// Reserved: the input does not state the size.
+    /// A frame's header does not state the length of its content.
     SizeUnknown = 15,
     /// A defect of the library. The only valid call on the handle is to free it.
     Internal = 16,

@@ -54,6 +54,25 @@ fn null_is_an_argument_error_unless_allowed() {
             ("costs overlap", gptz_byte_costs(h.0, probs.as_ptr().cast(), 8, probs.as_mut_ptr().add(1))),
             ("costs alignment", gptz_byte_costs(h.0, b, 2, probs.as_mut_ptr().cast::<u8>().add(1).cast())),
             ("costs length", gptz_byte_costs(h.0, b, usize::MAX / 2, probs.as_mut_ptr())),
+            ("begin handle", gptz_live_begin(none, 8)),
+            ("end handle", gptz_live_end(none)),
+            ("live entropy handle", gptz_cross_entropy_live(none, b, 8, &mut bits)),
+            ("live entropy data", gptz_cross_entropy_live(h.0, null, 8, &mut bits)),
+            ("live entropy out", gptz_cross_entropy_live(h.0, b, 8, ptr::null_mut())),
+            ("conditional parts", gptz_cross_entropy_conditional(h.0, ptr::null(), &n, 1, b, 8, &mut bits)),
+            (
+                "conditional lens",
+                gptz_cross_entropy_conditional(h.0, &b.cast_const().cast(), ptr::null(), 1, b, 8, &mut bits),
+            ),
+            ("conditional data", gptz_cross_entropy_conditional(h.0, ptr::null(), ptr::null(), 0, null, 8, &mut bits)),
+            (
+                "conditional out",
+                gptz_cross_entropy_conditional(h.0, ptr::null(), ptr::null(), 0, b, 8, ptr::null_mut()),
+            ),
+            ("joint handle", gptz_cross_entropy_joint(none, b, 8, b, 8, &mut bits)),
+            ("joint x", gptz_cross_entropy_joint(h.0, null, 8, b, 8, &mut bits)),
+            ("joint y", gptz_cross_entropy_joint(h.0, b, 8, null, 8, &mut bits)),
+            ("joint out", gptz_cross_entropy_joint(h.0, b, 8, b, 8, ptr::null_mut())),
             ("model path", gptz_model_open(ptr::null(), &mut model)),
             ("model out", gptz_model_open(c"x".as_ptr(), ptr::null_mut())),
             ("memory data", gptz_model_from_memory(null, 8, &mut model)),
@@ -201,7 +220,7 @@ fn options_are_checked_and_kept() {
         (GPTZ_PARAM_THREADS, 0, 1024, 1),
         (GPTZ_PARAM_LANES, 1, 1, 1),
         (GPTZ_PARAM_BLOCK_LOG, 12, 24, 17),
-        (GPTZ_PARAM_SEGMENT_LOG, 0, 0, 0),
+        (GPTZ_PARAM_SEGMENT_LOG, 0, 40, 0),
         (GPTZ_PARAM_MEMORY_LIMIT, 1, i64::MAX, 1 << 30),
         (GPTZ_PARAM_RECORD_CHECK, 0, 4, 0),
         (GPTZ_PARAM_WORK_LIMIT, 1, i64::MAX, 1 << 27),
@@ -217,6 +236,9 @@ fn options_are_checked_and_kept() {
             assert_eq!(h.set(param, value) == GPTZ_OK, allowed, "{param} = {value}");
         }
         assert_eq!(h.set(param, default), GPTZ_OK);
+    }
+    for (log, expected) in [(1, GPTZ_ERROR_ARGUMENT), (15, GPTZ_ERROR_ARGUMENT), (16, GPTZ_OK), (0, GPTZ_OK)] {
+        assert_eq!(h.set(GPTZ_PARAM_SEGMENT_LOG, log), expected);
     }
     for (width, expected) in [(1, GPTZ_OK), (2, GPTZ_OK), (3, GPTZ_ERROR_ARGUMENT)] {
         assert_eq!(h.set(GPTZ_PARAM_RECORD_CHECK, width), expected);
@@ -237,7 +259,9 @@ fn invalid_methods_are_refused() {
         ("cfg:hidden=65", GPTZ_ERROR_METHOD),
         ("nonsense", GPTZ_ERROR_METHOD),
         ("", GPTZ_ERROR_METHOD),
-        ("cfg:hidden=64;policy:schedule=0..10:train", GPTZ_ERROR_METHOD),
+        ("cfg:hidden=64;policy:schedule=0..10:learn", GPTZ_ERROR_METHOD),
+        ("cfg:hidden=64;policy:load_from=/nonexistent,schedule=0..10:train", GPTZ_ERROR_IO),
+        ("cfg:hidden=65536,layers=1024,intermediate=65536;policy:schedule=0..10:train", GPTZ_ERROR_MEMORY),
         ("file:/nonexistent/weights.safetensors", GPTZ_ERROR_IO),
         ("file:/", GPTZ_ERROR_IO),
         ("cfg:hidden=65536,layers=1024,intermediate=65536", GPTZ_ERROR_MEMORY),
@@ -391,7 +415,7 @@ fn watched(h: &Handle, cancel_at: Option<u64>) -> Box<Watch> {
 
 #[test]
 fn progress_rises_from_0_to_the_total() {
-    let h = Handle::new(FROZEN);
+    let h = Handle::new(LEARNING);
     let frames = [h.compress(&ALICE[..3000]), h.compress(&ALICE[..2000])].concat();
     let w = watched(&h, None);
     h.decompress(&frames);
@@ -750,5 +774,40 @@ fn the_callers_x87_environment_is_restored_and_callbacks_have_the_default() {
         let (after, raised) = (control(), flags());
         set_control(DEFAULT);
         assert_eq!((after, raised, SEEN.load(Ordering::Relaxed)), (odd, 0, 1), "{odd:#x}");
+    }
+}
+
+#[test]
+fn measures_and_live_streams_of_a_policy() {
+    const POLICY: &str = "cfg:hidden=32,layers=1,intermediate=24,head_size=32,decay_rank=3,a_rank=3,v_rank=3,g_rank=5;\
+                          policy:schedule=0..50%:train(opt=adam,lr=0.01)|50%..100%:train(lr=0.1,momentum=0.9)";
+    let h = Handle::new(POLICY);
+    let (a, b) = ALICE[..1000].split_at(400);
+    let bits = |f: &dyn Fn(*mut f64) -> gptz_status| {
+        let mut bits = -1.0;
+        assert_eq!(f(&mut bits), GPTZ_OK);
+        bits
+    };
+    // SAFETY: a live handle, and buffers of their lengths.
+    unsafe {
+        assert_eq!(gptz_feed(h.0, a.as_ptr().cast(), 400), GPTZ_ERROR_STATE);
+        assert_eq!(gptz_live_begin(h.0, u64::MAX), GPTZ_ERROR_STATE);
+        assert_eq!(gptz_live_begin(h.0, 1000), GPTZ_OK);
+        let live = |data: &[u8]| {
+            bits(&|out| gptz_cross_entropy_live(h.0, data.as_ptr().cast(), data.len(), out)) * data.len() as f64
+        };
+        let whole = h.cross_entropy(&ALICE[..1000]) * 1000.0;
+        let (first, second) = (live(a), live(b));
+        assert!((first + second - whole).abs() < 1e-6);
+        assert_eq!(gptz_live_end(h.0), GPTZ_OK);
+        let (parts, lens) = ([a.as_ptr().cast(), a[300..].as_ptr().cast()], [300, 100]);
+        let conditional = bits(&|out| {
+            gptz_cross_entropy_conditional(h.0, parts.as_ptr(), lens.as_ptr(), 2, b.as_ptr().cast(), 600, out)
+        });
+        assert!((conditional * 600.0 - second).abs() < 1e-6);
+        let [x, y] = [a, b].map(|v| v.as_ptr().cast());
+        let joint = bits(&|out| gptz_cross_entropy_joint(h.0, x, 400, y, 600, out));
+        assert_eq!(joint, bits(&|out| gptz_cross_entropy_joint(h.0, y, 400, x, 400, out)));
+        assert!(joint > 1.0);
     }
 }

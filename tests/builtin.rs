@@ -6,16 +6,24 @@ mod common;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-use ::gptz::container::{BlockKind, Body, block_crc, frames};
+use ::gptz::container::{Block, BlockKind, Body, Header, Layout, Piece, block_crc, frames};
 use common::*;
 
 /// The weights of a network: they hardly compress, and a network trained on text does not help.
 const NUMBERS: &[u8] = WEIGHTS.split_at(8192).1;
 
+fn blocks(frame: &[u8]) -> Vec<Block<'_>> {
+    match frames(frame).next().unwrap().unwrap().body {
+        Body::Single(block) => vec![block],
+        Body::Blocks(pieces) => {
+            pieces.filter_map(|p| if let Piece::Block(block) = p { Some(block) } else { None }).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 fn kinds(frame: &[u8]) -> Vec<BlockKind> {
-    let frame = frames(frame).next().unwrap().unwrap();
-    let Body::Blocks(blocks) = frame.body else { panic!("a frame of blocks") };
-    blocks.map(|block| block.kind).collect()
+    blocks(frame).iter().map(|block| block.kind).collect()
 }
 
 #[test]
@@ -50,8 +58,7 @@ fn frames_of_builtin_methods_need_no_file() {
         assert_eq!(reader.method(), h.method());
         assert_eq!(reader.decompress(&frame), &ALICE[..900]);
         let costs = h.cross_entropy(&ALICE[..900]) * 900.0 / 8.0;
-        let Body::Blocks(mut blocks) = frames(&frame).next().unwrap().unwrap().body else { panic!("blocks") };
-        let payload = blocks.next().unwrap().payload.len() as f64;
+        let payload = blocks(&frame)[0].payload.len() as f64;
         assert!((payload - costs).abs() < 3.0, "{method}: {payload} bytes, {costs}");
     }
 }
@@ -116,20 +123,34 @@ fn progress_counts_every_byte_once_despite_trials() {
 #[test]
 fn a_block_with_a_changed_kind_is_corrupt() {
     for (method, content, from, to) in [
-        ("level:4", &ALICE[..3000][..], BlockKind::Coded, BlockKind::CodedAlone),
+        ("level:4", &ALICE[..5000][..], BlockKind::Coded, BlockKind::CodedAlone),
         ("level:4", &NUMBERS[..20_000], BlockKind::CodedAlone, BlockKind::Coded),
-        ("level:3", &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
-        (LEARNING, &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
-        (&mixed_with(LEARNING), &ALICE[..3000], BlockKind::Coded, BlockKind::CodedAlone),
+        ("level:3", &ALICE[..5000], BlockKind::Coded, BlockKind::CodedAlone),
+        (LEARNING, &ALICE[..5000], BlockKind::Coded, BlockKind::CodedAlone),
+        (&mixed_with(LEARNING), &ALICE[..5000], BlockKind::Coded, BlockKind::CodedAlone),
     ] {
         let h = Handle::new(method);
+        // A frame of one block: its layout stands for the kind.
+        h.set(GPTZ_PARAM_CHECKSUM, 0);
+        let frame = h.compress(content);
+        assert_eq!(kinds(&frame), [from], "{method}");
+        let parsed = frames(&frame).next().unwrap().unwrap();
+        let Header::V3(mut header) = parsed.header else { panic!("version 3") };
+        header.layout = if to == BlockKind::CodedAlone { Layout::SingleAlone } else { Layout::Single };
+        let mut other = Vec::new();
+        header.write(&mut other);
+        other.extend(&frame[parsed.header_len..]);
+        let (found, ..) = h.decompress_into(&other, content.len());
+        assert_eq!(found, GPTZ_ERROR_CORRUPT, "{method}: {}", message());
+
+        h.set(GPTZ_PARAM_BLOCK_LOG, 12);
         for checksum in [1, 0] {
             h.set(GPTZ_PARAM_CHECKSUM, checksum);
             let mut frame = h.compress(content);
-            assert_eq!(kinds(&frame), [from], "{method}");
-            let Body::Blocks(mut blocks) = frames(&frame).next().unwrap().unwrap().body else { panic!("blocks") };
-            let block = blocks.next().unwrap();
-            let (at, crc) = (block.at, block_crc(to, content));
+            let block = blocks(&frame)[0];
+            assert_eq!(block.kind, from, "{method}");
+            let (content, at) = (&content[..block.raw_len as usize], block.at);
+            let crc = block_crc(to, content);
             frame[at] = to as u8;
             // Also with a CRC-32 adapted to the damage, so that the coder has to find it.
             let place = frame.windows(4).position(|w| w == block_crc(from, content).to_le_bytes());
@@ -137,7 +158,7 @@ fn a_block_with_a_changed_kind_is_corrupt() {
             if let Some(place) = place {
                 frame[place..place + 4].copy_from_slice(&crc.to_le_bytes());
             }
-            let (found, ..) = h.decompress_into(&frame, content.len());
+            let (found, ..) = h.decompress_into(&frame, 20_000);
             assert_eq!(found, GPTZ_ERROR_CORRUPT, "{method}: {}", message());
         }
     }

@@ -210,6 +210,30 @@ fn generate_continues_a_text() {
     }
 }
 
+#[test]
+fn distance_names_the_nearest_text_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let alice = include_bytes!("data/alice29.txt");
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let program = build("examples-c/distance.c", Link::Shared, folder.path());
+    let numbers: String = (0..3000).map(|i| format!("{},", i * 7919 % 10_007)).collect();
+    let text = file("text", &alice[..8000]);
+    let others =
+        [file("numbers", numbers.as_bytes()), file("later", &alice[8000..16_000]), file("same", &alice[..8000])];
+    let printed = String::from_utf8(run(Command::new(&program).arg(&text).args(&others)).stdout).unwrap();
+    let found: Vec<(f64, &str)> = printed
+        .lines()
+        .map(|line| line.split_once("  ").map(|(n, name)| (n.parse().unwrap(), name)).unwrap())
+        .collect();
+    let order: Vec<bool> = ["same", "later", "numbers"].iter().zip(&found).map(|(n, f)| f.1.ends_with(n)).collect();
+    assert!(found.len() == 3 && order == [true; 3], "{printed}");
+    assert!(found[0].0 < 0.2 && found[2].0 > 0.8, "{printed}");
+}
+
 /// The text that examples work on, as a file.
 fn text_file(folder: &Path, n: usize) -> PathBuf {
     let path = folder.join("text.txt");
@@ -232,6 +256,34 @@ fn small_messages_are_smaller_with_a_base() {
 }
 
 #[test]
+fn a_base_that_was_saved_serves_other_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let (first, second) = (file("first", &text[..3000]), file("second", &text[3000..6000]));
+    let lines = file("lines", &text[6000..8000]);
+    let program = build("examples-c/base.c", Link::Shared, folder.path());
+    let [base, records] = ["base", "records"].map(|name| folder.path().join(name));
+    let made = run(Command::new(&program).arg("make").arg(&base).args([&first, &second])).stdout;
+    let length = std::fs::metadata(&base).unwrap().len();
+    assert!(String::from_utf8(made).unwrap().contains(&format!("{length} bytes")));
+    run(Command::new(&program).arg("write").args([&base, &lines, &records]));
+    assert!(std::fs::metadata(&records).unwrap().len() < 1400);
+    let read = run(Command::new(&program).arg("read").args([&base, &records])).stdout;
+    assert!(read == text[6000..8000]);
+    // A damaged base is told.
+    let mut damaged = std::fs::read(&base).unwrap();
+    damaged[200] ^= 1;
+    let damaged = file("damaged", &damaged);
+    let output = Command::new(&program).arg("read").args([&damaged, &records]).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("CRC-32"));
+}
+
+#[test]
 fn progress_prints_percentages_and_cancels() {
     let folder = tempfile::tempdir().unwrap();
     let (text, program) = (text_file(folder.path(), 8000), build("examples-c/progress.c", Link::Shared, folder.path()));
@@ -247,6 +299,40 @@ fn threads_write_the_same_frame() {
     let (text, program) = (text_file(folder.path(), 4000), build("examples-c/threads.c", Link::Shared, folder.path()));
     run(Command::new(&program).arg(&text));
     run(Command::new(&program).arg(&text).arg("3").arg(Path::new(ROOT).join("tests/data/rwkv7-tiny.safetensors")));
+}
+
+#[test]
+fn convert_keeps_the_builtin_model_through_all_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build("examples-c/convert.c", Link::Shared, folder.path());
+    let model = Path::new(ROOT).join("models/gptz-1.safetensors");
+    let [gguf, apr, back, small] = ["a.gguf", "a.apr", "a.safetensors", "small.gguf"].map(|n| folder.path().join(n));
+    let convert = |from: &Path, to: &Path, more: &[&str]| run(Command::new(&program).args([from, to]).args(more));
+    convert(&model, &gguf, &["gguf"]);
+    convert(&gguf, &apr, &["apr"]);
+    convert(&apr, &back, &["safetensors"]);
+    let fingerprint = |path: &Path| *gptz::model::file::Model::open(path).unwrap().fingerprint();
+    assert_eq!(fingerprint(&model), fingerprint(&back));
+    let open = |path: &Path| gptz::weights::Tensors::open(path).unwrap();
+    assert_eq!(open(&model).metadata(), open(&back).metadata());
+    // Matrices become Q8_0 where their rows are whole blocks; the others stay I8 with their scales.
+    convert(&apr, &small, &["gguf", "Q8_0"]);
+    let (before, after) = (open(&model), open(&small));
+    for i in 0..before.len() {
+        let info = before.info(i);
+        let Some(j) = after.find(&info.name) else {
+            assert!(info.name.ends_with(".scale"), "{}", info.name);
+            continue;
+        };
+        let [mut a, mut b] = [0, 1].map(|_| vec![0f32; info.values() as usize]);
+        before.read_f32(i, &mut a).unwrap();
+        after.read_f32(j, &mut b).unwrap();
+        let most = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+        assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() <= most / 200.0), "{}", info.name);
+    }
+    assert!(after.len() < before.len() && small.metadata().unwrap().len() < back.metadata().unwrap().len() * 3 / 2);
+    let failed = Command::new(&program).args([&model, &small]).args(["safetensors", "Q8_0"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("cannot be converted"));
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn cases() -> Vec<Case> {
     vec![
         ("mix", Handle::new("level:3"), vec![], text.to_vec()),
         ("mix-blocks", Handle::new("level:1"), vec![(GPTZ_PARAM_BLOCK_LOG, 12), (GPTZ_PARAM_CODER, 1)], mixed.clone()),
+        ("mix-nine", Handle::new("level:2"), vec![], text.to_vec()),
         ("mix-neural", Handle::new(&mixed_with(LEARNING)), vec![], text.to_vec()),
         ("gru", Handle::new(GRU), vec![], text[..2000].to_vec()),
         ("mix-gru", Handle::new(&mixed_with(REPLAYING)), vec![], text[..2000].to_vec()),
@@ -50,6 +51,12 @@ fn cases() -> Vec<Case> {
         ("v2-range", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2)], text.to_vec()),
         ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
         ("empty", Handle::new("level:3"), vec![], vec![]),
+        (
+            "segments",
+            Handle::new("mix:orders=0-2,mem=64K"),
+            vec![(GPTZ_PARAM_SEGMENT_LOG, 16)],
+            ALICE[..70_000].to_vec(),
+        ),
     ]
 }
 

@@ -4,8 +4,23 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 10] =
-    ["status", "library", "handle", "compress", "records", "predict", "model", "tokenize", "generator", "snapshot"];
+const NOUNS: [&str; 15] = [
+    "status",
+    "library",
+    "handle",
+    "compress",
+    "frame",
+    "records",
+    "predict",
+    "learn",
+    "model",
+    "tokenize",
+    "generator",
+    "snapshot",
+    "stats",
+    "tensors",
+    "tensor_writer",
+];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMITTED: &str = include_str!("../include/gptz.h");
 

@@ -19,6 +19,8 @@ fn address_space() -> u64 {
 fn hostile_input_is_refused_without_a_large_allocation() {
     let h = Handle::new(LEARNING);
     let frame = h.compress(&ALICE[..150]);
+    h.set(GPTZ_PARAM_BLOCK_LOG, 12);
+    let blocks = h.compress(&ALICE[..5000]);
     let limit = address_space() + ROOM;
     // SAFETY: a struct of the system's own.
     unsafe {
@@ -30,10 +32,11 @@ fn hostile_input_is_refused_without_a_large_allocation() {
 
     // Frames that state a length that they cannot hold.
     for length in [1u64 << 40, 1 << 60, u64::MAX] {
-        for version in [2u8, 3] {
-            let mut bad = frame.clone();
-            bad[4] = version;
-            bad[6..14].copy_from_slice(&length.to_le_bytes());
+        let bad = [b"GPTZ\x02\0", &length.to_le_bytes()[..], &[0; 4], &frame].concat();
+        assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
+        assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
+        for frame in [&frame, &blocks] {
+            let bad = with_header(frame, |header| header.length = Some(length));
             assert_eq!(decompressed_size(&bad), Err(GPTZ_ERROR_CORRUPT), "{}", message());
             assert_ne!(h.decompress_into(&bad, 4096).0, GPTZ_OK);
         }

@@ -4,9 +4,9 @@
 
 use std::cell::RefCell;
 
-use gptz::container::{Coder, Header, MethodRef, Streamed, Version};
+use gptz::container::{Coder, HeaderV3, Index, Layout, MethodRef, SEGMENT_MAGIC, Segment, Shape, frame_tag};
 use gptz::numeric::NUMERICS_VERSION;
-use gptz::session::{Session, decompressed_size};
+use gptz::session::{FrameValue, Session, decompressed_size, frame_info, frame_method};
 use libfuzzer_sys::fuzz_target;
 
 const METHODS: [&str; 3] = [
@@ -24,23 +24,34 @@ fn method_of(data: &[u8]) -> usize {
     data.first().map_or(0, |b| usize::from(b >> 4) % METHODS.len())
 }
 
-/// The input after a valid header, whose fields the first bytes of the input select.
+/// The input after a valid header, whose fields the first bytes of the input select. In a frame of segments, every
+/// [`SEGMENT_MAGIC`] of the input becomes a valid segment header, for the content position that the byte behind it
+/// selects.
 fn behind_a_header(data: &[u8]) -> Option<Vec<u8>> {
-    let ([choice, block_log, length, rest @ ..], _) = (data, ()) else { return None };
-    let header = Header {
+    let [choice, shape, length, rest @ ..] = data else { return None };
+    let layout = [Layout::Blocks, Layout::Single, Layout::SingleAlone, Layout::Blocks][usize::from(choice >> 2 & 3)];
+    let segment_log = if shape & 0x80 == 0 { 0 } else { 16 };
+    let known = layout != Layout::Blocks || length & 1 == 0;
+    let header = HeaderV3 {
         coder: if choice & 2 == 0 { Coder::Range } else { Coder::Rans },
-        length: if choice & 4 == 0 { Streamed::Header(u64::from(*length)) } else { Streamed::Trailer },
-        crc: if choice & 8 == 0 { Streamed::Absent } else { Streamed::Trailer },
-        version: Version::V3 {
-            numerics: NUMERICS_VERSION,
-            method: MethodRef::Text(METHODS[method_of(data)].to_owned()),
-            fingerprint: None,
-            base: None,
-            block_log: 12 + block_log % 13,
-        },
+        checksums: choice & 0x80 == 0,
+        numerics: NUMERICS_VERSION,
+        method: MethodRef::Text(METHODS[method_of(data)].to_owned()),
+        fingerprint: None,
+        base: None,
+        shape: Shape { lanes_log: 0, block_log: 12 + shape % 13, segment_log },
+        layout,
+        length: known.then_some(u64::from(*length) << (shape >> 4 & 7)),
     };
     let mut frame = Vec::new();
     header.write(&mut frame);
+    let tag = frame_tag(&frame);
+    let mut rest = rest;
+    while let Some(at) = rest.windows(5).position(|w| w[..4] == SEGMENT_MAGIC).filter(|_| segment_log != 0) {
+        frame.extend_from_slice(&rest[..at]);
+        Segment { tag, raw_offset: u64::from(rest[at + 4]) << segment_log }.write(&mut frame);
+        rest = &rest[at + 5..];
+    }
     frame.extend_from_slice(rest);
     Some(frame)
 }
@@ -49,6 +60,18 @@ fuzz_target!(|data: &[u8]| {
     let made = if data.first().is_some_and(|b| b & 1 == 0) { behind_a_header(data) } else { None };
     let frame = made.as_deref().unwrap_or(data);
     let size = decompressed_size(frame);
+    for what in (1..=13).map(|n| FrameValue::from_number(n).expect("a value")) {
+        // The memory of a method may take long to compute, as building it does.
+        if what != FrameValue::Memory || frame.len() < 60 {
+            let _ = frame_info(frame, what);
+        }
+    }
+    let _ = frame_method(frame);
+    if let Ok(index) = Index::read(data, 0) {
+        let mut again = Vec::new();
+        index.write(&mut again).expect("written");
+        assert_eq!(again, data);
+    }
     // A frame's method may be as large as the limits allow. Only short frames are tried, so that few large ones are
     // built.
     if frame.len() < 60 {

@@ -24,6 +24,8 @@ struct Input<'a> {
     version_2: bool,
     no_checksum: bool,
     block_log: u8,
+    /// Where the content is cut into parts.
+    cut: u16,
     /// The number of repetitions of the content. Content that costs little to code has shown defects before.
     repeat: u8,
     content: &'a [u8],
@@ -48,8 +50,10 @@ fuzz_target!(|input: Input| {
             params.set(Param::Checksum, (!input.no_checksum).into()).expect("a choice");
             params.set(Param::BlockLog, 12 + i64::from(input.block_log % 13)).expect("a size");
             let mut frame = vec![0; compress_bound(content.len()).expect("a bound") + 4 * content.len()];
-            let n = session.compress(&content, &mut frame, None).expect("a frame");
+            let (first, second) = content.split_at(usize::from(input.cut) % (content.len() + 1));
+            let n = session.compress_parts(&[first, second], &mut frame, None).expect("a frame");
             frame.truncate(n);
+            assert_eq!(session.compressed_size(&content, None), Ok(n));
             frames.push(frame);
         }
         assert_eq!(frames[0], frames[1]);

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use gptz::error::Result;
-use gptz::text::{Metadata, NO_TOKEN, Tokenizer};
+use gptz::text::{NO_TOKEN, Tokenizer};
+use gptz::weights::Metadata;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -34,43 +34,19 @@ static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
     names.into_iter().map(&mut byte_level).chain(SMALL[1..].iter().copied().map(read)).collect()
 });
 
-struct Gguf(HashMap<String, Value>);
-
-impl Gguf {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key.strip_prefix("tokenizer.ggml.")?)
-    }
-
-    fn each<T>(
-        &self,
-        key: &str,
-        convert: impl Fn(&Value) -> Option<T>,
-        mut take: impl FnMut(T) -> Result<()>,
-    ) -> Result<bool> {
-        let Some(list) = self.get(key).and_then(Value::as_array) else { return Ok(false) };
-        list.iter().filter_map(convert).try_for_each(&mut take).map(|()| true)
-    }
-}
-
-impl Metadata for Gguf {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.get(key)?.as_str()
-    }
-    fn number(&self, key: &str) -> Option<u64> {
-        self.get(key)?.as_u64()
-    }
-    fn flag(&self, key: &str) -> Option<bool> {
-        self.get(key)?.as_bool()
-    }
-    fn each_text(&self, key: &str, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<bool> {
-        self.each(key, |x| Some(x.as_str()?.to_owned()), |x| take(&x))
-    }
-    fn each_number(&self, key: &str, take: &mut dyn FnMut(i64) -> Result<()>) -> Result<bool> {
-        self.each(key, Value::as_i64, take)
-    }
-    fn each_float(&self, key: &str, take: &mut dyn FnMut(f32) -> Result<()>) -> Result<bool> {
-        self.each(key, |x| Some(x.as_f64()? as f32), take)
-    }
+/// Metadata of a JSON object without the prefix of the keys and without types: numbers are i64 or f32.
+fn metadata(object: HashMap<String, Value>) -> Option<Metadata> {
+    let typed = |(key, value): (String, Value)| {
+        let kind = match value.as_array().map_or(&value, |list| list.first().unwrap_or(&Value::Null)) {
+            Value::Bool(_) => "bool",
+            Value::Number(n) if n.is_f64() || key == "scores" => "f32",
+            Value::Number(_) => "i64",
+            _ => "string",
+        };
+        (format!("tokenizer.ggml.{key}"), serde_json::json!({ kind: value }))
+    };
+    let all: serde_json::Map<String, Value> = object.into_iter().map(typed).collect();
+    Metadata::from_json(Value::Object(all).to_string().as_bytes()).ok()
 }
 
 fn check(tokenizer: &Tokenizer, text: &[u8]) {
@@ -103,7 +79,10 @@ fuzz_target!(|input: &[u8]| {
     let tokenizer = match description {
         [letter] => return check(&TOKENIZERS[usize::from(*letter) % TOKENIZERS.len()], text),
         [b'G', json @ ..] => match serde_json::from_slice(json) {
-            Ok(metadata) => Tokenizer::from_gguf(&Gguf(metadata)),
+            Ok(object) => match metadata(object) {
+                Some(metadata) => Tokenizer::from_gguf(&metadata),
+                None => return,
+            },
             Err(_) => return,
         },
         json => Tokenizer::from_json(json),

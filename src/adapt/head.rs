@@ -7,6 +7,7 @@ use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::matmul::mul_panels;
 use crate::numeric::simd::Simd;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
 
 const PANELS: usize = VOCAB / WIDTH;
@@ -95,9 +96,18 @@ impl Head {
         }
     }
 
-    /// The whole state: weights and moments, Adam's powers, the countdown.
-    pub fn parts(&self) -> ([&[Vec16]; 3], [f32; 2], u32) {
-        ([&self.weights, &self.moments.first, &self.moments.second], self.powers.0, self.countdown)
+    /// Stores or loads the whole state: weights and moments, Adam's powers, the countdown.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        t.floats(&mut self.weights)?;
+        self.moments.transfer(t)?;
+        t.values(&mut self.powers.0)?;
+        let mut countdown = self.countdown.into();
+        t.number(&mut countdown, 0, u32::MAX.into(), "the countdown of a head")?;
+        self.countdown = countdown as u32;
+        Ok(())
     }
 }
 

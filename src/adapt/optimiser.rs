@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::numeric::buffer::filled;
 use crate::numeric::simd::Simd;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::Vec16;
 
 const BETA1: f32 = 0.9;
@@ -33,6 +34,12 @@ impl Moments {
         let n = if train == Train::Adam { vectors } else { 0 };
         let zeros = || filled(n, Vec16::ZERO, "the optimiser's moments");
         Ok(Self { first: zeros()?, second: zeros()? })
+    }
+
+    /// Stores or loads the moments.
+    pub(crate) fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        t.floats(&mut self.first)?;
+        t.floats(&mut self.second)
     }
 
     pub(crate) fn copy_from(&mut self, other: &Self) {

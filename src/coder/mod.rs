@@ -1,9 +1,11 @@
 //! Entropy coding of symbols given as (cumulative, frequency, total). A symbol is a byte with a network's distribution,
 //! or a bit. Both coders implement the same traits, and the driver in `session` is the same for encoding and decoding.
 
+pub mod bytes;
 mod frequencies;
 mod range;
 mod rans;
+pub mod varint;
 
 pub use frequencies::Frequencies;
 pub use range::{RangeDecoder, RangeEncoder};

@@ -1,7 +1,9 @@
 //! Blocks: the units in which a frame's content is coded and checked. They bound the memory that decoding needs.
 
-use super::read::{Reader, put_varint};
+use super::header::Shape;
+use super::read::Reader;
 use crate::coder::Frequencies;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The largest size of a block's header: kind, two lengths, CRC-32.
@@ -9,6 +11,9 @@ pub const MAX_BLOCK_OVERHEAD: usize = 1 + 5 + 5 + 4;
 
 /// The kind byte that follows the last block.
 pub const END_BLOCK: u8 = 0;
+
+/// The first kind of blocks that have parameters of their own. This version writes none of them.
+const FIRST_WITH_PARAMETERS: u8 = 16;
 
 /// The kind of a block's payload. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +64,9 @@ pub fn block_crc(kind: BlockKind, raw: &[u8]) -> u32 {
 /// content.
 pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc: Option<u32>, coded_len: usize) {
     out.push(kind as u8);
-    put_varint(out, raw_len);
+    varint::put(out, raw_len);
     if kind.is_coded() {
-        put_varint(out, coded_len as u32);
+        varint::put(out, coded_len as u64);
     }
     out.extend(crc.iter().flat_map(|c| c.to_le_bytes()));
 }
@@ -74,7 +79,7 @@ pub(super) fn plausible(symbols: u64, payload: u64) -> bool {
 
 impl<'a> Block<'a> {
     /// Reads a block. `None` at the end of the blocks.
-    pub(super) fn read(r: &mut Reader<'a>, block_log: u8, checksums: bool) -> Result<Option<Self>> {
+    pub(super) fn read(r: &mut Reader<'a>, shape: Shape, checksums: bool) -> Result<Option<Self>> {
         let at = r.at();
         let kind = match r.u8("a block")? {
             END_BLOCK => return Ok(None),
@@ -82,11 +87,15 @@ impl<'a> Block<'a> {
             2 => BlockKind::StoredLearned,
             3 => BlockKind::StoredSkipped,
             4 => BlockKind::CodedAlone,
+            other @ FIRST_WITH_PARAMETERS.. => {
+                fail!(Format, "the block at byte {at} is of kind {other}; this library reads 1 to 4")
+            }
             other => fail!(Corrupt, "the block at byte {at} is of kind {other}; 0 to 4 are known"),
         };
         let raw_len = r.varint("a block's length")?;
-        if raw_len == 0 || raw_len > 1 << block_log {
-            fail!(Corrupt, "the block at byte {at} holds {raw_len} bytes; 1 to {} are allowed", 1u32 << block_log);
+        let most = shape.max_block();
+        if raw_len == 0 || u64::from(raw_len) > most {
+            fail!(Corrupt, "the block at byte {at} holds {raw_len} bytes; 1 to {most} are allowed");
         }
         let coded_len = if kind.is_coded() { r.varint("a block's length")? } else { raw_len };
         let crc = if checksums { Some(r.u32("a block's CRC-32")?) } else { None };

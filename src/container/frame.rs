@@ -1,8 +1,11 @@
 //! Parses frames and checks their structure, without decoding the content.
 
-use super::block::{Block, plausible};
-use super::header::{Coder, Header, Streamed, Version};
+use super::block::{Block, BlockKind, plausible};
+use super::check::frame_tag;
+use super::header::{Coder, Header, HeaderV2, HeaderV3, Layout, SKIPPABLE, read_version};
 use super::read::Reader;
+use super::skippable::Skippable;
+use super::walk::{Pieces, Walk};
 use crate::coder::RANS_BLOCK;
 use crate::error::{Result, fail};
 
@@ -13,9 +16,13 @@ pub struct Frame<'a> {
     pub header: Header,
     /// The position of its first byte in the input.
     pub at: usize,
+    /// The length of its header.
+    pub header_len: usize,
+    /// The position of the byte behind it.
+    pub end: usize,
     /// The content's length, from the header or the trailer.
     pub length: u64,
-    /// CRC-32 of the content, from the header or the trailer. `None` if the frame has none.
+    /// CRC-32 of the content. `None` if the frame has none.
     pub crc: Option<u32>,
     /// The payload.
     pub body: Body<'a>,
@@ -29,8 +36,10 @@ pub enum Body<'a> {
     Whole(&'a [u8]),
     /// Version 2 with rANS: one payload for each block of [`RANS_BLOCK`] symbols.
     Parts(Parts<'a>),
-    /// Version 3.
-    Blocks(Blocks<'a>),
+    /// Version 3, content of one block. The frame's CRC-32 is the only one.
+    Single(Block<'a>),
+    /// Version 3: blocks, and the headers of segments between them.
+    Blocks(Pieces<'a>),
 }
 
 /// The payloads of a version 2 frame with rANS. Their lengths were checked.
@@ -49,22 +58,6 @@ impl<'a> Iterator for Parts<'a> {
 fn read_part<'a>(r: &mut Reader<'a>) -> Result<&'a [u8]> {
     let len = r.u32("the length of a rANS block")?;
     r.take(u64::from(len), "a rANS block")
-}
-
-/// The blocks of a version 3 frame. Their headers were checked.
-#[derive(Clone, Debug)]
-pub struct Blocks<'a> {
-    reader: Reader<'a>,
-    block_log: u8,
-    checksums: bool,
-}
-
-impl<'a> Iterator for Blocks<'a> {
-    type Item = Block<'a>;
-
-    fn next(&mut self) -> Option<Block<'a>> {
-        Block::read(&mut self.reader, self.block_log, self.checksums).ok()?
-    }
 }
 
 /// The frames of an input. Skippable frames are checked and left out. An empty input gives `Truncated`.
@@ -99,92 +92,99 @@ impl<'a> Frame<'a> {
     /// Reads a frame. `None` for a skippable one.
     fn read(r: &mut Reader<'a>) -> Result<Option<Self>> {
         let at = r.at();
-        let header = Header::read(r)?;
-        let frame = match header.version {
-            Version::Skippable => {
-                let (Streamed::Header(length), Streamed::Header(crc)) = (header.length, header.crc) else {
-                    unreachable!("only version 3 has trailers")
-                };
-                let found = crc32fast::hash(r.take(length, "a skippable frame")?);
-                if found != crc {
-                    fail!(Corrupt, "the skippable frame at byte {at} is damaged: CRC-32 {found:08x}, not {crc:08x}");
-                }
-                return Ok(None);
-            }
-            Version::V2 => Self::read_v2(r, header, at)?,
-            Version::V3 { block_log, .. } => Self::read_v3(r, header, at, block_log)?,
+        let version = read_version(r)?;
+        if version == SKIPPABLE {
+            Skippable::read(r, at)?;
+            return Ok(None);
+        }
+        let header = Header::read(r, version, at)?;
+        let header_len = r.at() - at;
+        let (length, crc, body) = match &header {
+            Header::V2(header) => read_v2(r, header, at)?,
+            Header::V3(header) if header.layout == Layout::Blocks => read_blocks(r, header, at)?,
+            Header::V3(header) => read_single(r, header, at)?,
         };
-        Ok(Some(frame))
+        Ok(Some(Self { header, at, header_len, end: r.at(), length, crc, body }))
     }
 
-    fn read_v2(r: &mut Reader<'a>, header: Header, at: usize) -> Result<Self> {
-        let (Streamed::Header(length), Streamed::Header(crc)) = (header.length, header.crc) else {
-            unreachable!("only version 3 has trailers")
-        };
-        let (body, payload) = match header.coder {
-            Coder::Range => {
-                let payload = r.take_all();
-                (Body::Whole(payload), payload.len())
-            }
-            Coder::Rans => {
-                let count = r.u32("the number of rANS blocks")?;
-                let needed = length.div_ceil(RANS_BLOCK as u64);
-                if u64::from(count) != needed {
-                    fail!(Corrupt, "the frame at byte {at} has {count} rANS blocks, its length needs {needed}");
-                }
-                let parts = Parts(r.clone(), count);
-                let mut total = 0;
-                for _ in 0..count {
-                    total += read_part(r)?.len();
-                }
-                (Body::Parts(parts), total)
-            }
-        };
-        if !plausible(length, payload as u64) {
-            fail!(Corrupt, "the frame at byte {at} states {length} bytes, its payload of {payload} cannot hold them");
-        }
-        Ok(Self { header, at, length, crc: Some(crc), body })
-    }
-
-    fn read_v3(r: &mut Reader<'a>, header: Header, at: usize, block_log: u8) -> Result<Self> {
-        let checksums = header.crc != Streamed::Absent;
-        let blocks = Blocks { reader: r.clone(), block_log, checksums };
-        let mut content_len = 0u64;
-        while let Some(block) = Block::read(r, block_log, checksums)? {
-            if !content_len.is_multiple_of(1 << block_log) {
-                fail!(Corrupt, "the block at byte {} follows one that is not full", block.at);
-            }
-            content_len += u64::from(block.raw_len);
-        }
-        let length = match header.length {
-            Streamed::Header(length) => length,
-            _ => r.u64("a frame's trailer")?,
-        };
-        let crc = match header.crc {
-            Streamed::Header(crc) => Some(crc),
-            Streamed::Trailer => Some(r.u32("a frame's trailer")?),
-            Streamed::Absent => None,
-        };
-        if content_len != length {
-            fail!(Corrupt, "the frame at byte {at} states {length} bytes, its blocks hold {content_len}");
-        }
-        Ok(Self { header, at, length, crc, body: Body::Blocks(blocks) })
-    }
-
-    /// The header of the first frame that is not skippable. The input after this header is not checked.
+    /// The header of the first frame that is not skippable, and the position of the byte behind this header. The input
+    /// from there on is not checked.
     ///
     /// # Errors
     /// As [`frames`].
-    pub fn first_header(input: &[u8]) -> Result<Header> {
+    pub fn first_header(input: &[u8]) -> Result<(Header, usize)> {
         let mut r = Reader::new(input, 0);
         loop {
-            let header = Header::read(&mut r)?;
-            match (&header.version, header.length) {
-                (Version::Skippable, Streamed::Header(length)) => {
-                    r.take(length, "a skippable frame")?;
-                }
-                _ => return Ok(header),
+            let at = r.at();
+            match read_version(&mut r)? {
+                SKIPPABLE => Skippable::read(&mut r, at).map(|_| ())?,
+                version => return Ok((Header::read(&mut r, version, at)?, r.at())),
             }
         }
     }
+}
+
+/// A frame's length, CRC-32 and payload.
+type Rest<'a> = (u64, Option<u32>, Body<'a>);
+
+fn read_v2<'a>(r: &mut Reader<'a>, header: &HeaderV2, at: usize) -> Result<Rest<'a>> {
+    let length = header.length;
+    let (body, payload) = match header.coder {
+        Coder::Range => {
+            let payload = r.take_all();
+            (Body::Whole(payload), payload.len())
+        }
+        Coder::Rans => {
+            let count = r.u32("the number of rANS blocks")?;
+            let needed = length.div_ceil(RANS_BLOCK as u64);
+            if u64::from(count) != needed {
+                fail!(Corrupt, "the frame at byte {at} has {count} rANS blocks, its length needs {needed}");
+            }
+            let parts = Parts(r.clone(), count);
+            let mut total = 0;
+            for _ in 0..count {
+                total += read_part(r)?.len();
+            }
+            (Body::Parts(parts), total)
+        }
+    };
+    if !plausible(length, payload as u64) {
+        fail!(Corrupt, "the frame at byte {at} states {length} bytes, its payload of {payload} cannot hold them");
+    }
+    Ok((length, Some(header.crc), body))
+}
+
+fn read_single<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: usize) -> Result<Rest<'a>> {
+    let length = header.length.expect("the header's check demands it");
+    let block_at = r.at();
+    let coded_len = u64::from(r.varint("the length of a payload")?);
+    let alone = header.layout == Layout::SingleAlone;
+    let allowed = if alone { coded_len < length } else { coded_len <= length };
+    if !(allowed && plausible(length, coded_len)) {
+        fail!(Corrupt, "the frame at byte {at} states {length} bytes, its payload of {coded_len} cannot hold them");
+    }
+    let payload = r.take(coded_len, "a payload")?;
+    let crc = if header.checksums { Some(r.u32("a frame's trailer")?) } else { None };
+    let kind = match header.layout {
+        Layout::SingleAlone => BlockKind::CodedAlone,
+        _ if coded_len < length => BlockKind::Coded,
+        _ => BlockKind::StoredSkipped,
+    };
+    let block = Block { kind, raw_len: length as u32, crc: None, payload, at: block_at };
+    Ok((length, crc, Body::Single(block)))
+}
+
+fn read_blocks<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: usize) -> Result<Rest<'a>> {
+    let mut walk = Walk::new(header, frame_tag(r.since(at)));
+    let pieces = Pieces::new(r.clone(), walk.clone());
+    while walk.next(r)?.is_some() {}
+    let length = match header.length {
+        Some(length) => length,
+        None => r.varint64("a frame's trailer")?,
+    };
+    let crc = if header.checksums { Some(r.u32("a frame's trailer")?) } else { None };
+    if walk.raw() != length {
+        fail!(Corrupt, "the frame at byte {at} states {length} bytes, its blocks hold {}", walk.raw());
+    }
+    Ok((length, crc, Body::Blocks(pieces)))
 }

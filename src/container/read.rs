@@ -1,5 +1,6 @@
 //! A reader of untrusted input, which may end at any byte.
 
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// An input and the position of the next byte to read.
@@ -21,6 +22,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.at >= self.input.len()
+    }
+
+    /// The next byte, which stays unread.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.input.get(self.at).copied()
     }
 
     /// The bytes from position `from` to the current one.
@@ -56,10 +62,6 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>(what)?[0])
     }
 
-    pub(super) fn u16(&mut self, what: &str) -> Result<u16> {
-        Ok(u16::from_le_bytes(self.array(what)?))
-    }
-
     pub(super) fn u32(&mut self, what: &str) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array(what)?))
     }
@@ -70,27 +72,58 @@ impl<'a> Reader<'a> {
 
     /// Reads an LEB128 number below 2^32. It must use as few bytes as possible.
     pub(super) fn varint(&mut self, what: &str) -> Result<u32> {
+        Ok(self.varint_below(32, what)? as u32)
+    }
+
+    /// Reads an LEB128 number below 2^64. It must use as few bytes as possible.
+    pub(super) fn varint64(&mut self, what: &str) -> Result<u64> {
+        self.varint_below(64, what)
+    }
+
+    fn varint_below(&mut self, bits: u32, what: &str) -> Result<u64> {
         let start = self.at;
-        let mut value = 0u64;
-        for shift in (0..35).step_by(7) {
-            let byte = self.u8(what)?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                if (byte == 0 && shift > 0) || value > u64::from(u32::MAX) {
-                    break;
-                }
-                return Ok(value as u32);
+        match varint::get(&self.input[self.at..], bits) {
+            Ok((value, len)) => {
+                self.take(len as u64, what)?;
+                Ok(value)
+            }
+            // Told as a cut.
+            Err(varint::Bad::Cut) => self.take((self.input.len() - self.at) as u64 + 1, what).map(|_| 0),
+            Err(varint::Bad::Form) => {
+                fail!(Corrupt, "{what} at byte {start} is not a varint below 2^{bits} in its shortest form")
             }
         }
-        fail!(Corrupt, "{what} at byte {start} is not a varint below 2^32 in its shortest form")
     }
 }
 
-/// Appends an LEB128 number.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coder::varint::{MAX_LEN, put};
+    use crate::error::Status;
+
+    #[test]
+    fn a_varint_has_one_encoding() {
+        for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), 1 << 32, 1 << 62, u64::MAX] {
+            let mut bytes = Vec::new();
+            put(&mut bytes, value);
+            assert!(bytes.len() <= MAX_LEN);
+            assert_eq!(Reader::new(&bytes, 0).varint64("it"), Ok(value));
+            let small = Reader::new(&bytes, 0).varint("it");
+            assert!(
+                small.is_ok() == (value <= u64::from(u32::MAX)) && small.is_ok_and(|v| u64::from(v) == value)
+                    || value > u64::from(u32::MAX)
+            );
+            for cut in 0..bytes.len() {
+                assert_eq!(Reader::new(&bytes[..cut], 0).varint64("it").unwrap_err().status(), Status::Truncated);
+            }
+            // A longer form of the same number.
+            *bytes.last_mut().unwrap() |= 0x80;
+            bytes.push(0);
+            assert_eq!(Reader::new(&bytes, 0).varint64("it").unwrap_err().status(), Status::Corrupt, "{value}");
+        }
+        let too_large = [&[0xff; 9][..], &[2]].concat();
+        assert_eq!(Reader::new(&too_large, 0).varint64("it").unwrap_err().status(), Status::Corrupt);
+        assert_eq!(Reader::new(&[0xff; 30], 0).varint64("it").unwrap_err().status(), Status::Corrupt);
     }
-    out.push(value as u8);
 }

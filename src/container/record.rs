@@ -3,7 +3,8 @@
 //! record: both sides must use the same. See docs/FORMAT.md, "Records".
 
 use super::block::plausible;
-use super::read::{Reader, put_varint};
+use super::read::Reader;
+use crate::coder::varint;
 use crate::error::{Result, fail};
 
 /// The most bytes that precede the body of a record.
@@ -89,7 +90,7 @@ impl<'a> Record<'a> {
 
     /// Appends what precedes the body: at most [`MAX_RECORD_OVERHEAD`] bytes.
     pub fn write_head(len: u32, check: &[u8], out: &mut Vec<u8>) {
-        put_varint(out, len);
+        varint::put(out, len);
         out.extend(check);
     }
 }

@@ -1,12 +1,15 @@
 //! The caller's buffers, checked before they become slices.
 
+use std::ffi::c_void;
+
 use crate::error::{Result, fail};
+use crate::numeric::buffer::filled;
 
 /// The bytes of an input. NULL is allowed for a length of 0.
 ///
 /// # Safety
 /// If `len` is not 0 and `p` is not NULL, `p` points at `len` readable bytes that do not change during `'a`.
-pub(super) unsafe fn input<'a>(p: *const core::ffi::c_void, len: usize, what: &str) -> Result<&'a [u8]> {
+pub(super) unsafe fn input<'a>(p: *const c_void, len: usize, what: &str) -> Result<&'a [u8]> {
     if len == 0 {
         return Ok(&[]);
     }
@@ -15,11 +18,36 @@ pub(super) unsafe fn input<'a>(p: *const core::ffi::c_void, len: usize, what: &s
     Ok(unsafe { std::slice::from_raw_parts(p.cast(), len) })
 }
 
+/// The bytes of `count` inputs, none of which overlaps the destination. `what` names one of them, `arrays` the two
+/// arrays.
+///
+/// # Safety
+/// `src` and `src_len` are NULL or hold `count` elements, as [`input`] asks of each.
+pub(super) unsafe fn inputs<'a>(
+    (src, src_len, count): (*const *const c_void, *const usize, usize),
+    (dst, dst_cap): (*const c_void, usize),
+    what: &str,
+    arrays: &str,
+) -> Result<Vec<&'a [u8]>> {
+    if count > 0 && (src.is_null() || src_len.is_null()) {
+        fail!(Argument, "{arrays} is NULL with a count of {count}");
+    }
+    let mut all: Vec<&[u8]> = filled(count, &[][..], "the list of buffers")?;
+    for (i, one) in all.iter_mut().enumerate() {
+        // SAFETY: the caller's promise. The reads are unaligned because C programs may pack their structs.
+        let (p, len) = unsafe { (src.add(i).read_unaligned(), src_len.add(i).read_unaligned()) };
+        check_apart(p, len, dst, dst_cap)?;
+        // SAFETY: the caller's promise.
+        *one = unsafe { input(p, len, what) }?;
+    }
+    Ok(all)
+}
+
 /// The bytes of an output. NULL is allowed for a length of 0.
 ///
 /// # Safety
 /// If `len` is not 0 and `p` is not NULL, `p` points at `len` writable bytes that nothing else uses during `'a`.
-pub(super) unsafe fn output<'a>(p: *mut core::ffi::c_void, len: usize, what: &str) -> Result<&'a mut [u8]> {
+pub(super) unsafe fn output<'a>(p: *mut c_void, len: usize, what: &str) -> Result<&'a mut [u8]> {
     if len == 0 {
         return Ok(&mut []);
     }
@@ -40,23 +68,13 @@ fn check_range(null: bool, len: usize, what: &str) -> Result<()> {
 }
 
 /// Whether two buffers share bytes.
-pub(super) fn overlap(
-    src: *const core::ffi::c_void,
-    src_len: usize,
-    dst: *const core::ffi::c_void,
-    dst_len: usize,
-) -> bool {
+pub(super) fn overlap(src: *const c_void, src_len: usize, dst: *const c_void, dst_len: usize) -> bool {
     let (a, b) = (src.addr(), dst.addr());
     src_len > 0 && dst_len > 0 && a < b.saturating_add(dst_len) && b < a.saturating_add(src_len)
 }
 
 /// Refuses a source and a destination that share bytes.
-pub(super) fn check_apart(
-    src: *const core::ffi::c_void,
-    src_len: usize,
-    dst: *const core::ffi::c_void,
-    dst_len: usize,
-) -> Result<()> {
+pub(super) fn check_apart(src: *const c_void, src_len: usize, dst: *const c_void, dst_len: usize) -> Result<()> {
     if overlap(src, src_len, dst, dst_len) {
         fail!(Argument, "source and destination overlap");
     }

@@ -2,11 +2,11 @@
 
 use std::ffi::c_void;
 
-use super::buffers::{check_apart, input, output};
+use super::buffers::{check_apart, input, inputs, output};
 use super::guard::with_out;
 use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, gptz_status};
-use crate::error::{Result, Status};
+use crate::error::{Result, Status, fail};
 use crate::session::{compress_bound, decompressed_size};
 
 /// Returns a destination size, in bytes, that is always large enough for gptz_compress to write `src_len` bytes of
@@ -20,23 +20,18 @@ pub extern "C" fn gptz_compress_bound(src_len: usize) -> usize {
     compress_bound(src_len).unwrap_or(0)
 }
 
-/// Runs a call that reads one buffer and writes another. `*dst_len` becomes the length written, or the length needed.
+/// Runs a call that writes to `dst`. `*dst_len` becomes the length written, or the length needed.
 ///
 /// # Safety
-/// As `input`, `output`, `with_out` and `on_handle` ask.
+/// As `with_out` and `on_handle` ask.
 unsafe fn transform(
     handle: *mut gptz,
-    (src, src_len): (*const c_void, usize),
-    (dst, dst_cap): (*mut c_void, usize),
     dst_len: *mut usize,
-    f: impl FnOnce(&mut Inner, &[u8], &mut [u8]) -> Result<usize>,
+    f: impl FnOnce(&mut Inner) -> Result<usize>,
 ) -> gptz_status {
     let mut needed = 0;
     let body = |h: &mut Inner| {
-        check_apart(src, src_len, dst, dst_cap)?;
-        // SAFETY: the caller's promise; the two do not overlap.
-        let (src, dst) = unsafe { (input(src, src_len, "the source")?, output(dst, dst_cap, "the destination")?) };
-        f(h, src, dst).inspect_err(|e| {
+        f(h).inspect_err(|e| {
             if e.status() == Status::BufferTooSmall {
                 needed = e.needed().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
             }
@@ -50,6 +45,19 @@ unsafe fn transform(
     }
     // SAFETY: the caller's promise.
     unsafe { ended(handle, status) }
+}
+
+/// A source and a destination that do not overlap.
+///
+/// # Safety
+/// As `input` and `output` ask.
+unsafe fn pair<'a>(
+    (src, src_len): (*const c_void, usize),
+    (dst, dst_cap): (*mut c_void, usize),
+) -> Result<(&'a [u8], &'a mut [u8])> {
+    check_apart(src, src_len, dst, dst_cap)?;
+    // SAFETY: the caller's promise; the two do not overlap.
+    Ok(unsafe { (input(src, src_len, "the source")?, output(dst, dst_cap, "the destination")?) })
 }
 
 /// Compresses `src_len` bytes at `src` into one frame at the start of `dst`, which has room for `dst_cap` bytes. On
@@ -72,10 +80,66 @@ pub unsafe extern "C-unwind" fn gptz_compress(
 ) -> gptz_status {
     // SAFETY: buffers of the lengths given, as the header asks.
     unsafe {
-        transform(handle, (src, src_len), (dst, dst_cap), dst_len, |h, src, dst| {
-            h.with_progress(|session, progress| session.compress(src, dst, progress))
+        transform(handle, dst_len, |h| {
+            let (src, dst) = pair((src, src_len), (dst, dst_cap))?;
+            let n = h.with_progress(|session, progress| session.compress(src, dst, progress))?;
+            h.last.compressed(src.len(), n);
+            Ok(n)
         })
     }
+}
+
+/// Compresses the bytes of `count` parts, one after the other, into one frame, as gptz_compress does with the same bytes
+/// in one buffer. Part i is the `lens[i]` bytes at `parts[i]`. The frame does not depend on where the content is cut
+/// into parts. In addition to the memory of gptz_compress the call allocates a list of the parts, and room for one block
+/// if a block is in several parts.
+///
+/// Errors: as gptz_compress; GPTZ_ERROR_ARGUMENT also if a part overlaps `dst`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn gptz_compress_parts(
+    handle: *mut gptz,
+    parts: *const *const c_void,
+    lens: *const usize,
+    count: usize,
+    dst: *mut c_void,
+    dst_cap: usize,
+    dst_len: *mut usize,
+) -> gptz_status {
+    // SAFETY: arrays of `count`, buffers of the lengths given, as the header asks.
+    unsafe {
+        transform(handle, dst_len, |h| {
+            let parts = inputs((parts, lens, count), (dst, dst_cap), "a part", "parts or lens")?;
+            let Some(total) = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len())) else {
+                fail!(Argument, "the parts together are longer than memory can hold");
+            };
+            let dst = output(dst, dst_cap, "the destination")?;
+            let n = h.with_progress(|session, progress| session.compress_parts(&parts, dst, progress))?;
+            h.last.compressed(total, n);
+            Ok(n)
+        })
+    }
+}
+
+/// Computes the length in bytes of the frame that gptz_compress writes for the same content, without a destination. On
+/// failure `*len` is 0. The call takes as long as gptz_compress. The live state does not change.
+///
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn gptz_compressed_size(
+    handle: *mut gptz,
+    src: *const c_void,
+    src_len: usize,
+    len: *mut usize,
+) -> gptz_status {
+    let body = |h: &mut Inner| {
+        // SAFETY: `src` holds `src_len` bytes, as the header asks.
+        let src = unsafe { input(src, src_len, "the source") }?;
+        let n = h.with_progress(|session, progress| session.compressed_size(src, progress))?;
+        h.last.measured(src.len(), n as f64 * 8.0);
+        Ok(n)
+    };
+    // SAFETY: a handle or NULL, and `len` NULL or the caller's to write, as the header asks.
+    unsafe { ended(handle, with_out(len, 0, "len", || on_handle(handle, body))) }
 }
 
 /// Computes the total length in bytes of the content of all frames in `src`. The frames must be complete. The call
@@ -98,13 +162,19 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 /// success `*dst_len` is the total length of the content in bytes. `src` must end where its last frame ends. A version
 /// 2 frame that uses the range coder extends to the end of `src`. The live state does not change.
 ///
+/// The frames may have different methods. A frame of a registered method (gptz_level_method returns some of them) that
+/// needs no base is decoded whatever the method and the base of the handle are. All other frames must have the method,
+/// the weights and the base of the handle. For frames of other methods the call creates what a handle of that method
+/// has, and frees it at its end.
+///
 /// Before it decodes anything, the call checks, in this order:
 ///
 /// - the structure of all frames;
-/// - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that the frames
-///   have the method, weights and base of this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides;
-///   gptz_create_for_frame creates a handle for a frame);
-/// - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD);
+/// - that the library has the frames' version of the arithmetic (otherwise GPTZ_ERROR_NUMERICS), and that it can decode
+///   them with this handle (otherwise GPTZ_ERROR_MISMATCH, and the message names both sides; gptz_create_for_frame
+///   creates a handle for a frame);
+/// - GPTZ_PARAM_WORK_LIMIT (otherwise GPTZ_ERROR_METHOD), and for frames of other methods GPTZ_PARAM_MEMORY_LIMIT,
+///   which holds for the handle and one other method together (otherwise GPTZ_ERROR_MEMORY);
 /// - the room in `dst`.
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if the content is longer than `dst_cap`; `*dst_len` is then the length of the
@@ -114,7 +184,8 @@ pub unsafe extern "C" fn gptz_decompressed_size(src: *const c_void, src_len: usi
 /// version 2 frame names no method, so a handle of another method returns GPTZ_ERROR_CORRUPT.
 ///
 /// Security: any input is safe. A hostile input costs at most the time to decode as many bytes as `dst` has room for,
-/// and to restore the base once for each frame that has content.
+/// and, once for each frame or segment that has content, the time to restore the base or to create another method. Other
+/// methods are created more than once only if the memory limit has no room for all of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_decompress(
     handle: *mut gptz,
@@ -126,8 +197,11 @@ pub unsafe extern "C-unwind" fn gptz_decompress(
 ) -> gptz_status {
     // SAFETY: buffers of the lengths given, as the header asks.
     unsafe {
-        transform(handle, (src, src_len), (dst, dst_cap), dst_len, |h, src, dst| {
-            h.with_progress(|session, progress| session.decompress(src, dst, progress))
+        transform(handle, dst_len, |h| {
+            let (src, dst) = pair((src, src_len), (dst, dst_cap))?;
+            let n = h.with_progress(|session, progress| session.decompress(src, dst, progress))?;
+            h.last.decompressed(src.len(), n);
+            Ok(n)
         })
     }
 }

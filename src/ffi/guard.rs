@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Once, OnceLock};
 
+use super::buffers::output;
 use super::message::set_last_error;
-use super::status::{GPTZ_OK, gptz_status};
+use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK, gptz_status};
 use super::{callback, cancel};
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::float_env;
@@ -141,6 +143,59 @@ pub(super) unsafe fn with_out<T: Copy>(
         unsafe { out.write_unaligned(found) };
         Ok(())
     })
+}
+
+/// Runs a call that gives a number of elements. If they do not fit, `body` returns `BufferTooSmall` with their number,
+/// which becomes `*n`. A query has no room at all; it leaves the last message as it is.
+///
+/// # Safety
+/// As [`with_out`] asks of `n`.
+pub(super) unsafe fn sized(n: *mut usize, is_query: bool, body: impl FnOnce() -> Result<usize>) -> gptz_status {
+    let mut needed = None;
+    let body = || {
+        body().or_else(|e| {
+            needed = e.needed().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+            match needed {
+                Some(n) if is_query => Ok(n),
+                _ => Err(e),
+            }
+        })
+    };
+    // SAFETY: the caller's promise.
+    let status = unsafe { with_out(n, 0, "the pointer to the length", body) };
+    match needed {
+        Some(needed) if status == GPTZ_OK || status == GPTZ_ERROR_BUFFER_TOO_SMALL => {
+            // SAFETY: `body` has run, so that `with_out` has written to `n`.
+            unsafe { n.write_unaligned(needed) };
+            GPTZ_ERROR_BUFFER_TOO_SMALL
+        }
+        _ => status,
+    }
+}
+
+/// As [`sized`], for a call that writes the bytes of `body` and then `end`, which `*len` counts only if they do not fit.
+///
+/// # Safety
+/// `dst` is NULL or points at `cap` writable bytes, which `body` leaves alone; `len` as in [`sized`].
+pub(super) unsafe fn with_bytes(
+    (dst, cap): (*mut c_void, usize),
+    end: &[u8],
+    len: *mut usize,
+    body: impl FnOnce() -> Result<Vec<u8>>,
+) -> gptz_status {
+    let write = || {
+        let bytes = body()?;
+        // SAFETY: the caller's promise.
+        let dst = unsafe { output(dst, cap, "the destination")? };
+        let needed = bytes.len() + end.len();
+        let Some(dst) = dst.get_mut(..needed) else { return Err(Error::buffer_too_small(cap, needed as u64)) };
+        let (text, rest) = dst.split_at_mut(bytes.len());
+        text.copy_from_slice(&bytes);
+        rest.copy_from_slice(end);
+        Ok(bytes.len())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { sized(len, dst.is_null() && cap == 0, write) }
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::buffers::input;
 use super::guard::{call, call_without_memory, caught, outside, with_out};
+use super::meter::LastCall;
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, object_if_any, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
@@ -48,6 +50,7 @@ pub(super) struct Inner {
     pub(super) session: Box<Session>,
     progress: gptz_progress_fn,
     userdata: *mut c_void,
+    pub(super) last: LastCall,
 }
 
 impl Opaque for gptz {
@@ -87,11 +90,12 @@ pub type gptz_progress_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, d
 pub const GPTZ_PARAM_CODER: c_int = 1;
 /// Option: the version of the frames that gptz_compress writes, 3 (default) or 2. Every handle reads both.
 ///
-/// A version 3 frame names its method and base, has a checksum for each block and stores content that does not
-/// compress. A version 2 frame is at least 12 bytes smaller and does none of this: content that the method predicts
-/// badly becomes larger. With the range coder a version 2 frame does not mark its end, so no frame can follow it.
+/// A version 3 frame names its method and base, has checksums and stores content that does not compress. A version 2
+/// frame does none of this: content that the method predicts badly becomes larger. With the range coder a version 2 frame
+/// does not mark its end, so no frame can follow it.
 pub const GPTZ_PARAM_FORMAT: c_int = 2;
-/// Option: 1 (default) writes CRC-32 checksums of the blocks and the content into version 3 frames, 0 omits them.
+/// Option: 1 (default) writes CRC-32 checksums of the content, and of the blocks if there are several, into version 3
+/// frames; 0 omits them.
 pub const GPTZ_PARAM_CHECKSUM: c_int = 3;
 /// Option: the most threads that a call may use, 0 (as many as there are cores) to 1024; 1 by default. The value never
 /// changes a result. This version always uses one thread.
@@ -102,7 +106,9 @@ pub const GPTZ_PARAM_LANES: c_int = 5;
 /// Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names
 /// the block.
 pub const GPTZ_PARAM_BLOCK_LOG: c_int = 6;
-/// Option: the binary logarithm of the segment size in bytes. This version allows only 0: one segment.
+/// Option: the binary logarithm of the segment size in bytes: 16 to 40, or 0 (default) for one segment. Content that is
+/// longer than a segment is cut into segments, each of which starts from the base. So a segment can be decoded without
+/// those before it, but it does not learn from them: smaller segments make larger frames.
 pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// Option: the most bytes that the weights and all states of a handle may take; 2^30 (1 GiB) by default. A call on a
 /// handle that needs more returns GPTZ_ERROR_MEMORY. Weights from a file or a model are not counted. The calls that
@@ -145,7 +151,8 @@ fn new_handle(session: Session) -> Result<*mut gptz> {
     let method = CString::new(session.identity().canonical.clone())
         .map_err(|_| Error::new(Status::Internal, "a method with a NUL"))?;
     let session = boxed(session, "a handle")?;
-    let inner = UnsafeCell::new(Inner { session, progress: None, userdata: ptr::null_mut() });
+    let inner =
+        UnsafeCell::new(Inner { session, progress: None, userdata: ptr::null_mut(), last: LastCall::default() });
     let (busy, broken, error) = (AtomicBool::new(false), AtomicBool::new(false), message::Shared::new());
     hand_out(Handle { busy, broken, method, error, inner })
 }
@@ -207,17 +214,23 @@ pub(super) unsafe fn ended(handle: *const gptz, status: gptz_status) -> gptz_sta
 }
 
 impl Inner {
-    /// Runs a call of the session with the handle's progress callback.
+    /// Runs a call of the session with the handle's progress callback, and takes its time.
     pub(super) fn with_progress<T>(
         &mut self,
         f: impl for<'p> FnOnce(&mut Session, Option<&'p mut ProgressFn<'p>>) -> Result<T>,
     ) -> Result<T> {
-        let (progress, userdata) = (self.progress, self.userdata);
-        let Some(progress) = progress else { return f(&mut self.session, None) };
-        // SAFETY: the caller set this callback together with this userdata.
-        let mut callback =
-            move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
-        f(&mut self.session, Some(&mut callback))
+        let (progress, userdata, start) = (self.progress, self.userdata, Instant::now());
+        let result = match progress {
+            None => f(&mut self.session, None),
+            Some(progress) => {
+                // SAFETY: the caller set this callback together with this userdata.
+                let mut callback =
+                    move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
+                f(&mut self.session, Some(&mut callback))
+            }
+        }?;
+        self.last.seconds = start.elapsed().as_secs_f64();
+        Ok(result)
     }
 }
 
@@ -404,10 +417,13 @@ pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut
     unsafe { ended(handle, with_out(value, 0, "value", body)) }
 }
 
-/// Computes how much memory the handle can take. On success `*bytes` is the most bytes that its weights and all its
-/// states take at the same time. Weights from a file or a model are not included. If GPTZ_PARAM_MEMORY_LIMIT is less
-/// than this number, calls return GPTZ_ERROR_MEMORY. Most of the memory is allocated when a call first needs it. On
-/// failure `*bytes` is 0.
+/// Computes how much memory the handle takes while it compresses a long content, with the options, the base and the live
+/// state that it has now: tables, networks, states, and what undoing a block needs. Weights from a file or a model are
+/// not included. Decompression takes less: it undoes nothing. A live state, which the first feed or predict makes, takes
+/// as much again as the tables.
+///
+/// Memory is taken when a call first needs it, and large tables page by page. A call that would take more than
+/// GPTZ_PARAM_MEMORY_LIMIT returns GPTZ_ERROR_MEMORY before it takes it. On failure `*bytes` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_memory_estimate(handle: *const gptz, bytes: *mut u64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.

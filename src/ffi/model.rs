@@ -28,17 +28,19 @@ impl Opaque for gptz_model {
     const NAME: &'static str = "model";
 }
 
-/// Opens a weights file in the safetensors format. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that
-/// has one factor for each row. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be
-/// UTF-8. The file is one of two kinds:
+/// Opens a weights file. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8. The
+/// file is one of two kinds:
 ///
-/// - A byte-level RWKV-7 network (a vocabulary of 256), with the tensor names of flash-linear-attention. The whole file
-///   is read into memory. It may be changed or deleted after the call.
-/// - A transformer: Gemma 1, 2 or 3 (text), or one of the LLaMA family, with the names of HuggingFace. The file
-///   config.json in the same folder describes it. Its vocabulary is in tokenizer.json in the same folder; without that
-///   file the model has no text, only tokens. The matrices are kept as int8, so that the model takes a little more than a
-///   byte for each weight. The file is read again only by a generator with "weights=f32". Transformers generate text
-///   (gptz_generator_create). gptz_create_from_model refuses them with GPTZ_ERROR_METHOD.
+/// - A byte-level RWKV-7 network (a vocabulary of 256): a safetensors file with the tensor names of
+///   flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor for each
+///   row. The whole file is read into memory. It may be changed or deleted after the call.
+/// - A transformer: Gemma 1, 2 or 3 (text), or one of the LLaMA family. Either a GGUF file, whose metadata describe the
+///   model and its vocabulary. Or a safetensors file with the names of HuggingFace, and the file config.json in the same
+///   folder. Files without a vocabulary have it in tokenizer.json in the same folder; without that file the model has
+///   no text, only tokens. Tensors may have any type that gptz_tensor_reader_read_f32 reads. The matrices are kept as
+///   int8, so that the model takes a little more than a byte for each weight, whatever the file has. The file is read
+///   again only by a generator with "weights=f32". Transformers generate text (gptz_generator_create).
+///   gptz_create_from_model refuses them with GPTZ_ERROR_METHOD.
 ///
 /// On success `*out` is the model; free it with gptz_model_free. On failure `*out` is NULL.
 ///
@@ -59,7 +61,7 @@ pub unsafe extern "C" fn gptz_model_open(path: *const c_char, out: *mut *mut gpt
 }
 
 /// A path: any bytes on Unix, UTF-8 elsewhere.
-fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
+pub(super) fn native_path(path: &CStr) -> Result<std::path::PathBuf> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;

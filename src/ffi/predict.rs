@@ -35,13 +35,16 @@ pub unsafe extern "C" fn gptz_predict(handle: *mut gptz, probs: *mut f32, n: usi
 /// Appends `len` bytes to the live state, as context of later predictions. A method that learns also learns from them.
 /// Feeding a and then b gives the same state as feeding both in one call.
 ///
-/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. The live state then does not change.
+/// Errors: GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY; GPTZ_ERROR_STATE if the method's policy has positions in percent and
+/// gptz_live_begin did not state the stream's length. The live state then does not change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn gptz_feed(handle: *mut gptz, data: *const c_void, len: usize) -> gptz_status {
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        h.with_progress(|session, progress| session.feed(data, progress))
+        h.with_progress(|session, progress| session.feed(data, progress))?;
+        h.last.measured(data.len(), 0.0);
+        Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
@@ -78,7 +81,9 @@ pub unsafe extern "C-unwind" fn gptz_cross_entropy(
     let body = |h: &mut Inner| {
         // SAFETY: `len` bytes of data, as the header asks.
         let data = unsafe { input(data, len, "the data") }?;
-        h.with_progress(|session, progress| session.cross_entropy(data, progress))
+        let mean = h.with_progress(|session, progress| session.cross_entropy(data, progress))?;
+        h.last.measured(data.len(), mean * data.len() as f64);
+        Ok(mean)
     };
     // SAFETY: a handle or NULL, and a double or NULL, as the header asks.
     unsafe { ended(handle, with_out(bits_per_byte, 0.0, "bits_per_byte", || on_handle(handle, body))) }
@@ -112,7 +117,9 @@ pub unsafe extern "C-unwind" fn gptz_byte_costs(
         let costs = unsafe { output(bits.cast(), room, "bits") }?;
         // SAFETY: as above; every bit pattern is a float.
         let (_, costs, _) = unsafe { costs.align_to_mut::<f32>() };
-        h.with_progress(|session, progress| session.byte_costs(data, costs, progress))
+        h.with_progress(|session, progress| session.byte_costs(data, costs, progress))?;
+        h.last.measured(data.len(), costs.iter().map(|bits| f64::from(*bits)).sum());
+        Ok(())
     };
     // SAFETY: a handle or NULL, as the header asks.
     unsafe { ended(handle, call(|| on_handle(handle, body))) }

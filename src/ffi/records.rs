@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::buffers::{check_apart, input, output, overlap};
+use super::buffers::{inputs, output, overlap};
 use super::guard::call;
 use super::handle::{Inner, ended, gptz, on_handle};
 use super::status::gptz_status;
@@ -83,20 +83,11 @@ impl Arrays {
     /// The records. None of them overlaps the destination.
     ///
     /// # Safety
-    /// `src` and `src_len` hold `count` records, as [`input`] asks of each.
+    /// `src` and `src_len` hold `count` records, as [`inputs`] asks.
     unsafe fn records<'a>(&self) -> Result<Vec<&'a [u8]>> {
-        if self.count > 0 && (self.src.is_null() || self.src_len.is_null()) {
-            fail!(Argument, "src or src_len is NULL with a count of {}", self.count);
-        }
-        let mut records: Vec<&[u8]> = filled(self.count, &[][..], "the list of records")?;
-        for (i, record) in records.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            let (p, len) = unsafe { self.record(i) };
-            check_apart(p, len, self.dst, self.dst_cap)?;
-            // SAFETY: the caller's promise.
-            *record = unsafe { input(p, len, "a record") }?;
-        }
-        Ok(records)
+        let arrays = (self.src, self.src_len, self.count);
+        // SAFETY: the caller's promise.
+        unsafe { inputs(arrays, (self.dst, self.dst_cap), "a record", "src or src_len") }
     }
 
     /// Runs a call over the records. On success and on `BufferTooSmall`, `dst_len` has all lengths; otherwise zeros.
@@ -137,6 +128,11 @@ impl Arrays {
     }
 }
 
+/// The bytes of all records.
+fn total(records: &[&[u8]]) -> usize {
+    records.iter().fold(0, |sum, record| sum.saturating_add(record.len()))
+}
+
 /// Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.
 /// The compressed records are written to `dst` one after the other without gaps. `dst` has room for `dst_cap` bytes. On
 /// success `dst_len[i]` is the compressed length of record i in bytes.
@@ -175,7 +171,9 @@ pub unsafe extern "C-unwind" fn gptz_records_compress(
     // SAFETY: arrays of `count`, buffers of the lengths given, a handle or NULL, as the header asks.
     unsafe {
         arrays.run(handle, |h, src, dst, lens| {
-            h.with_progress(|session, progress| session.records_compress(src, dst, lens, progress))
+            let n = h.with_progress(|session, progress| session.records_compress(src, dst, lens, progress))?;
+            h.last.compressed(total(src), n);
+            Ok(n)
         })
     }
 }
@@ -210,7 +208,9 @@ pub unsafe extern "C-unwind" fn gptz_records_decompress(
     // SAFETY: as above.
     unsafe {
         arrays.run(handle, |h, src, dst, lens| {
-            h.with_progress(|session, progress| session.records_decompress(src, dst, lens, progress))
+            let n = h.with_progress(|session, progress| session.records_decompress(src, dst, lens, progress))?;
+            h.last.decompressed(total(src), n);
+            Ok(n)
         })
     }
 }

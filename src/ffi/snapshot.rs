@@ -1,9 +1,11 @@
 //! Snapshots: copies of a live state.
 
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
-use super::guard::{call, call_without_memory, with_out};
+use super::buffers::input;
+use super::guard::{call, call_without_memory, with_bytes, with_out};
 use super::handle::{Inner, ended, gptz, on_handle};
 use super::object::{Opaque, hand_out, object, release};
 use super::status::gptz_status;
@@ -61,6 +63,66 @@ pub unsafe extern "C" fn gptz_set_base(handle: *mut gptz, snapshot: *const gptz_
     };
     // SAFETY: a handle or NULL, as the header asks.
     unsafe { ended(handle, call(|| on_handle(handle, body))) }
+}
+
+/// Writes a snapshot in a portable form. On success `*len` is its length. Every later process, on any CPU, can load it
+/// with gptz_snapshot_load and continue with the same bits, if its library has the same numerics version.
+///
+/// The form contains what the fed bytes have changed, not all of the state: see README for sizes. `dst` NULL and `cap`
+/// 0 is a query: the call returns GPTZ_ERROR_BUFFER_TOO_SMALL and the length. It takes as much time as a save, because
+/// the length is known only then.
+///
+/// The form is not encrypted and contains fed text. docs/FORMAT.md specifies it.
+///
+/// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL (`*len` is then the length that is needed), GPTZ_ERROR_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_snapshot_save(
+    snapshot: *const gptz_snapshot,
+    dst: *mut c_void,
+    cap: usize,
+    len: *mut usize,
+) -> gptz_status {
+    // SAFETY: a snapshot or NULL, as the header asks.
+    let body = || unsafe { object(snapshot) }?.save();
+    // SAFETY: `dst` is NULL or the caller's to write for `cap` bytes, and `len` NULL or the caller's to write.
+    unsafe { with_bytes((dst, cap), b"", len, body) }
+}
+
+/// Makes a snapshot from the portable form that gptz_snapshot_save wrote. On success `*out` is the snapshot; free it
+/// with gptz_snapshot_free. On failure `*out` is NULL. `src` may be freed after the call.
+///
+/// The snapshot has the identifier of the one that was saved. It may be used as a base and as a live state. A handle of
+/// another method or other weights returns GPTZ_ERROR_MISMATCH when it is given the snapshot; the message names both.
+///
+/// `src` need not be trusted: damage is told, and no more memory is taken than the method's state can have. But who
+/// wrote it chose what a base predicts.
+///
+/// Errors: GPTZ_ERROR_FORMAT (no snapshot, or of an unknown version), GPTZ_ERROR_TRUNCATED, GPTZ_ERROR_CORRUPT,
+/// GPTZ_ERROR_NUMERICS (written by a library with another numerics version), GPTZ_ERROR_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_snapshot_load(
+    src: *const c_void,
+    src_len: usize,
+    out: *mut *mut gptz_snapshot,
+) -> gptz_status {
+    let body = || {
+        // SAFETY: `src` is NULL or readable for `src_len` bytes, as the header asks.
+        let src = unsafe { input(src, src_len, "src")? };
+        hand_out(Arc::new(Snapshot::load(src)?))
+    };
+    // SAFETY: `out` is NULL or the caller's to write, as the header asks.
+    unsafe { with_out(out, ptr::null_mut(), "out", body) }
+}
+
+/// Writes the identifier of a snapshot, which version 3 frames contain if it is their base, to `id`. It is a hash of
+/// the method, the weights and all bytes that the state has observed: two snapshots have the same identifier if and
+/// only if they have the same method, weights and history. On failure `id`, unless it is NULL, is all 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gptz_snapshot_id(snapshot: *const gptz_snapshot, id: *mut u8) -> gptz_status {
+    // SAFETY: a snapshot or NULL, as the header asks.
+    let body = || Ok(unsafe { object(snapshot) }?.id());
+    // SAFETY: `id` is NULL or the caller's to write for 8 bytes, as the header asks.
+    unsafe { with_out(id.cast::<[u8; 8]>(), [0; 8], "id", body) }
 }
 
 /// Frees a snapshot. A handle may still have it as its base. NULL is allowed and does nothing. If `snapshot` points to

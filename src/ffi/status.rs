@@ -17,9 +17,9 @@ pub const GPTZ_ERROR_ARGUMENT: gptz_status = 1;
 /// A method string is malformed or names something that this library does not have. Or the method needs more
 /// multiplications per byte than a limit allows. Or a frame is of version 2, which names no method.
 pub const GPTZ_ERROR_METHOD: gptz_status = 2;
-/// A weights file is malformed or describes a network that is not supported. Or a frame needs weights from a file.
+/// A weights file or tensor file is malformed or of a kind that is not supported. Or a frame needs weights from a file.
 pub const GPTZ_ERROR_MODEL: gptz_status = 3;
-/// The operating system could not open or read a file, or the path is not that of a regular file.
+/// The operating system could not open, read or write a file, or the path is not that of a regular file.
 pub const GPTZ_ERROR_IO: gptz_status = 4;
 /// An allocation failed, or the call needs more memory than a limit allows.
 pub const GPTZ_ERROR_MEMORY: gptz_status = 5;
@@ -39,9 +39,9 @@ pub const GPTZ_ERROR_NUMERICS: gptz_status = 11;
 pub const GPTZ_ERROR_CANCELLED: gptz_status = 12;
 /// The handle is already in a call on another thread, or in the call whose progress callback made this call.
 pub const GPTZ_ERROR_BUSY: gptz_status = 13;
-/// Reserved: the handle is in a state that does not allow the call. This version never returns it.
+/// The object is in a state that does not allow the call.
 pub const GPTZ_ERROR_STATE: gptz_status = 14;
-/// Reserved: the input does not state its size. This version never returns it.
+/// The header of a frame does not state the length of its content.
 pub const GPTZ_ERROR_SIZE_UNKNOWN: gptz_status = 15;
 /// The library has a defect; please report it. Every later call on the handle returns the same status; free the handle.
 pub const GPTZ_ERROR_INTERNAL: gptz_status = 16;

@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 
 use super::buffers::{check_apart, input, output};
-use super::guard::with_out;
+use super::guard::sized;
 use super::model::gptz_model;
 use super::object::object;
-use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK, gptz_status};
+use super::status::gptz_status;
 use crate::error::{Error, Result, fail};
 use crate::model::VOCAB;
 use crate::model::open::Opened;
@@ -17,34 +17,6 @@ fn bytes_of_tokens(n: usize) -> Result<usize> {
     match n.checked_mul(size_of::<u32>()).filter(|bytes| isize::try_from(*bytes).is_ok()) {
         Some(bytes) => Ok(bytes),
         None => fail!(Argument, "{n} tokens are more than memory can hold"),
-    }
-}
-
-/// Runs a call that gives a number of elements. If they do not fit, `body` returns `BufferTooSmall` with their number,
-/// which becomes `*n`. A query has no room at all; it leaves the last message as it is.
-///
-/// # Safety
-/// As [`with_out`] asks of `n`.
-unsafe fn sized(n: *mut usize, is_query: bool, body: impl FnOnce() -> Result<usize>) -> gptz_status {
-    let mut needed = None;
-    let body = || {
-        body().or_else(|e| {
-            needed = e.needed().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-            match needed {
-                Some(n) if is_query => Ok(n),
-                _ => Err(e),
-            }
-        })
-    };
-    // SAFETY: the caller's promise.
-    let status = unsafe { with_out(n, 0, "the pointer to the length", body) };
-    match needed {
-        Some(needed) if status == GPTZ_OK || status == GPTZ_ERROR_BUFFER_TOO_SMALL => {
-            // SAFETY: `body` has run, so that `with_out` has written to `n`.
-            unsafe { n.write_unaligned(needed) };
-            GPTZ_ERROR_BUFFER_TOO_SMALL
-        }
-        _ => status,
     }
 }
 
@@ -169,6 +141,7 @@ mod tests {
     use crate::ffi::message::{last_error, set_last_error};
     use crate::ffi::object::hand_out;
     use crate::ffi::{GPTZ_ERROR_ARGUMENT, gptz_model_free};
+    use crate::ffi::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK};
     use crate::model::file::Model;
     use crate::text::Tokenizer;
 

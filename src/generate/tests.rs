@@ -4,32 +4,17 @@ use super::*;
 use crate::error::{Error, Status};
 use crate::model::open::Opened;
 use crate::model::transformer::Room;
-use crate::model::transformer::tests::{Memory, Naive, fixture};
+use crate::model::transformer::tests::fixture::{fixture, write_fixture};
+use crate::model::transformer::tests::naive::Naive;
 use crate::numeric::attention::KvFormat;
 use crate::numeric::matmul::Precision;
 use crate::numeric::testing::assert_same;
 use crate::session::Session;
-use crate::weights::safetensors::save;
-use crate::weights::{TensorSource, TensorSpec};
-
-impl TensorSource for Memory {
-    fn tensor(&mut self, name: &str, _: &[usize], out: &mut Vec<f32>) -> crate::error::Result<()> {
-        out.clone_from(&self.0[name].1);
-        Ok(())
-    }
-}
 
 /// Writes a fixture's model to a folder and opens it.
 fn open(folder: &Path, name: &str) -> Opened {
     crate::numeric::float_env::set_default();
-    let (fixture, _, mut memory) = fixture(name);
-    std::fs::write(folder.join("config.json"), fixture["config"].to_string()).unwrap();
-    let shape = |shape: &[u64]| shape.iter().map(|n| *n as usize).collect();
-    let specs: Vec<TensorSpec> =
-        memory.0.iter().map(|(name, (s, _))| TensorSpec { name: name.clone(), shape: shape(s) }).collect();
-    let path = folder.join("model.safetensors");
-    save(&path, &specs, &mut memory).unwrap();
-    Opened::open(&path).unwrap()
+    Opened::open(&write_fixture(folder, name)).unwrap()
 }
 
 fn text(n: u32) -> Vec<u32> {

@@ -2,6 +2,7 @@
 
 use super::base::Base;
 use super::grammar::pairs;
+use super::policy::{self, Learning};
 use super::rule::{self, FROZEN, train_name};
 use crate::adapt::{Rule, Train};
 use crate::error::{Result, fail, shortened};
@@ -22,12 +23,14 @@ pub struct Network {
     /// How a second head learns, if the network has one in addition to the frozen head. Only a network in a mix can
     /// have it.
     pub head: Option<Rule>,
+    /// How all parameters learn, if they do. They are then f32, whatever `weights` is.
+    pub learning: Option<Learning>,
 }
 
 impl Network {
     /// A network without segments.
     pub(super) fn new(base: Base) -> Self {
-        Self { base, weights: Precision::I8, head: None }
+        Self { base, weights: Precision::I8, head: None, learning: None }
     }
 
     /// Parses a base and the segments that follow it. `model_is_open`: see [`Base::parse`]. `mixed`: the network is
@@ -51,19 +54,44 @@ impl Network {
                 };
             } else if let Some(keys) = segment.strip_prefix("head:") {
                 network.set_head(keys, mixed)?;
-            } else if segment.starts_with("policy:") {
-                fail!(Method, "\"{}\": this version of gptz has no policies", shortened(segment));
+            } else if let Some(text) = segment.strip_prefix("policy:") {
+                network.set_policy(text)?;
             } else {
                 let segment = shortened(segment);
-                fail!(Method, "\"{segment}\": an unknown segment; weights=i8|f32 and head: may follow the base");
+                fail!(
+                    Method,
+                    "\"{segment}\": an unknown segment; weights=i8|f32, head: and policy: may follow the base"
+                );
             }
         }
         Ok(network)
     }
 
+    /// Parses a policy.
+    fn set_policy(&mut self, text: &str) -> Result<()> {
+        let short = shortened(text);
+        if !self.base.is_frozen() || self.head.is_some() {
+            fail!(
+                Method,
+                "\"policy:{short}\": not allowed beside train=, head: or a GRU, which say themselves what learns"
+            );
+        }
+        if self.learning.is_some() {
+            fail!(Method, "\"policy:{short}\": a policy may appear once");
+        }
+        let learning = policy::parse(text)?;
+        if learning.load_from.is_some() && !matches!(self.base, Base::Config { .. }) {
+            fail!(Method, "\"policy:{short}\": load_from= is for cfg:, this network has trained weights already");
+        }
+        self.learning = Some(learning);
+        // What learns is f32: the format of frozen weights has no meaning.
+        self.weights = Precision::I8;
+        Ok(())
+    }
+
     /// Parses `train=sgd,lr=0.01,stride=1`: any subset of the keys. These are the defaults.
     fn set_head(&mut self, keys: &str, mixed: bool) -> Result<()> {
-        if !mixed || !self.base.is_frozen() || self.head.is_some() {
+        if !mixed || !self.base.is_frozen() || self.head.is_some() || self.learning.is_some() {
             let keys = shortened(keys);
             fail!(Method, "\"head:{keys}\": allowed once, in a mix, after a network whose weights do not learn");
         }
@@ -80,11 +108,15 @@ impl Network {
     /// The network's part of the canonical form.
     pub(super) fn canonical(&self) -> String {
         let mut text = self.base.canonical();
-        if self.weights == Precision::F32 {
+        if self.weights == Precision::F32 && self.learning.is_none() {
             text.push_str(";weights=f32");
         }
         if let Some(r) = self.head {
             text.push_str(&format!(";head:train={},lr={},stride={}", train_name(r.train), r.lr, r.stride));
+        }
+        if let Some(learning) = &self.learning {
+            text.push(';');
+            text.push_str(&policy::canonical(learning));
         }
         text
     }

@@ -83,6 +83,11 @@ pub fn reference(canonical: &str) -> MethodRef {
     }
 }
 
+/// The canonical method of a registered number. `None` if it is not registered here.
+pub fn registered_method(id: u8) -> Option<&'static str> {
+    registered(id).map(as_str)
+}
+
 /// The canonical method that a frame names.
 ///
 /// # Errors

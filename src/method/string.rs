@@ -27,8 +27,18 @@ impl Method {
         check_length(text)?;
         match text.trim().strip_prefix("level:") {
             Some(level) => Self::parse_with(parse_level(level)?, false),
-            None => Self::parse_with(text, false),
+            None => Self::parse_with(text, false)?.checked(),
         }
+    }
+
+    /// Checks the length of the canonical form, which only a policy can make too long for a frame.
+    fn checked(self) -> Result<Self> {
+        let text = self.text();
+        if text.len() > MAX_CANONICAL_LEN {
+            let (n, text) = (text.len(), shortened(&text));
+            fail!(Method, "\"{text}\": the canonical form has {n} bytes, {MAX_CANONICAL_LEN} are allowed");
+        }
+        Ok(self)
     }
 
     /// Parses the method of a model that the caller has opened. `text` is empty, or the segments that follow the base,
@@ -41,13 +51,32 @@ impl Method {
         let text = text.trim();
         if !text.starts_with("mix:") {
             let segments = if text.is_empty() { String::new() } else { format!(";{text}") };
-            return Self::parse_with(&format!("file:{segments}"), true);
+            return Self::parse_with(&format!("file:{segments}"), true)?.checked();
         }
-        let method = Self::parse_with(text, true)?;
+        let method = Self::parse_with(text, true)?.checked()?;
         match &method.networks[..] {
             [Network { base: Base::File(path), .. }, ..] if path.as_os_str().is_empty() => Ok(method),
             _ => fail!(Method, "\"{}\": the mix of a model that is open needs neural=(file:)", shortened(text)),
         }
+    }
+
+    /// Parses the canonical form of a method that an input names. `file:` stands for weights that are not named. Nothing
+    /// is opened, and no file is looked for.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not a canonical form.
+    pub fn parse_stored(text: &str) -> Result<Self> {
+        // Any other base may be the path of a file.
+        let known = ["cfg:", "gru:", "mix:", "builtin:", "file:"].iter().any(|prefix| text.starts_with(prefix));
+        match known.then(|| check_length(text).and_then(|()| Self::parse_with(text, true))) {
+            Some(Ok(method)) if method.canonical() == text => Ok(method),
+            _ => fail!(Corrupt, "the method \"{}\" is not in its canonical form", shortened(text)),
+        }
+    }
+
+    /// Whether weights of a file are needed.
+    pub fn needs_file(&self) -> bool {
+        self.networks.iter().any(|network| matches!(network.base, Base::File(_)))
     }
 
     /// Parses a method that is not a level. `model_is_open`: see [`Base::parse`].
@@ -64,12 +93,16 @@ impl Method {
     /// The canonical form, which frames store and which is compared. It has every key in a fixed order, except for keys
     /// that were added later, which appear only if they are not the default, and paths of files, which it leaves out.
     pub fn canonical(&self) -> String {
-        let text = match &self.mix {
-            Some(options) => mix::canonical(&self.networks, options),
-            None => self.networks.iter().map(Network::canonical).collect(),
-        };
+        let text = self.text();
         debug_assert!(text.len() <= MAX_CANONICAL_LEN);
         text
+    }
+
+    fn text(&self) -> String {
+        match &self.mix {
+            Some(options) => mix::canonical(&self.networks, options),
+            None => self.networks.iter().map(Network::canonical).collect(),
+        }
     }
 }
 

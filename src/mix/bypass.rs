@@ -6,14 +6,15 @@
 //! Gates learn from every byte that a long match predicts, whether it is bypassed or not. So the encoder and the
 //! decoder make the same decision before the byte, and a field whose content changes is soon no longer bypassed.
 
+use std::sync::Arc;
+
 use super::contexts::{Text, hash};
-use super::journal::Journal;
 use super::logistic::{Logistic, ONE};
 use super::maps::Adaptive;
 use super::matches::{KINDS, Match};
-use super::mixer::{Mixer, Saved as SavedMixer, WEIGHT_ONE};
+use super::mixer::{Line as Weights, Mixer, Saved as SavedMixer, WEIGHT_ONE};
+use super::table::{Frozen, Marked, Table};
 use crate::error::Result;
-use crate::numeric::buffer::zeroed;
 use crate::numeric::simd::Simd;
 
 /// Number of weight sets. The first is selected by the match's length and miss classes (and by whether the bit is the
@@ -44,21 +45,64 @@ const LIMIT: u32 = 255;
 pub(crate) struct Bypass {
     mixer: Mixer<SETS>,
     /// The cells, each xor its initial value, so that a new table is zeros.
-    cells: Vec<u32>,
+    cells: Table<[u32; LINE]>,
     initial: u32,
     /// Indices of the cells of the current bit.
     at: [usize; CELLS],
     /// The value of the current bit that the match expects.
     expected: u32,
     /// The gates, each xor its initial value.
-    gates: Vec<u32>,
+    gates: Table<[u32; LINE]>,
     initial_gate: u32,
     /// Indices of the gates of the next byte. `None` if no long match predicts it.
     gate_at: Option<[usize; GATES]>,
-    /// `gate_at` at the checkpoint.
-    gate_at_checkpoint: Option<[usize; GATES]>,
-    gate_journal: Journal<u32>,
-    journal: Journal<u32>,
+    /// `gate_at` at the mark.
+    gate_at_marked: Option<[usize; GATES]>,
+}
+
+/// Cells and gates in a cache line.
+const LINE: usize = 16;
+/// The sets' numbers of rows.
+const ROWS: [usize; SETS] = [KINDS / 2, 8 * 256];
+
+/// The content of a bypass.
+#[derive(Debug)]
+pub(crate) struct BypassContent {
+    pub(crate) weights: Arc<Frozen<Weights>>,
+    pub(crate) cells: Arc<Frozen<[u32; LINE]>>,
+    pub(crate) gates: Arc<Frozen<[u32; LINE]>>,
+    pub(crate) gate_at: Option<[usize; GATES]>,
+}
+
+impl BypassContent {
+    /// The initial content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn initial() -> Result<Self> {
+        let weights = |_: usize, _: usize, out: &mut dyn Iterator<Item = &mut i32>| {
+            out.take(1 + CELLS).for_each(|w| *w = WEIGHT_ONE * 35 / 200);
+        };
+        Ok(Self {
+            weights: Mixer::initial(ROWS, INPUTS, weights)?,
+            cells: Frozen::zeros((CELLS << LOG) / LINE, 1)?,
+            gates: Frozen::zeros((GATES << LOG) / LINE, 1)?,
+            gate_at: None,
+        })
+    }
+
+    /// The indices of the next byte's gates. `number(most)` gives the next of them, which is at most `most`.
+    ///
+    /// # Errors
+    /// Those of `number`.
+    pub(crate) fn gates(mut number: impl FnMut(usize) -> Result<usize>) -> Result<[usize; GATES]> {
+        let most = (GATES << LOG) - 1;
+        let mut gates = [0; GATES];
+        for at in &mut gates {
+            *at = number(most)?;
+        }
+        Ok(gates)
+    }
 }
 
 /// Everything that one bit changes.
@@ -70,87 +114,87 @@ pub(crate) struct Saved {
     cells: [u32; CELLS],
 }
 
+/// A gate. It is read more often than written, so reading does not touch it.
+#[inline(always)]
+fn gate(gates: &Table<[u32; LINE]>, at: usize, initial: u32) -> Adaptive {
+    Adaptive::from_bits(gates.get(at / LINE).map_or(0, |lines| lines[0][at % LINE]) ^ initial)
+}
+
 impl Bypass {
-    /// A bypass in its initial state.
+    /// A bypass with this content.
     ///
     /// # Errors
     /// `Memory`.
-    pub(crate) fn new() -> Result<Self> {
-        let weights = |_: usize, _: usize, out: &mut dyn Iterator<Item = &mut i32>| {
-            out.take(1 + CELLS).for_each(|w| *w = WEIGHT_ONE * 35 / 200);
-        };
+    pub(crate) fn new(content: &BypassContent) -> Result<Self> {
         Ok(Self {
-            mixer: Mixer::new([KINDS / 2, 8 * 256], INPUTS, weights)?,
-            cells: zeroed(CELLS << LOG, "bypass")?,
+            mixer: Mixer::new(ROWS, &content.weights)?,
+            cells: Table::new(&content.cells, "bypass")?,
             initial: Adaptive::new(65_000, 6).bits(),
             at: [0; CELLS],
             expected: 0,
-            gates: zeroed(GATES << LOG, "bypass")?,
+            gates: Table::new(&content.gates, "bypass")?,
             initial_gate: Adaptive::new(63_536, 2).bits(),
-            gate_at: None,
-            gate_at_checkpoint: None,
-            gate_journal: Journal::default(),
-            journal: Journal::default(),
+            gate_at: content.gate_at,
+            gate_at_marked: content.gate_at,
         })
     }
 
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.mixer.copy_from(&other.mixer);
-        self.cells.copy_from_slice(&other.cells);
-        self.gates.copy_from_slice(&other.gates);
-        self.gate_at = other.gate_at;
+    /// Sets the content.
+    pub(crate) fn start_at(&mut self, content: &BypassContent) {
+        self.mixer.table.start_at(&content.weights);
+        self.cells.start_at(&content.cells);
+        self.gates.start_at(&content.gates);
+        self.gate_at = content.gate_at;
     }
 
-    /// Sets a checkpoint.
-    pub(crate) fn checkpoint(&mut self) {
-        self.mixer.checkpoint();
-        self.journal.start();
-        self.gate_journal.start();
-        self.gate_at_checkpoint = self.gate_at;
+    /// A copy of the content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn freeze(&self) -> Result<BypassContent> {
+        let (weights, cells) = (self.mixer.table.freeze()?, self.cells.freeze()?);
+        Ok(BypassContent { weights, cells, gates: self.gates.freeze()?, gate_at: self.gate_at })
     }
 
-    pub(crate) fn discard_checkpoint(&mut self) {
-        self.mixer.discard_checkpoint();
-        self.journal.discard();
-        self.gate_journal.discard();
+    /// The most touches a byte of each of [`Bypass::tables`].
+    pub(crate) const TOUCHES: [usize; 3] = [8 * SETS, 8 * CELLS, GATES];
+    /// For each of [`Bypass::tables`]: its bytes, those of a unit, and the most units that a byte touches.
+    pub(crate) const TABLES: [(u64, u64, u64); 3] = [
+        ((64 * (ROWS[0] + ROWS[1])) as u64, 64, Self::TOUCHES[0] as u64),
+        ((CELLS << LOG) as u64 * 4, 64, Self::TOUCHES[1] as u64),
+        ((GATES << LOG) as u64 * 4, 64, Self::TOUCHES[2] as u64),
+    ];
+
+    /// The tables, whose marks the caller sets beside [`Bypass::mark`]: weights, cells, gates.
+    pub(crate) fn tables(&mut self) -> [&mut dyn Marked; 3] {
+        [&mut self.mixer.table, &mut self.cells, &mut self.gates]
     }
 
-    pub(crate) fn pause(&mut self, paused: bool) {
-        self.mixer.pause(paused);
-        self.journal.pause(paused);
+    /// Saves what is not in tables, for [`Bypass::undo`].
+    pub(crate) fn mark(&mut self) {
+        self.gate_at_marked = self.gate_at;
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.mixer.is_complete() && self.journal.is_complete() && self.gate_journal.is_complete()
+    /// Goes back to the last [`Bypass::mark`].
+    pub(crate) fn undo(&mut self) {
+        self.gate_at = self.gate_at_marked;
     }
 
-    /// Returns to the checkpoint.
-    pub(crate) fn roll_back(&mut self) {
-        self.mixer.roll_back();
-        self.journal.undo_all(|at, cell| self.cells[at] = cell);
-        self.gate_journal.undo_all(|at, cell| self.gates[at] = cell);
-        self.gate_at = self.gate_at_checkpoint;
-    }
-
-    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.mixer.visit(add);
-        self.cells.iter().chain(&self.gates).for_each(|cell| add(&cell.to_le_bytes()));
-        self.gate_at.iter().flatten().for_each(|at| add(&(*at as u32).to_le_bytes()));
-    }
-
-    pub(crate) fn save(&self) -> Saved {
+    pub(crate) fn save(&mut self) -> Saved {
+        self.at.into_iter().for_each(|at| self.cells.touch(at / LINE));
         Saved {
             mixer: self.mixer.save(),
             at: self.at,
             expected: self.expected,
-            cells: self.at.map(|at| self.cells[at]),
+            cells: self.at.map(|at| self.cells.lines().as_flattened()[at]),
         }
     }
 
     pub(crate) fn restore(&mut self, saved: &Saved) {
         self.mixer.restore(&saved.mixer);
         (self.at, self.expected) = (saved.at, saved.expected);
-        self.at.into_iter().zip(saved.cells).for_each(|(at, cell)| self.cells[at] = cell);
+        let cells = self.cells.lines_mut().as_flattened_mut();
+        self.at.into_iter().zip(saved.cells).for_each(|(at, cell)| cells[at] = cell);
     }
 
     /// The value of the current bit that the match expects.
@@ -186,16 +230,17 @@ impl Bypass {
         let x = &mut self.mixer.inputs().0;
         x[0] = logistic.stretch(agree(p));
         for (x, at) in x[1..].iter_mut().zip(self.at) {
-            *x = logistic.stretch(Adaptive::from_bits(self.cells[at] ^ self.initial).p());
+            self.cells.touch(at / LINE);
+            *x = logistic.stretch(Adaptive::from_bits(self.cells.lines()[at / LINE][at % LINE] ^ self.initial).p());
         }
         x[1 + CELLS] = logistic.stretch(agree(order1));
         x[2 + CELLS] = 256;
         if let Some(at) = self.gate_at {
             for (x, at) in x[3 + CELLS..].iter_mut().zip(at) {
-                *x = logistic.stretch(Adaptive::from_bits(self.gates[at] ^ self.initial_gate).p());
+                *x = logistic.stretch(gate(&self.gates, at, self.initial_gate).p());
             }
         }
-        let t = self.mixer.mix(s, [m.kind(), here as usize]);
+        let t = self.mixer.mix::<1, S>(s, [m.kind(), here as usize]);
         agree(logistic.squash(t)) as u32
     }
 
@@ -204,10 +249,10 @@ impl Bypass {
     pub(crate) fn byte(&mut self, text: &Text, m: &Match, came: bool) -> bool {
         if let Some(at) = self.gate_at {
             for at in at {
-                self.gate_journal.record(at, self.gates[at]);
-                let mut cell = Adaptive::from_bits(self.gates[at] ^ self.initial_gate);
+                self.gates.touch(at / LINE);
+                let mut cell = gate(&self.gates, at, self.initial_gate);
                 cell.update(u32::from(came), GATE_LIMIT);
-                self.gates[at] = cell.bits() ^ self.initial_gate;
+                self.gates.lines_mut()[at / LINE][at % LINE] = cell.bits() ^ self.initial_gate;
             }
         }
         self.gate_at = None;
@@ -219,7 +264,7 @@ impl Bypass {
                 (1 << LOG) + (hash(c1 | byte << 8, text.field()) >> (32 - LOG)) as usize,
             ];
             self.gate_at = Some(at);
-            let p = at.map(|at| Adaptive::from_bits(self.gates[at] ^ self.initial_gate).p());
+            let p = at.map(|at| gate(&self.gates, at, self.initial_gate).p());
             return p.iter().all(|p| *p >= SURE);
         }
         false
@@ -230,12 +275,12 @@ impl Bypass {
     pub(crate) fn update<S: Simd>(&mut self, s: S, m: &mut Match, bit: u32) {
         let agrees = u32::from(bit == self.expected);
         m.update(bit);
-        self.mixer.update(s, agrees, RATE);
+        self.mixer.update::<1, S>(s, agrees, RATE);
         for at in self.at {
-            self.journal.record(at, self.cells[at]);
-            let mut cell = Adaptive::from_bits(self.cells[at] ^ self.initial);
+            let stored = &mut self.cells.lines_mut()[at / LINE][at % LINE];
+            let mut cell = Adaptive::from_bits(*stored ^ self.initial);
             cell.update(agrees, LIMIT);
-            self.cells[at] = cell.bits() ^ self.initial;
+            *stored = cell.bits() ^ self.initial;
         }
     }
 }

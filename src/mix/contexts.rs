@@ -1,9 +1,10 @@
 //! The contexts of the next byte: hashes of preceding bytes, words, columns, fields and structure, computed after each
 //! byte.
 
-use super::journal::Journal;
+use std::sync::Arc;
+
+use super::table::{Frozen, Marked, Table};
 use crate::error::Result;
-use crate::numeric::buffer::zeroed;
 
 /// The maximum number of hashed contexts.
 pub(crate) const MAX_CONTEXTS: usize = 24;
@@ -91,23 +92,50 @@ const CLASSES: [u8; 256] = {
 #[derive(Debug)]
 pub(crate) struct Text {
     /// The last bytes. Each is at its position modulo the length, which is a power of two.
-    window: Vec<u8>,
+    window: Table<[u8; WINDOW_LINE]>,
+    /// The length of the window, less 1.
+    window_mask: usize,
     kinds: Kinds,
     mask: u32,
     state: TextState,
-    /// The last two bytes that followed each byte, the latest in the low bits. Empty without sparse contexts.
-    followers_of_one: Vec<u16>,
-    /// Likewise for each pair of bytes.
-    followers_of_two: Vec<u16>,
-    window_journal: Journal<u8>,
-    followers_journal: [Journal<u16>; 2],
-    /// The state at the checkpoint.
-    start: TextState,
+    /// The last two bytes that followed each byte, the latest in the low bits, then those that followed each pair of
+    /// bytes. Without sparse contexts, both are used by none and stay zero.
+    followers: [Table<[u16; FOLLOWERS]>; 2],
+    /// The state at the mark.
+    marked: TextState,
+}
+
+/// Bytes of a line of the window.
+pub(crate) const WINDOW_LINE: usize = 64;
+/// Entries of a line of followers.
+const FOLLOWERS: usize = 32;
+
+/// The content of a text.
+#[derive(Debug)]
+pub(crate) struct TextContent {
+    pub(crate) window: Arc<Frozen<[u8; WINDOW_LINE]>>,
+    pub(crate) followers: [Arc<Frozen<[u16; FOLLOWERS]>>; 2],
+    pub(crate) state: TextState,
+}
+
+impl TextContent {
+    /// No bytes, with a window of 2^`log` bytes.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn initial(kinds: Kinds, log: u32) -> Result<Self> {
+        let followers = |n: usize| Frozen::zeros(if kinds.sparse { n / FOLLOWERS } else { 0 }, 1);
+        Ok(Self {
+            window: Frozen::zeros((1 << log) / WINDOW_LINE, 1)?,
+            followers: [followers(1 << 8)?, followers(1 << 16)?],
+            state: TextState::default(),
+        })
+    }
 }
 
 /// The parser state.
-#[derive(Clone, Copy, Debug, Default)]
-struct TextState {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TextState {
     /// The number of bytes so far, modulo 2^32.
     position: u32,
     /// The last eight bytes, the latest in the lowest bits.
@@ -135,6 +163,30 @@ struct TextState {
 }
 
 impl TextState {
+    /// The position of the next byte.
+    pub(crate) fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// All fields, in the order in which they are stored.
+    pub(crate) fn fields(&mut self) -> (&mut u64, [&mut u32; 12]) {
+        let Self {
+            position,
+            last,
+            word,
+            words_before: [one, two],
+            line_start,
+            above,
+            field,
+            shape,
+            outline,
+            key,
+            quoted,
+            token,
+        } = self;
+        (last, [position, word, one, two, line_start, above, field, shape, outline, key, quoted, token])
+    }
+
     /// Updates the structural state with a byte.
     fn structure(&mut self, byte: u8) {
         let class = u32::from(CLASSES[usize::from(byte)]);
@@ -160,19 +212,20 @@ impl TextState {
 }
 
 impl Text {
-    /// With a window of 2^`log` bytes.
-    pub(crate) fn new(kinds: Kinds, log: u32) -> Result<Self> {
-        let followers = |n| zeroed(if kinds.sparse { n } else { 0 }, "contexts");
+    /// A text with this content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn new(kinds: Kinds, content: &TextContent) -> Result<Self> {
+        let [one, two] = &content.followers;
         Ok(Self {
-            window: zeroed(1 << log, "the window")?,
+            window: Table::new(&content.window, "the window")?,
+            window_mask: content.window.units() * WINDOW_LINE - 1,
             mask: kinds.mask(),
             kinds,
-            state: TextState::default(),
-            followers_of_one: followers(1 << 8)?,
-            followers_of_two: followers(1 << 16)?,
-            window_journal: Journal::default(),
-            followers_journal: [Journal::default(), Journal::default()],
-            start: TextState::default(),
+            state: content.state,
+            followers: [Table::new(one, "contexts")?, Table::new(two, "contexts")?],
+            marked: content.state,
         })
     }
 
@@ -185,18 +238,19 @@ impl Text {
     /// The byte at a position that is in the window; 0 if nothing was written there.
     #[inline(always)]
     pub(crate) fn get(&self, at: u32) -> u8 {
-        self.window[at as usize & (self.window.len() - 1)]
+        let at = at as usize & self.window_mask;
+        self.window.get(at / WINDOW_LINE).map_or(0, |lines| lines[0][at % WINDOW_LINE])
     }
 
     /// How many bytes before `at` are equal to the last bytes of the text, up to `most`; 0 if `at` is not in the
     /// window.
     pub(crate) fn common_suffix(&self, at: u32, most: u32) -> u32 {
         let distance = self.state.position.wrapping_sub(at);
-        if distance == 0 || distance as usize >= self.window.len() {
+        if distance == 0 || distance as usize > self.window_mask {
             return 0;
         }
         // Neither bytes that have left the window, nor bytes before position 0.
-        let most = most.min((self.window.len() - distance as usize) as u32).min(at);
+        let most = most.min((self.window_mask + 1 - distance as usize) as u32).min(at);
         let same = |i: &u32| self.get(at.wrapping_sub(*i)) == self.get(self.state.position.wrapping_sub(*i));
         (1..=most).take_while(same).count() as u32
     }
@@ -207,68 +261,63 @@ impl Text {
         (self.state.last >> (8 * (i - 1))) as u32 & 0xff
     }
 
-    /// Copies the state of a text with the same kinds and the same length of the window.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.window.copy_from_slice(&other.window);
-        self.followers_of_one.copy_from_slice(&other.followers_of_one);
-        self.followers_of_two.copy_from_slice(&other.followers_of_two);
-        self.state = other.state;
+    /// Sets the content, which is of the same kinds and the same length of the window.
+    pub(crate) fn start_at(&mut self, content: &TextContent) {
+        self.window.start_at(&content.window);
+        self.followers.iter_mut().zip(&content.followers).for_each(|(table, origin)| table.start_at(origin));
+        self.state = content.state;
     }
 
-    /// Sets a checkpoint.
-    pub(crate) fn checkpoint(&mut self) {
-        self.window_journal.start();
-        self.followers_journal.iter_mut().for_each(Journal::start);
-        self.start = self.state;
+    /// A copy of the content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn freeze(&self) -> Result<TextContent> {
+        let [one, two] = &self.followers;
+        let followers = [one.freeze()?, two.freeze()?];
+        Ok(TextContent { window: self.window.freeze()?, followers, state: self.state })
     }
 
-    /// Drops the checkpoint.
-    pub(crate) fn discard_checkpoint(&mut self) {
-        self.window_journal.discard();
-        self.followers_journal.iter_mut().for_each(Journal::discard);
+    /// The tables, whose marks the caller sets beside [`Text::mark`].
+    pub(crate) fn tables(&mut self) -> [&mut dyn Marked; 3] {
+        let [one, two] = &mut self.followers;
+        [&mut self.window, one, two]
     }
 
-    /// Whether the journals cover all writes since the checkpoint.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.window_journal.is_complete() && self.followers_journal.iter().all(Journal::is_complete)
+    /// Saves what is not in tables, for [`Text::undo`].
+    pub(crate) fn mark(&mut self) {
+        self.marked = self.state;
     }
 
-    /// Returns to the checkpoint.
-    pub(crate) fn roll_back(&mut self) {
-        self.window_journal.undo_all(|at, byte| self.window[at] = byte);
-        let [one, two] = &mut self.followers_journal;
-        one.undo_all(|at, followers| self.followers_of_one[at] = followers);
-        two.undo_all(|at, followers| self.followers_of_two[at] = followers);
-        self.state = self.start;
+    /// Goes back to the last [`Text::mark`].
+    pub(crate) fn undo(&mut self) {
+        self.state = self.marked;
     }
 
-    /// Passes the state to `add`.
-    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        add(&self.window);
-        let TextState { position, last, word, words_before: [one, two], line_start, above, field, .. } = self.state;
-        let TextState { shape, outline, key, quoted, token, .. } = self.state;
-        add(&last.to_le_bytes());
-        [position, word, one, two, line_start, above, field, shape, outline, key, quoted, token]
-            .iter()
-            .for_each(|x| add(&x.to_le_bytes()));
-        self.followers_of_one.iter().chain(&self.followers_of_two).for_each(|x| add(&x.to_le_bytes()));
+    /// The last two bytes that followed a byte (`of` 0) or a pair of bytes (`of` 1), the latest in the low bits.
+    #[inline(always)]
+    fn followers(&self, of: usize, key: u32) -> u32 {
+        if !self.kinds.sparse {
+            return 0;
+        }
+        let key = key as usize;
+        self.followers[of].get(key / FOLLOWERS).map_or(0, |lines| lines[0][key % FOLLOWERS].into())
     }
 
     /// Appends a byte.
     pub(crate) fn push(&mut self, byte: u8) {
-        let (state, mask) = (&mut self.state, self.window.len() - 1);
+        let state = &mut self.state;
         if self.kinds.sparse {
-            let tables =
-                [(&mut self.followers_of_one, state.last & 0xff), (&mut self.followers_of_two, state.last & 0xffff)];
-            for ((table, key), journal) in tables.into_iter().zip(&mut self.followers_journal) {
-                let followers = &mut table[key as usize];
-                journal.record(key as usize, *followers);
+            for (table, key) in self.followers.iter_mut().zip([state.last & 0xff, state.last & 0xffff]) {
+                let key = key as usize;
+                table.touch(key / FOLLOWERS);
+                let followers = &mut table.lines_mut()[key / FOLLOWERS][key % FOLLOWERS];
                 *followers = *followers << 8 | u16::from(byte);
             }
         }
-        let at = state.position as usize & mask;
-        self.window_journal.record(at, self.window[at]);
-        self.window[at] = byte;
+        let at = state.position as usize & self.window_mask;
+        self.window.touch(at / WINDOW_LINE);
+        self.window.lines_mut()[at / WINDOW_LINE][at % WINDOW_LINE] = byte;
         state.position = state.position.wrapping_add(1);
         state.last = state.last << 8 | u64::from(byte);
         if byte.is_ascii_alphabetic() || byte >= 0x80 {
@@ -317,7 +366,7 @@ impl Text {
     /// The byte above; 0 if there is no line above, if it is shorter, or if the byte has left the window.
     fn above(&self) -> u32 {
         let there = self.state.above != self.state.line_start
-            && (self.state.position.wrapping_sub(self.state.above) as usize) < self.window.len();
+            && (self.state.position.wrapping_sub(self.state.above) as usize) <= self.window_mask;
         if there { self.get(self.state.above).into() } else { 0 }
     }
 
@@ -351,8 +400,8 @@ impl Text {
         add(low & 0xff_ff00, 0);
         add(self.above() | column << 8, 0);
         add(field, c1);
-        add(u32::from(self.followers_of_one.get(c1 as usize).copied().unwrap_or(0)), c1);
-        add(u32::from(self.followers_of_two.get((low & 0xffff) as usize).copied().unwrap_or(0) & 0xff), low & 0xffff);
+        add(self.followers(0, c1), c1);
+        add(self.followers(1, low & 0xffff) & 0xff, low & 0xffff);
         add(outline, c1);
         add(outline, word);
         add(shape, 0);
@@ -392,7 +441,7 @@ mod tests {
     fn begin_line_starts_a_line_without_a_line_above() {
         let kinds = Kinds { highest_order: 2, words: false, sparse: true, fast: 0 };
         let feed = |text: &mut Text, bytes: &str| bytes.bytes().for_each(|byte| text.push(byte));
-        let mut text = Text::new(kinds, 10).unwrap();
+        let mut text = Text::new(kinds, &TextContent::initial(kinds, 10).unwrap()).unwrap();
         feed(&mut text, "one two\nthree, f");
         assert_eq!((text.above(), text.state.field), (0, 2), "beyond the end of the line above");
         feed(&mut text, "\nt");

@@ -1,10 +1,11 @@
 //! Adaptive probabilities, and adaptive probability maps (APM, SSE) that refine a probability by a small context.
 
+use std::sync::Arc;
+
 use super::contexts::MAX_CONTEXTS;
-use super::journal::Journal;
 use super::logistic::{LIMIT, Logistic, ONE};
+use super::table::{Frozen, Table};
 use crate::error::Result;
-use crate::numeric::buffer::{Lines, prefetch};
 use crate::numeric::simd::Simd;
 use crate::numeric::vector::WIDTH;
 
@@ -46,10 +47,6 @@ impl Adaptive {
     /// The update count.
     pub(crate) fn count(self) -> u16 {
         (self.0 % COUNTS as u32) as u16
-    }
-
-    pub(crate) fn to_bytes(self) -> [u8; 4] {
-        self.0.to_le_bytes()
     }
 
     /// The probability in 1/65536, never 0.
@@ -114,11 +111,10 @@ pub(crate) fn update_all<S: Simd>(s: S, cells: &mut Cells, used: usize, bit: u32
 #[derive(Debug)]
 pub(crate) struct Apm {
     /// The difference of each point from its initial value, modulo 2^16, so that a new map is zeros.
-    points: Lines<[u16; POINTS]>,
+    pub(crate) table: Table<[u16; POINTS]>,
     /// Initial values of the points of every row.
     starts: [u16; POINTS],
     position: ApmPosition,
-    pub(crate) journal: Journal<u16>,
 }
 
 /// The selected point.
@@ -135,64 +131,61 @@ pub(crate) struct SavedApm {
     point: u16,
 }
 
-const POINTS: usize = 32;
+/// Points of a row.
+pub(crate) const POINTS: usize = 32;
 /// Stretched distance between points.
 const SPAN: i32 = 2 * (LIMIT + 1) / (POINTS as i32 - 1) + 1;
 /// The stretched value of the first point.
 const FIRST: i32 = -SPAN * (POINTS as i32 - 1) / 2;
 
 impl Apm {
-    /// A map with a row for each of `contexts` contexts.
+    /// The initial content of a map with a row for each of `contexts` contexts.
     ///
     /// # Errors
     /// `Memory`.
-    pub(crate) fn new(contexts: usize) -> Result<Self> {
+    pub(crate) fn initial(contexts: usize) -> Result<Arc<Frozen<[u16; POINTS]>>> {
+        Frozen::zeros(contexts, 1)
+    }
+
+    /// A map with this content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn new(content: &Arc<Frozen<[u16; POINTS]>>) -> Result<Self> {
         let start = |i| Logistic::get().squash(FIRST + i as i32 * SPAN) as u16;
         Ok(Self {
-            points: Lines::zeroed(contexts, "adaptive probability maps")?,
+            table: Table::new(content, "adaptive probability maps")?,
             starts: std::array::from_fn(start),
             position: ApmPosition { row: 0, point: 0 },
-            journal: Journal::default(),
         })
-    }
-
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.points.copy_from_slice(&other.points);
-    }
-
-    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.points.as_flattened().iter().for_each(|p| add(&p.to_le_bytes()));
-    }
-
-    /// Returns to the checkpoint.
-    pub(crate) fn roll_back(&mut self) {
-        self.journal.undo_all(|at, point| self.points[at / POINTS][at % POINTS] = point);
     }
 
     /// The state that [`Apm::update`] will change.
     #[inline(always)]
-    pub(crate) fn save(&self) -> SavedApm {
-        SavedApm { position: self.position, point: self.points[self.position.row][self.position.point] }
+    pub(crate) fn save(&mut self) -> SavedApm {
+        self.table.touch(self.position.row);
+        SavedApm { position: self.position, point: self.table.lines()[self.position.row][self.position.point] }
     }
 
     /// Undoes [`Apm::update`].
     #[inline(always)]
     pub(crate) fn restore(&mut self, saved: SavedApm) {
         self.position = saved.position;
-        self.points[saved.position.row][saved.position.point] = saved.point;
+        self.table.lines_mut()[saved.position.row][saved.position.point] = saved.point;
     }
 
     /// Selects the row of a context, for [`Apm::refine`].
     #[inline(always)]
     pub(crate) fn select(&mut self, context: usize) {
         self.position.row = context;
-        self.prefetch(context);
+        self.table.prefetch(context);
+        self.table.touch(context);
     }
 
     /// Prefetches the row of a context.
     #[inline(always)]
     pub(crate) fn prefetch(&self, context: usize) {
-        prefetch(&self.points[context]);
+        self.table.prefetch(context);
     }
 
     /// The probability in 1/65536 for a stretched value in the selected context.
@@ -201,7 +194,7 @@ impl Apm {
         let t = stretched - FIRST;
         let (low, weight) = ((t / SPAN) as usize, t % SPAN);
         self.position.point = low + usize::from(2 * weight >= SPAN);
-        let row = &self.points[self.position.row];
+        let row = &self.table.lines()[self.position.row];
         let point = |i: usize| i32::from(row[i].wrapping_add(self.starts[i]));
         ((point(low) * (SPAN - weight) + point(low + 1) * weight) / SPAN).clamp(1, ONE - 1)
     }
@@ -210,8 +203,7 @@ impl Apm {
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: u32, shift: u32) {
         let ApmPosition { row, point } = self.position;
-        let (cell, start) = (&mut self.points[row][point], self.starts[point]);
-        self.journal.record(row * POINTS + point, *cell);
+        let (cell, start) = (&mut self.table.lines_mut()[row][point], self.starts[point]);
         let p = i32::from(cell.wrapping_add(start));
         let target = if bit != 0 { ONE - 1 } else { 0 };
         *cell = ((p + ((target - p) >> shift)) as u16).wrapping_sub(start);
@@ -263,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_map_starts_as_the_identity_and_learns() {
-        let mut apm = Apm::new(2).unwrap();
+        let mut apm = Apm::new(&Apm::initial(2).unwrap()).unwrap();
         let logistic = Logistic::get();
         for t in -LIMIT..=LIMIT {
             let (p, q) = (logistic.squash(t), {

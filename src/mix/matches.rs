@@ -1,10 +1,12 @@
 //! The match model: finds the last occurrence of the last bytes of the text and predicts the byte that followed it.
 
+use std::sync::Arc;
+
 use super::contexts::{Text, hash};
-use super::journal::Journal;
 use super::maps::Adaptive;
-use crate::error::Result;
-use crate::numeric::buffer::{prefetch, zeroed};
+use super::table::{Builder, Frozen, Table};
+use crate::error::{Result, fail};
+use crate::numeric::buffer::{copied, filled};
 
 /// The maximum length of a match.
 const MAX_LEN: u32 = 400;
@@ -26,20 +28,32 @@ pub(crate) fn guess(kind: usize) -> u16 {
     if kind.is_multiple_of(2) { 25_000 } else { 40_000 }
 }
 
+/// Positions in a cache line.
+const LINE: usize = 16;
+
 /// A match model with one candidate.
 #[derive(Debug)]
 pub(crate) struct Match {
     /// For each hash of `min_len` bytes, the position of the byte that followed them last.
-    heads: Vec<u32>,
+    heads: Table<[u32; LINE]>,
+    /// log2 of the number of heads.
+    log: u32,
     min_len: u32,
     /// Multiplier of the byte that leaves the rolling hash.
     leaving: u32,
     state: MatchState,
     /// The probability of 1, by kind.
     confidence: Vec<Adaptive>,
-    journal: Journal<u32>,
-    /// State at the checkpoint.
-    start: (MatchState, Vec<Adaptive>),
+    /// State and probabilities at the mark.
+    marked: (MatchState, Vec<Adaptive>),
+}
+
+/// The content of a match model.
+#[derive(Debug)]
+pub(crate) struct MatchContent {
+    pub(crate) heads: Arc<Frozen<[u32; LINE]>>,
+    pub(crate) state: MatchState,
+    pub(crate) confidence: Vec<Adaptive>,
 }
 
 /// The state without tables.
@@ -61,14 +75,12 @@ pub(crate) struct MatchState {
     rolling: u32,
 }
 
-impl Match {
-    /// A model of matches of at least `min_len` bytes with a hash table of 2^`log` positions. `confidence`: the initial
-    /// values by kind.
+impl MatchContent {
+    /// The initial content, with 2^`log` heads. `confidence`: the initial probabilities by kind.
     ///
     /// # Errors
     /// `Memory`.
-    pub(crate) fn new(min_len: u32, log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
-        let confidence = confidence.to_vec();
+    pub(crate) fn initial(log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
         let state = MatchState {
             at: None,
             len: 0,
@@ -78,21 +90,83 @@ impl Match {
             chosen: 0,
             rolling: 0,
         };
+        let heads = Frozen::zeros((1 << log) / LINE, 1)?;
+        Ok(Self { heads, state, confidence: copied(confidence, "match model")? })
+    }
+}
+
+impl MatchState {
+    /// The position of the predicted byte, the length, and the number of bytes since the last mismatch. The rest
+    /// follows from the text.
+    pub(crate) fn stored(&self) -> (Option<u32>, u32, u32) {
+        (self.at, self.len, self.since_miss)
+    }
+}
+
+impl MatchContent {
+    /// The content after a text of which `window` are the last bytes, before `position`. The heads, the rolling hash
+    /// and the predicted byte follow from them. A head that is no longer in the window is never used, so it does not
+    /// matter that it is not restored.
+    ///
+    /// # Errors
+    /// `Corrupt` if `state`, which is that of [`MatchState::stored`], is not possible; `Memory`.
+    pub(crate) fn rebuilt(
+        first: &Self,
+        min_len: u32,
+        window: &[u8],
+        position: u32,
+        state: (Option<u32>, u32, u32),
+        confidence: Vec<Adaptive>,
+    ) -> Result<Self> {
+        let (at, len, since_miss) = state;
+        if len > MAX_LEN || since_miss > RECOVERED {
+            fail!(Corrupt, "a stored match has {len} bytes, {since_miss} of them since a mismatch");
+        }
+        let initial = first.heads.initial();
+        let heads = initial.units() * LINE;
+        let index = |rolling| (hash(rolling, 0) >> (32 - heads.ilog2())) as usize;
+        let mut all = filled(heads, 0u32, "match model")?;
+        let (leaving, n) = (ROLL.wrapping_pow(min_len), min_len as usize);
+        let (mut rolling, mut pending) = (0u32, None);
+        for (i, byte) in window.iter().enumerate() {
+            if let Some(index) = pending {
+                // The bytes before this one have it as their successor.
+                all[index] = position.wrapping_sub((window.len() - i) as u32);
+            }
+            let gone = i.checked_sub(n).map_or(0, |gone| window[gone]);
+            rolling =
+                rolling.wrapping_mul(ROLL).wrapping_add((*byte).into()).wrapping_sub(leaving.wrapping_mul(gone.into()));
+            pending = (i + 1 >= n).then(|| index(rolling));
+        }
+        let mut builder = Builder::over(initial, heads.min(window.len()) / LINE)?;
+        for (unit, line) in all.as_chunks::<LINE>().0.iter().enumerate() {
+            builder.add(unit, &[*line])?;
+        }
+        let byte = |at: u32| {
+            let distance = position.wrapping_sub(at) as usize;
+            window.len().checked_sub(distance).and_then(|i| window.get(i)).copied().unwrap_or(0)
+        };
+        let state = MatchState { at, len, pending, since_miss, expected: at.map(byte), chosen: 0, rolling };
+        Ok(Self { heads: builder.finish()?, state, confidence })
+    }
+}
+
+impl Match {
+    /// A model of matches of at least `min_len` bytes with this content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn new(min_len: u32, content: &MatchContent) -> Result<Self> {
+        let copy = || copied(&content.confidence, "match model");
         Ok(Self {
-            journal: Journal::default(),
-            start: (state, confidence.clone()),
-            heads: zeroed(1 << log, "match model")?,
+            heads: Table::new(&content.heads, "match model")?,
+            log: (content.heads.units() * LINE).ilog2(),
             min_len,
             leaving: ROLL.wrapping_pow(min_len),
-            state,
-            confidence,
+            state: content.state,
+            confidence: copy()?,
+            marked: (content.state, copy()?),
         })
-    }
-
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.heads.copy_from_slice(&other.heads);
-        self.state = other.state;
-        self.confidence.copy_from_slice(&other.confidence);
     }
 
     /// The probabilities of 1, by kind.
@@ -100,40 +174,37 @@ impl Match {
         &self.confidence
     }
 
-    /// Sets a checkpoint.
-    pub(crate) fn checkpoint(&mut self) {
-        self.journal.start();
-        self.start.0 = self.state;
-        self.start.1.copy_from_slice(&self.confidence);
+    /// Sets the content.
+    pub(crate) fn start_at(&mut self, content: &MatchContent) {
+        self.heads.start_at(&content.heads);
+        self.state = content.state;
+        self.confidence.copy_from_slice(&content.confidence);
     }
 
-    pub(crate) fn discard_checkpoint(&mut self) {
-        self.journal.discard();
+    /// A copy of the content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn freeze(&self) -> Result<MatchContent> {
+        let confidence = copied(&self.confidence, "match model")?;
+        Ok(MatchContent { heads: self.heads.freeze()?, state: self.state, confidence })
     }
 
-    pub(crate) fn pause(&mut self, paused: bool) {
-        self.journal.pause(paused);
+    /// The table, whose marks the caller sets beside [`Match::mark`].
+    pub(crate) fn table(&mut self) -> &mut Table<[u32; LINE]> {
+        &mut self.heads
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.journal.is_complete()
+    /// Saves what is not in the table, for [`Match::undo`].
+    pub(crate) fn mark(&mut self) {
+        self.marked.0 = self.state;
+        self.marked.1.copy_from_slice(&self.confidence);
     }
 
-    /// Returns to the checkpoint.
-    pub(crate) fn roll_back(&mut self) {
-        self.journal.undo_all(|at, head| self.heads[at] = head);
-        self.state = self.start.0;
-        self.confidence.copy_from_slice(&self.start.1);
-    }
-
-    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.heads.iter().for_each(|h| add(&h.to_le_bytes()));
-        let MatchState { at, len, since_miss, expected, rolling, pending, .. } = self.state;
-        let expected = expected.map_or(256, u32::from);
-        add(&rolling.to_le_bytes());
-        add(&pending.map_or(u32::MAX, |at| at as u32).to_le_bytes());
-        [at.unwrap_or(u32::MAX), len, since_miss, expected].iter().for_each(|x| add(&x.to_le_bytes()));
-        self.confidence.iter().for_each(|p| add(&p.to_bytes()));
+    /// Goes back to the last [`Match::mark`].
+    pub(crate) fn undo(&mut self) {
+        self.state = self.marked.0;
+        self.confidence.copy_from_slice(&self.marked.1);
     }
 
     /// Length class, about logarithmic, below [`LENGTHS`].
@@ -167,7 +238,8 @@ impl Match {
         }
         // The entry was prefetched one byte ago, when its index became known.
         if let Some(at) = f.pending {
-            let head = &mut self.heads[at];
+            self.heads.touch(at / LINE);
+            let head = &mut self.heads.lines_mut().as_flattened_mut()[at];
             if f.len < 16 {
                 let candidate = head.wrapping_add(1);
                 let len = text.common_suffix(candidate, MAX_LEN);
@@ -175,12 +247,11 @@ impl Match {
                     (f.len, f.at) = (len, Some(candidate));
                 }
             }
-            self.journal.record(at, *head);
             *head = text.position().wrapping_sub(1);
         }
         if text.position() >= self.min_len {
-            let at = (hash(f.rolling, 0) >> (32 - self.heads.len().ilog2())) as usize;
-            prefetch(&self.heads[at]);
+            let at = (hash(f.rolling, 0) >> (32 - self.log)) as usize;
+            self.heads.prefetch(at / LINE);
             f.pending = Some(at);
         }
         f.expected = f.at.map(|at| text.get(at));

@@ -3,8 +3,10 @@
 //! context selects one row. The weight of an input is the sum of its weights in the selected rows, so all selected rows
 //! share one dot product, one error and one step. Sums are of integers modulo 2^32, so their order does not matter.
 
-use super::journal::Journal;
+use std::sync::Arc;
+
 use super::logistic::{LIMIT, Logistic, ONE};
+use super::table::{Frozen, Table};
 use crate::error::Result;
 use crate::numeric::buffer::{filled, prefetch};
 use crate::numeric::simd::Simd;
@@ -28,10 +30,11 @@ const RATE_SHIFT: u32 = 8;
 /// Right shift of the product of an input and that error.
 const STEP_SHIFT: u32 = 18;
 
+/// Errors below this are not learned: no step of an input of at most [`LIMIT`] would be 1.
+const LEAST_ERROR: i32 = (1 << (STEP_SHIFT - 1)) / (LIMIT + 1) + 1;
+
 /// Sixteen weights.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([i32; LINE]);
+pub(crate) type Line = [i32; LINE];
 
 /// The inputs of a bit.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +46,11 @@ pub(crate) struct Inputs(pub(crate) [i32; MAX_INPUTS]);
 pub(crate) struct Mixer<const SETS: usize> {
     /// Lines per row.
     width: usize,
-    weights: Vec<Line>,
-    /// The index of the first line of each set.
+    /// A unit is a row.
+    pub(crate) table: Table<Line>,
+    /// The index of the first row of each set.
     first: [usize; SETS],
     bit_state: BitState<SETS>,
-    /// The contents of lines before their first update since the checkpoint.
-    journal: Journal<Line>,
-    /// For each line, whether the journal contains it.
-    recorded: Vec<bool>,
 }
 
 /// State of the current bit.
@@ -80,12 +80,11 @@ fn dot_product<const W: usize, const SETS: usize, S: Simd>(
     inputs: &Inputs,
 ) -> i32 {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
-    let rows: [&[Line; W]; SETS] = selected.map(|at| weights[at..at + W].try_into().expect("a whole row"));
     let mut sums = s.splat_i(0);
     for (i, x) in lines.iter().enumerate().take(W) {
-        let mut weight = s.load_i(&rows[0][i].0);
-        for row in &rows[1..] {
-            weight = weight + s.load_i(&row[i].0);
+        let mut weight = s.load_i(&weights[selected[0] + i]);
+        for at in &selected[1..] {
+            weight = weight + s.load_i(&weights[at + i]);
         }
         sums = sums + s.mul_i(s.shr::<CUT>(weight), s.load_i(x));
     }
@@ -103,107 +102,76 @@ fn train<const W: usize, const SETS: usize, S: Simd>(
 ) {
     let (lines, _) = inputs.0.as_chunks::<LINE>();
     let error = s.splat_i(error);
-    let steps: [S::I; W] = std::array::from_fn(|i| {
-        s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(&lines[i]), error) + s.splat_i(1 << (STEP_SHIFT - 1)))
-    });
-    for at in selected {
-        let row: &mut [Line; W] = (&mut weights[at..at + W]).try_into().expect("a whole row");
-        for (weights, step) in row.iter_mut().zip(steps) {
-            s.store_i(s.load_i(&weights.0) + step, &mut weights.0);
+    // Plain loops: the closures of `from_fn` and `map` are not always inlined, and are then compiled without the level's
+    // instructions.
+    for (i, x) in lines.iter().enumerate().take(W) {
+        let step = s.shr::<STEP_SHIFT>(s.mul_i(s.load_i(x), error) + s.splat_i(1 << (STEP_SHIFT - 1)));
+        for at in selected {
+            let weights = &mut weights[at + i];
+            s.store_i(s.load_i(weights) + step, weights);
         }
     }
 }
 
 impl<const SETS: usize> Mixer<SETS> {
-    /// A mixer whose sets have the given numbers of rows. `weights(set, row, out)` writes the initial weights of a row.
+    /// The initial content of a mixer whose sets have the given numbers of rows. `weights(set, row, out)` writes the
+    /// initial weights of a row.
     ///
     /// # Errors
     /// `Memory`.
-    pub(crate) fn new(
+    pub(crate) fn initial(
         rows: [usize; SETS],
         inputs: usize,
         mut weights: impl FnMut(usize, usize, &mut dyn Iterator<Item = &mut i32>),
-    ) -> Result<Self> {
+    ) -> Result<Arc<Frozen<Line>>> {
         assert!(inputs <= MAX_INPUTS);
         let width = inputs.div_ceil(LINE);
-        let mut total = 0;
-        let first = rows.map(|n| {
-            total += n * width;
-            total - n * width
-        });
-        let mut lines = filled(total, Line([0; LINE]), "mixer weights")?;
-        for (set, (first, rows)) in first.into_iter().zip(rows).enumerate() {
-            for (row, lines) in lines[first..first + rows * width].chunks_exact_mut(width).enumerate() {
-                weights(set, row, &mut lines.iter_mut().flat_map(|line| &mut line.0));
+        let mut lines = filled(rows.iter().sum::<usize>() * width, [0; LINE], "mixer weights")?;
+        let mut all = lines.chunks_exact_mut(width);
+        for (set, rows) in rows.into_iter().enumerate() {
+            for (row, lines) in all.by_ref().take(rows).enumerate() {
+                weights(set, row, &mut lines.iter_mut().flatten());
             }
         }
-        Ok(Self {
-            journal: Journal::default(),
-            recorded: filled(total, false, "mixer weights")?,
-            width,
-            weights: lines,
-            first,
-            bit_state: BitState { inputs: Inputs([0; MAX_INPUTS]), selected: first, output: 0 },
-        })
+        Frozen::full(lines, width)
     }
 
-    /// The number of rows of a set.
-    pub(crate) fn rows(&self, set: usize) -> usize {
-        let end = self.first.get(set + 1).copied().unwrap_or(self.weights.len());
-        (end - self.first[set]) / self.width
+    /// A mixer with this content, whose sets have the given numbers of rows.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub(crate) fn new(rows: [usize; SETS], content: &Arc<Frozen<Line>>) -> Result<Self> {
+        let mut total = 0;
+        let first = rows.map(|n| {
+            total += n;
+            total - n
+        });
+        let width = content.stride();
+        let selected = first.map(|row| row * width);
+        Ok(Self {
+            width,
+            table: Table::new(content, "mixer weights")?,
+            first,
+            bit_state: BitState { inputs: Inputs([0; MAX_INPUTS]), selected, output: 0 },
+        })
     }
 
     /// The weights of a row, with its padding.
     pub(crate) fn row(&self, set: usize, row: usize) -> impl Iterator<Item = &i32> {
-        let at = self.first[set] + row * self.width;
-        self.weights[at..at + self.width].iter().flat_map(|line| &line.0)
-    }
-
-    /// Copies the weights. The state of the current bit is not copied: a mixer is copied between bits.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.weights.copy_from_slice(&other.weights);
-    }
-
-    /// Sets a checkpoint.
-    pub(crate) fn checkpoint(&mut self) {
-        self.journal.start();
-        self.recorded.fill(false);
-    }
-
-    pub(crate) fn discard_checkpoint(&mut self) {
-        self.journal.discard();
-    }
-
-    pub(crate) fn pause(&mut self, paused: bool) {
-        self.journal.pause(paused);
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        self.journal.is_complete()
-    }
-
-    /// Returns to the checkpoint.
-    pub(crate) fn roll_back(&mut self) {
-        self.journal.undo_all(|at, line| {
-            self.weights[at] = line;
-            self.recorded[at] = false;
-        });
-    }
-
-    pub(crate) fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.weights.iter().flat_map(|line| &line.0).for_each(|w| add(&w.to_le_bytes()));
+        self.table.get(self.first[set] + row).into_iter().flatten().flatten()
     }
 
     /// The state that [`Mixer::update`] will change.
-    pub(crate) fn save(&self) -> Saved<SETS> {
-        let row = |at: usize| std::array::from_fn(|i| self.weights.get(at + i).copied().unwrap_or(Line([0; LINE])));
+    pub(crate) fn save(&mut self) -> Saved<SETS> {
+        self.bit_state.selected.into_iter().for_each(|at| self.table.touch(at / self.width));
+        let row = |at: usize| std::array::from_fn(|i| self.table.lines().get(at + i).copied().unwrap_or([0; LINE]));
         Saved { bit_state: self.bit_state, rows: self.bit_state.selected.map(row) }
     }
 
     pub(crate) fn restore(&mut self, saved: &Saved<SETS>) {
         self.bit_state = saved.bit_state;
         for (at, row) in self.bit_state.selected.into_iter().zip(&saved.rows) {
-            self.weights[at..at + self.width].copy_from_slice(&row[..self.width]);
+            self.table.lines_mut()[at..at + self.width].copy_from_slice(&row[..self.width]);
         }
     }
 
@@ -216,19 +184,28 @@ impl<const SETS: usize> Mixer<SETS> {
     /// Prefetches a row that may be selected next.
     #[inline(always)]
     pub(crate) fn prefetch(&self, set: usize, row: usize) {
-        let at = self.first[set] + row * self.width;
-        prefetch(&self.weights[at]);
-        prefetch(&self.weights[at + self.width - 1]);
+        let at = (self.first[set] + row) * self.width;
+        prefetch(&self.table.lines()[at]);
+        prefetch(&self.table.lines()[at + self.width - 1]);
     }
 
-    /// The stretched probability of 1 with the rows selected by these contexts.
+    /// The number of lines of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The stretched probability of 1 with the rows selected by these contexts. `W`: the number of lines of a row, or 0
+    /// if it is not a constant.
     #[inline(always)]
-    pub(crate) fn mix<S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
-        let (bit_state, weights) = (&mut self.bit_state, &self.weights);
-        for ((selected, first), context) in bit_state.selected.iter_mut().zip(self.first).zip(contexts) {
-            *selected = first + context * self.width;
+    pub(crate) fn mix<const W: usize, S: Simd>(&mut self, s: S, contexts: [usize; SETS]) -> i32 {
+        let width = if W > 0 { W } else { self.width };
+        for ((selected, first), context) in self.bit_state.selected.iter_mut().zip(self.first).zip(contexts) {
+            let row = first + context;
+            self.table.touch(row);
+            *selected = row * width;
         }
-        bit_state.output = match self.width {
+        let (bit_state, weights) = (&mut self.bit_state, self.table.lines());
+        bit_state.output = match width {
             1 => dot_product::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             2 => dot_product::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
             _ => dot_product::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs),
@@ -236,30 +213,19 @@ impl<const SETS: usize> Mixer<SETS> {
         bit_state.output
     }
 
-    /// Adapts the selected rows to the bit.
+    /// Adapts the selected rows to the bit. `W`: as in [`Mixer::mix`].
     #[inline(always)]
-    pub(crate) fn update<S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
-        if self.journal.is_recording() {
-            self.record();
-        }
-        let (bit_state, weights) = (&self.bit_state, &mut self.weights);
+    pub(crate) fn update<const W: usize, S: Simd>(&mut self, s: S, bit: u32, rate: i32) {
         let target = if bit != 0 { ONE - 1 } else { 0 };
-        let error = ((target - Logistic::get().squash(bit_state.output)) * rate) >> RATE_SHIFT;
-        match self.width {
+        let error = ((target - Logistic::get().squash(self.bit_state.output)) * rate) >> RATE_SHIFT;
+        if error.abs() < LEAST_ERROR {
+            return;
+        }
+        let (bit_state, weights) = (&self.bit_state, self.table.lines_mut());
+        match if W > 0 { W } else { self.width } {
             1 => train::<1, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             2 => train::<2, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
             _ => train::<MOST_LINES, SETS, S>(s, weights, bit_state.selected, &bit_state.inputs, error),
-        }
-    }
-
-    /// Records the lines of the selected rows that are not in the journal yet.
-    fn record(&mut self) {
-        for first in self.bit_state.selected {
-            for at in first..first + self.width {
-                if !std::mem::replace(&mut self.recorded[at], true) {
-                    self.journal.record(at, self.weights[at]);
-                }
-            }
         }
     }
 }
@@ -275,10 +241,19 @@ mod tests {
         type Output = i32;
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> i32 {
-            let t = self.0.mix(s, self.1);
-            self.0.update(s, self.2, 300);
+            let t = self.0.mix::<0, S>(s, self.1);
+            self.0.update::<0, S>(s, self.2, 300);
             t
         }
+    }
+
+    #[test]
+    fn errors_that_are_not_learned_have_no_steps() {
+        let step = |input: i32, error: i32| (input * error + (1 << (STEP_SHIFT - 1))) >> STEP_SHIFT;
+        for input in -LIMIT..=LIMIT {
+            assert!((1 - LEAST_ERROR..LEAST_ERROR).all(|error| step(input, error) == 0), "{input}");
+        }
+        assert_eq!(step(LIMIT, LEAST_ERROR), 1, "larger errors have steps");
     }
 
     #[test]
@@ -291,10 +266,10 @@ mod tests {
                 .iter()
                 .map(|rows| (0..*rows).map(|_| (0..inputs).map(|_| below(60_000) - 20_000).collect()).collect())
                 .collect();
-            let mut mixer = Mixer::new(rows, inputs, |set, row, out| {
+            let initial = Mixer::initial(rows, inputs, |set, row, out| {
                 out.zip(&naive[set][row]).for_each(|(to, weight)| *to = *weight);
-            })
-            .unwrap();
+            });
+            let mut mixer = Mixer::new(rows, &initial.unwrap()).unwrap();
             for _ in 0..300 {
                 let selected = rows.map(|rows| below(rows as i32) as usize);
                 let x: Vec<i32> = (0..inputs).map(|_| below(2 * 2307) - 2307).collect();

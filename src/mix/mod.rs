@@ -7,9 +7,9 @@
 
 mod bits;
 mod bypass;
+mod content;
 mod contexts;
 mod history;
-mod journal;
 mod kernels;
 mod logistic;
 mod maps;
@@ -17,26 +17,33 @@ mod matches;
 mod mixer;
 mod slots;
 mod start;
+mod store;
+mod table;
 mod trial;
 
 pub use self::bits::BitView;
 use self::bypass::Bypass;
+pub use self::content::Content;
 use self::contexts::{Kinds, MAX_CONTEXTS, Text};
-use self::journal::{CHECKPOINT_BYTES, Journal};
 use self::logistic::ONE;
 use self::maps::{Adaptive, Apm, Cells};
 use self::matches::Match;
 use self::mixer::Mixer;
-use self::slots::Slots;
+use self::slots::{LINE, Slots};
 use self::start::StartLayout;
 pub use self::start::{MixStatistics, Start, StartKind};
+use self::table::{Marked, Table};
 use crate::error::Result;
-use crate::numeric::buffer::{filled, zeroed};
+use crate::numeric::buffer::copied;
 use crate::numeric::level::Level;
 
 /// Number of direct tables: orders 0 and 1. They are indexed without a hash. A cell has a fast and a slow probability
 /// of 16 bits.
 const DIRECT: usize = 2;
+/// Cells of a direct table in a cache line.
+const DIRECT_LINE: usize = 16;
+/// A cache line of cells: the fast and the slow probability of each.
+type DirectLine = [[u16; 2]; DIRECT_LINE];
 /// Adaptation shifts of the fast and the slow probability.
 const DIRECT_RATES: [u32; 2] = [4, 6];
 /// Direct cells store their probability xor this bit, so that zeroed memory means a probability of one half.
@@ -45,7 +52,8 @@ const HALF: u16 = 1 << 15;
 const HISTORY_LIMIT: u32 = 1023;
 /// Minimum length and log2 of the hash table's size of each match model.
 const MATCHES: [(u32, u32); 2] = [(19, 16), (5, 18)];
-/// log2 of the number of rows of the last APM, whose context is hashed.
+/// log2 of the number of rows of each APM. The context of the last one is hashed.
+const APM_LOGS: [u32; APMS] = [14, 16, APM_LOG];
 const APM_LOG: u32 = 16;
 /// Adaptation shift of each APM.
 const APM_RATES: [u32; APMS] = [5, 6, 5];
@@ -102,6 +110,15 @@ impl Options {
         Kinds { highest_order: self.highest_order.into(), words: self.words, sparse: self.sparse, fast: self.fast }
     }
 
+    /// The number of rows of each weight set.
+    fn rows(&self) -> [usize; SETS] {
+        let mut rows = ROWS;
+        if self.neural > 0 {
+            rows[FEATURES] = CONFIDENCE_STEPS * 8;
+        }
+        rows
+    }
+
     /// The number of APMs that are used.
     fn apms(&self) -> usize {
         if self.fast > 0 { 2 } else { APMS }
@@ -112,12 +129,55 @@ impl Options {
         u32::from(self.log - 2).min(24)
     }
 
-    /// The memory of a [`Mix`] in bytes, rounded up; saturates.
+    /// For each table: its bytes, those of a unit, and the most units that a byte touches.
+    fn tables(&self) -> [(u64, u64, u64); 14] {
+        let (contexts, line) = (u64::from(self.kinds().mask().count_ones()), LINE as u64);
+        let inputs = contexts + 2 * DIRECT as u64 + MATCHES.len() as u64 + u64::from(self.neural) + 1;
+        let row = inputs.next_multiple_of(16) * 4;
+        let followers = if self.sparse { [1 << 9, 1 << 17] } else { [0, 0] };
+        let heads = MATCHES.map(|(_, log)| if self.matches { 4u64 << log } else { 0 });
+        let bypass = if self.neural == 0 && self.matches { Bypass::TABLES } else { [(0, 1, 0); 3] };
+        let apm = |i: usize| if i < self.apms() { line << APM_LOGS[i] } else { line };
+        [
+            (1 << self.window_log(), line, 1),
+            (followers[0], line, 1),
+            (followers[1], line, 1),
+            (1 << self.log, line, 3 * contexts),
+            (4 << 8, line, 8),
+            (4 << 16, line, 8),
+            (heads[0], line, 1),
+            (heads[1], line, 1),
+            (self.rows().iter().sum::<usize>() as u64 * row, row, 8 * SETS as u64),
+            bypass[0],
+            bypass[1],
+            bypass[2],
+            (apm(0) + apm(1), line, 16),
+            (apm(2), line, 8),
+        ]
+    }
+
+    /// The memory of a [`Mix`] in bytes if all of its tables are used, without logs.
     pub fn bytes(&self) -> u64 {
-        // APMs take 9 MiB; matches, mixers and direct tables 3 MiB; journals up to 15 MiB. Two of the six mixes of a
-        // handle have journals, so the mean is 5 MiB.
-        const REST: u64 = 17 << 20;
-        (1u64 << self.log) + (1u64 << self.window_log()) + REST
+        let maps = 2 * 1024 * u64::from(self.kinds().mask().count_ones());
+        // For each unit, a bit in each of two sets.
+        self.tables().iter().map(|(bytes, unit, _)| bytes + bytes / unit / 4).sum::<u64>() + maps
+    }
+
+    /// The memory in bytes of the initial content: that of tables that do not start as zeros, and for each unit its part
+    /// of a set and of the ranks.
+    pub fn initial_bytes(&self) -> u64 {
+        let tables = self.tables();
+        let filled = [4, 8, 9].map(|i| tables[i].0).iter().sum::<u64>();
+        let maps = 1024 * u64::from(self.kinds().mask().count_ones());
+        filled + maps + tables.iter().map(|(bytes, unit, _)| bytes / unit / 4).sum::<u64>() + (1 << 13)
+    }
+
+    /// The memory in bytes of what [`Mix::undo`] needs after `bytes` bytes.
+    pub fn log_bytes(&self, bytes: usize) -> u64 {
+        let log = |(table, unit, touches): &(u64, u64, u64)| {
+            (table / unit).min(touches.saturating_mul(bytes as u64 + 1)) * (unit + 4)
+        };
+        self.tables().iter().map(log).sum()
     }
 }
 
@@ -132,7 +192,7 @@ pub struct Mix {
     contexts: usize,
     /// The probability of 1 by history, one table for each context.
     maps: Vec<[Adaptive; 256]>,
-    direct: [Vec<[u16; 2]>; DIRECT],
+    direct: [Table<DirectLine>; DIRECT],
     matches: Option<[Match; 2]>,
     mixer: Mixer<SETS>,
     bypass: Option<Bypass>,
@@ -140,16 +200,15 @@ pub struct Mix {
     bit_state: BitState,
     /// Number of bits that the mixer has learned, at most 2^24. It determines the learning rate.
     seen: u32,
-    checkpoint: Checkpoint,
+    /// The learning rate that follows from `seen`.
+    rate: i32,
+    marked: MarkedState,
 }
 
-/// State at the checkpoint. Large tables have journals instead.
+/// What is not in tables, at the mark.
 #[derive(Debug)]
-struct Checkpoint {
-    /// How many more bytes the journals may cover.
-    left: u32,
+struct MarkedState {
     maps: Vec<[Adaptive; 256]>,
-    direct: [Journal<[u16; 2]>; DIRECT],
     bit_state: BitState,
     seen: u32,
 }
@@ -178,7 +237,7 @@ impl Mix {
     /// # Errors
     /// `Memory`.
     pub fn new(options: Options) -> Result<Self> {
-        Self::starting(options, &Start::of(&options)?)
+        Self::with(&*Content::initial(options)?)
     }
 
     /// A mix that starts from the given values instead of the built-in ones. For training only: frames always use the
@@ -190,24 +249,22 @@ impl Mix {
     /// # Panics
     /// If the tables of `start` do not have the lengths that [`Start::untrained`] gives them.
     pub fn starting(options: Options, start: &Start) -> Result<Self> {
-        let text = Text::new(options.kinds(), options.window_log())?;
-        let mut hashes = [0; MAX_CONTEXTS];
-        let contexts = text.contexts(&mut hashes);
-        let start = StartLayout::new(start, &options);
-        let mut maps = filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?;
-        maps.iter_mut().enumerate().for_each(|(context, map)| *map = start.map(context));
-        let follow = |i: usize| Match::new(MATCHES[i].0, MATCHES[i].1, &start.confidence(i));
-        let matches = if options.matches { Some([follow(0)?, follow(1)?]) } else { None };
-        let mut order0 = zeroed(1 << 8, "order 0")?;
-        order0.copy_from_slice(&start.order0());
-        let mut rows = ROWS;
-        if options.neural > 0 {
-            rows[FEATURES] = CONFIDENCE_STEPS * 8;
-        }
+        Self::with(&Content::starting(options, start)?)
+    }
+
+    /// A mix with this content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn with(content: &Content) -> Result<Self> {
+        let options = content.options;
+        let follow = |i: usize, contents: &[_; 2]| Match::new(MATCHES[i].0, &contents[i]);
+        let [order0, order1] = &content.direct;
+        let [a, b, c] = &content.apms;
         let bit_state = BitState {
             partial: 1,
             bits: 0,
-            hashes,
+            hashes: [0; MAX_CONTEXTS],
             at: [0; MAX_CONTEXTS],
             states: [0; MAX_CONTEXTS],
             cells: [Adaptive::new(0, 0); _],
@@ -215,33 +272,26 @@ impl Mix {
             bypassed: false,
         };
         let mut mix = Self {
-            checkpoint: Checkpoint {
-                left: 0,
-                maps: filled(contexts, [Adaptive::new(0, 0); 256], "context maps")?,
-                direct: [Journal::default(), Journal::default()],
-                bit_state,
-                seen: 0,
-            },
             options,
             level: Level::current(),
-            text,
-            slots: Slots::new(options.log.into())?,
-            contexts,
-            maps,
-            direct: [order0, zeroed(1 << 16, "order 1")?],
-            matches,
-            mixer: Mixer::new(rows, start.inputs(), |set, row, out| start.weights(set, row, out))?,
-            bypass: if options.neural == 0 && options.matches { Some(Bypass::new()?) } else { None },
-            apms: [
-                Apm::new(1 << 14)?,
-                Apm::new(if options.apms() > 1 { 1 << 16 } else { 1 })?,
-                Apm::new(if options.apms() > 2 { 1 << APM_LOG } else { 1 })?,
-            ],
+            text: Text::new(options.kinds(), &content.text)?,
+            slots: Slots::new(&content.slots)?,
+            contexts: content.maps.len(),
+            maps: copied(&content.maps, "context maps")?,
+            direct: [Table::new(order0, "order 0")?, Table::new(order1, "order 1")?],
+            matches: match &content.matches {
+                Some(contents) => Some([follow(0, contents)?, follow(1, contents)?]),
+                None => None,
+            },
+            mixer: Mixer::new(options.rows(), &content.mixer)?,
+            bypass: content.bypass.as_ref().map(Bypass::new).transpose()?,
+            apms: [Apm::new(a)?, Apm::new(b)?, Apm::new(c)?],
             bit_state,
-            seen: 0,
+            seen: content.seen,
+            rate: kernels::rate(&options, content.seen),
+            marked: MarkedState { maps: copied(&content.maps, "context maps")?, bit_state, seen: 0 },
         };
-        mix.find_slots(0);
-        mix.checkpoint();
+        mix.continue_at(content);
         Ok(mix)
     }
 
@@ -251,6 +301,11 @@ impl Mix {
     /// If the mix has an input for which `start` has no column.
     pub fn statistics(&self, start: &Start) -> MixStatistics {
         MixStatistics::new(&StartLayout::new(start, &self.options), self)
+    }
+
+    /// A cell of order 0, by the bits so far.
+    fn order0(&self, at: usize) -> [u16; 2] {
+        self.direct[0].get(at / DIRECT_LINE).map_or([0; 2], |lines| lines[0][at % DIRECT_LINE])
     }
 
     /// The options.
@@ -263,116 +318,165 @@ impl Mix {
         self.level = Level::current();
     }
 
-    /// Copies the state of a mix with the same options, at a byte boundary, without allocating. Then sets a checkpoint.
-    pub fn copy_from(&mut self, other: &Self) {
-        debug_assert!(self.options == other.options && other.bit_state.bits == 0);
-        self.text.copy_from(&other.text);
-        self.slots.copy_from(&other.slots);
-        self.maps.copy_from_slice(&other.maps);
-        for (to, from) in self.direct.iter_mut().zip(&other.direct) {
-            to.copy_from_slice(from);
+    /// Sets the content to that of a mix with the same options, without allocating. The time does not depend on what
+    /// the content has.
+    pub fn start_at(&mut self, content: &Content) {
+        debug_assert!(self.options == content.options);
+        self.text.start_at(&content.text);
+        self.slots.table.start_at(&content.slots);
+        self.maps.copy_from_slice(&content.maps);
+        self.direct.iter_mut().zip(&content.direct).for_each(|(table, origin)| table.start_at(origin));
+        for (m, content) in self.matches.iter_mut().flatten().zip(content.matches.iter().flatten()) {
+            m.start_at(content);
         }
-        for (to, from) in self.matches.iter_mut().flatten().zip(other.matches.iter().flatten()) {
-            to.copy_from(from);
-        }
-        self.mixer.copy_from(&other.mixer);
-        for (to, from) in self.bypass.iter_mut().zip(&other.bypass) {
-            to.copy_from(from);
-        }
-        for (to, from) in self.apms.iter_mut().zip(&other.apms) {
-            to.copy_from(from);
-        }
-        (self.bit_state, self.seen) = (other.bit_state, other.seen);
-        self.checkpoint();
+        self.mixer.table.start_at(&content.mixer);
+        self.bypass.iter_mut().zip(&content.bypass).for_each(|(bypass, content)| bypass.start_at(content));
+        self.apms.iter_mut().zip(&content.apms).for_each(|(apm, origin)| apm.table.start_at(origin));
+        self.seen = content.seen;
+        self.rate = kernels::rate(&self.options, self.seen);
+        self.continue_at(content);
     }
 
-    /// Sets the checkpoint to which [`Mix::roll_back`] returns, at a byte boundary.
-    fn checkpoint(&mut self) {
-        self.text.checkpoint();
-        self.slots.checkpoint(&self.bit_state.at[..self.contexts]);
-        self.mixer.checkpoint();
-        self.bypass.iter_mut().for_each(Bypass::checkpoint);
-        self.matches.iter_mut().flatten().for_each(Match::checkpoint);
-        self.apms.iter_mut().for_each(|apm| apm.journal.start());
-        let saved = &mut self.checkpoint;
-        saved.direct.iter_mut().for_each(Journal::start);
-        saved.maps.copy_from_slice(&self.maps);
-        (saved.left, saved.bit_state, saved.seen) = (CHECKPOINT_BYTES, self.bit_state, self.seen);
+    /// Sets the bit state to that of a content, to which all tables are set.
+    fn continue_at(&mut self, content: &Content) {
+        let state = &mut self.bit_state;
+        (state.partial, state.bits, state.bypassed) = (1, 0, content.bypassed);
+        for (to, from) in state.at.iter_mut().zip(&content.at) {
+            *to = *from as usize;
+        }
+        if !content.bypassed {
+            self.text.contexts(&mut state.hashes);
+        }
+        self.touch_slots();
     }
 
-    /// Drops the checkpoint, so that writes are no longer recorded.
-    fn discard_checkpoint(&mut self) {
-        self.text.discard_checkpoint();
-        self.slots.discard_checkpoint();
-        self.mixer.discard_checkpoint();
-        self.bypass.iter_mut().for_each(Bypass::discard_checkpoint);
-        self.matches.iter_mut().flatten().for_each(Match::discard_checkpoint);
-        self.apms.iter_mut().for_each(|apm| apm.journal.discard());
-        self.checkpoint.direct.iter_mut().for_each(Journal::discard);
+    /// Touches the slots that were found, as [`Slots::find`] does.
+    fn touch_slots(&mut self) {
+        if !self.bit_state.bypassed {
+            let at = &self.bit_state.at[..self.contexts];
+            at.iter().for_each(|at| self.slots.table.touch(at / LINE));
+        }
     }
 
-    /// Returns to the checkpoint if the journals cover all writes since then. The checkpoint is set at creation, by
-    /// [`Mix::copy_from`] and by this function. The result is whether the mix was rolled back; otherwise it is
-    /// unchanged. The time is about proportional to the number of bytes since the checkpoint.
-    #[must_use]
-    pub fn roll_back(&mut self) -> bool {
-        let whole = self.text.is_complete()
-            && self.slots.is_complete()
-            && self.mixer.is_complete()
-            && self.bypass.iter().all(Bypass::is_complete)
-            && self.matches.iter().flatten().all(Match::is_complete)
-            && self.apms.iter().all(|apm| apm.journal.is_complete())
-            && self.checkpoint.direct.iter().all(Journal::is_complete);
-        if whole {
-            self.text.roll_back();
-            self.slots.roll_back();
-            self.mixer.roll_back();
-            self.bypass.iter_mut().for_each(Bypass::roll_back);
-            self.matches.iter_mut().flatten().for_each(Match::roll_back);
-            self.apms.iter_mut().for_each(Apm::roll_back);
-            let saved = &mut self.checkpoint;
-            for (table, journal) in self.direct.iter_mut().zip(&mut saved.direct) {
-                journal.undo_all(|at, cell| table[at] = cell);
+    /// A copy of the content, at a byte boundary.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn freeze(&self) -> Result<Content> {
+        debug_assert!(self.bit_state.bits == 0);
+        let [order0, order1] = &self.direct;
+        let [a, b, c] = &self.apms;
+        let mut at = [0; MAX_CONTEXTS];
+        if !self.bit_state.bypassed {
+            at.iter_mut().zip(&self.bit_state.at[..self.contexts]).for_each(|(to, from)| *to = *from as u32);
+        }
+        Ok(Content {
+            options: self.options,
+            text: self.text.freeze()?,
+            slots: self.slots.table.freeze()?,
+            maps: copied(&self.maps, "context maps")?,
+            direct: [order0.freeze()?, order1.freeze()?],
+            matches: match &self.matches {
+                Some([long, short]) => Some([long.freeze()?, short.freeze()?]),
+                None => None,
+            },
+            mixer: self.mixer.table.freeze()?,
+            bypass: self.bypass.as_ref().map(Bypass::freeze).transpose()?,
+            apms: [a.table.freeze()?, b.table.freeze()?, c.table.freeze()?],
+            at,
+            bypassed: self.bit_state.bypassed,
+            seen: self.seen,
+            shared: false,
+        })
+    }
+
+    /// Passes each table, with the most calls of [`Table::touch`] that a byte makes, to `visit`.
+    fn each_table(&mut self, visit: &mut dyn FnMut(&mut dyn Marked, usize)) {
+        // The window, and the followers of one byte and of two.
+        self.text.tables().into_iter().for_each(|table| visit(table, 1));
+        // For both nibbles, and once more where a bypass ends.
+        visit(&mut self.slots.table, 3 * self.contexts);
+        self.direct.iter_mut().for_each(|table| visit(table, 8));
+        self.matches.iter_mut().flatten().for_each(|m| visit(m.table(), 1));
+        visit(&mut self.mixer.table, 8 * SETS);
+        if let Some(bypass) = &mut self.bypass {
+            bypass.tables().into_iter().zip(Bypass::TOUCHES).for_each(|(table, touches)| visit(table, touches));
+        }
+        self.apms.iter_mut().for_each(|apm| visit(&mut apm.table, 8));
+    }
+
+    /// Sets a mark, at a byte boundary, to which [`Mix::undo`] goes back. It replaces an earlier one.
+    pub fn mark(&mut self) {
+        debug_assert!(self.bit_state.bits == 0);
+        self.each_table(&mut |table, _| table.mark());
+        self.text.mark();
+        self.matches.iter_mut().flatten().for_each(Match::mark);
+        self.bypass.iter_mut().for_each(Bypass::mark);
+        self.marked.maps.copy_from_slice(&self.maps);
+        (self.marked.bit_state, self.marked.seen) = (self.bit_state, self.seen);
+        self.touch_slots();
+    }
+
+    /// Drops the mark. `free`: whether the memory of its logs is freed too, or kept for the next mark.
+    pub fn unmark(&mut self, free: bool) {
+        self.each_table(&mut |table, _| table.unmark(free));
+    }
+
+    /// Makes room in the logs of the mark for `bytes` more bytes, so that [`Mix::undo`] is possible after them. Does
+    /// nothing without a mark.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn reserve(&mut self, bytes: usize) -> Result<()> {
+        let mut result = Ok(());
+        self.each_table(&mut |table, touches| {
+            if result.is_ok() {
+                // One byte more for `touch_slots`.
+                result = table.reserve((bytes + 1).saturating_mul(touches));
             }
-            self.maps.copy_from_slice(&saved.maps);
-            (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
-            self.checkpoint();
+        });
+        result
+    }
+
+    /// Goes back to the mark, which stays. The time is proportional to the changes since then. The result is false, and
+    /// nothing changes, if there is no mark or if the logs are not complete, because [`Mix::reserve`] was not called.
+    #[must_use]
+    pub fn undo(&mut self) -> bool {
+        let mut whole = true;
+        self.each_table(&mut |table, _| whole &= table.is_logged());
+        if whole {
+            self.each_table(&mut |table, _| table.undo());
+            self.text.undo();
+            self.matches.iter_mut().flatten().for_each(Match::undo);
+            self.bypass.iter_mut().for_each(Bypass::undo);
+            self.maps.copy_from_slice(&self.marked.maps);
+            (self.bit_state, self.seen) = (self.marked.bit_state, self.marked.seen);
+            self.rate = kernels::rate(&self.options, self.seen);
+            self.touch_slots();
         }
         whole
-    }
-
-    /// Passes the complete state to `add`, for hashing, at a byte boundary (docs/FORMAT.md, "State of a mix").
-    pub fn visit(&self, add: &mut dyn FnMut(&[u8])) {
-        self.text.visit(add);
-        self.slots.visit(add);
-        self.maps.iter().flatten().for_each(|p| add(&p.to_bytes()));
-        self.direct.iter().flatten().flatten().for_each(|p| add(&p.to_le_bytes()));
-        self.matches.iter().flatten().for_each(|m| m.visit(add));
-        self.mixer.visit(add);
-        self.bypass.iter().for_each(|bypass| bypass.visit(add));
-        self.apms.iter().for_each(|apm| apm.visit(add));
-        add(&self.seen.to_le_bytes());
     }
 
     /// The probability that the next bit is 1, in 1/65536, never 0 and never 65536. `neural`: the predictions of the
     /// networks. [`Mix::update`] must be called before the next bit is predicted.
     pub fn predict(&mut self, neural: &Views) -> u32 {
-        let partial = self.bit_state.partial;
-        if self.bit_state.bypassed {
-            return self.level.run(kernels::PredictBypassed { mix: self });
-        }
-        let views = neural.map(|view| view.map_or(ONE / 2, |view| view.p(partial) as i32));
-        self.level.run(kernels::Predict { mix: self, views })
+        self.level.run(kernels::Predict { mix: self, views: neural })
     }
 
     /// Learns the bit that [`Mix::predict`] predicted.
     pub fn update(&mut self, bit: u32) {
-        let bypassed = self.bit_state.bypassed;
-        if bypassed {
-            self.level.run(kernels::LearnBypassed { mix: self, bit });
-        } else {
-            self.level.run(kernels::Learn { mix: self, bit });
-        }
+        self.level.run(kernels::Learn { mix: self, bit });
+    }
+
+    /// Predicts and learns the eight bits of a byte, as [`Mix::predict`] and [`Mix::update`] do. `code` gets the
+    /// probability of 1 of each bit and returns the bit.
+    pub fn code_byte(&mut self, neural: &Views, code: &mut dyn FnMut(u32) -> u32) {
+        self.level.run(kernels::Byte { mix: self, views: neural, code });
+    }
+
+    /// Goes on to the next bit. `bypassed`: whether `bit` was predicted by the bypass.
+    #[inline(always)]
+    fn advance(&mut self, bit: u32, bypassed: bool) {
         let bit_state = &mut self.bit_state;
         bit_state.partial = bit_state.partial << 1 | bit;
         bit_state.bits += 1;
@@ -396,13 +500,10 @@ impl Mix {
     }
 
     /// Updates the text, the matches and the contexts after the last bit of a byte.
+    #[inline(never)]
     fn end_byte(&mut self) {
         self.text.push(self.bit_state.partial as u8);
         (self.bit_state.partial, self.bit_state.bits) = (1, 0);
-        match self.checkpoint.left.checked_sub(1) {
-            Some(left) => self.checkpoint.left = left,
-            None => self.discard_checkpoint(),
-        }
         if let Some(matches) = &mut self.matches {
             let hit = matches[0].hit(&self.text);
             matches.iter_mut().for_each(|m| m.byte(&self.text));
@@ -434,6 +535,7 @@ impl Mix {
     }
 
     /// Looks up the slots of all contexts for a nibble. `nibble`: see [`nibble`].
+    #[inline(never)]
     fn find_slots(&mut self, nibble: u32) {
         let hashes = &self.bit_state.hashes[..self.contexts];
         for (at, hash) in self.bit_state.at.iter_mut().zip(hashes) {

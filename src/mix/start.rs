@@ -312,7 +312,7 @@ impl MixStatistics {
         for (i, p) in Start::probabilities_of(layout).zip(tables) {
             probabilities[i] = (p.p() as u16, p.count());
         }
-        let rows = |set: usize| 0..mix.mixer.rows(set);
+        let rows = |set: usize| 0..mix.options.rows()[set];
         let row = |set: usize, row: usize| {
             let mut weights = [0; COLUMNS];
             let inputs = layout.columns.iter().zip(mix.mixer.row(set, row));
@@ -321,7 +321,7 @@ impl MixStatistics {
         };
         Self {
             probabilities,
-            order0: mix.direct[0].iter().map(|cells| cells.map(|cell| probability(cell) as u16)).collect(),
+            order0: (0..256).map(|at| mix.order0(at).map(|cell| probability(cell) as u16)).collect(),
             rows: (0..SETS).map(|set| rows(set).map(|i| row(set, i)).collect()).collect(),
         }
     }

@@ -45,10 +45,29 @@ fn feed(mix: &mut Mix, data: &[u8], view: &Views) -> f64 {
     bits
 }
 
+fn stored(mix: &Mix) -> Vec<u8> {
+    let mut out = Vec::new();
+    mix.freeze().unwrap().store(&mut out).unwrap();
+    out
+}
+
+/// The hash of everything that is stored, and of the heads of matches, which are not.
 fn hash_of(mix: &Mix) -> [u8; 32] {
     let mut hash = Sha256::new();
-    mix.visit(&mut |bytes| hash.update(bytes));
+    hash.update(stored(mix));
+    for m in mix.freeze().unwrap().matches.iter().flatten() {
+        m.heads.differing().for_each(|(unit, lines)| {
+            hash.update(unit.to_le_bytes());
+            hash.update(lines[0].map(u32::to_le_bytes).as_flattened());
+        });
+    }
     hash.finalize().into()
+}
+
+/// Learns bytes with a mark, which reserves room for them.
+fn feed_marked(mix: &mut Mix, data: &[u8], view: &Views) -> f64 {
+    mix.reserve(data.len()).unwrap();
+    feed(mix, data, view)
 }
 
 fn view() -> BitView {
@@ -74,36 +93,127 @@ fn all_options() -> [Options; 6] {
 }
 
 #[test]
-fn rollback_restores_the_state() {
+fn whole_bytes_equal_single_bits() {
+    let view = view();
+    for options in all_options() {
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
+        for level in Level::available() {
+            let [mut bits, mut bytes] = [0; 2].map(|_| Mix::new(options).unwrap());
+            (bits.level, bytes.level) = (Level::PORTABLE, level);
+            for byte in text(8000, 4) {
+                let mut left = 8;
+                bytes.code_byte(view, &mut |ones| {
+                    left -= 1;
+                    let bit = u32::from(byte >> left & 1);
+                    assert_eq!(ones, bits.predict(view), "{options:?}, {level:?}");
+                    bits.update(bit);
+                    bit
+                });
+                assert_eq!(left, 0);
+            }
+            assert_eq!(hash_of(&bits), hash_of(&bytes));
+        }
+    }
+}
+
+#[test]
+fn undo_restores_the_state() {
     let view = view();
     for options in all_options() {
         let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
         // More than the window of the smaller sizes, so that positions in it are reused.
         let past = text(20_000, 1);
         let mut base = Mix::new(options).unwrap();
+        assert!(!base.undo(), "there is no mark");
         feed(&mut base, &past, view);
+        let content = base.freeze().unwrap();
         let mut work = Mix::new(options).unwrap();
-        work.copy_from(&base);
+        feed(&mut work, &text(500, 7), view);
+        work.start_at(&content);
         let before = hash_of(&base);
         assert_eq!(hash_of(&work), before);
-        let costs: Vec<f64> = [1, 100, CHECKPOINT_BYTES as usize, 1]
-            .into_iter()
-            .map(|n| {
-                if n == 100 {
-                    work.begin_line();
-                }
-                let cost = feed(&mut work, &text(n, 2), view);
-                assert_ne!(hash_of(&work), before);
-                assert!(work.roll_back());
-                assert_eq!(hash_of(&work), before, "{options:?} after {n} bytes");
-                cost
-            })
-            .collect();
-        assert_eq!(costs[0], costs[3], "equal states must predict the same");
-        feed(&mut work, &text(CHECKPOINT_BYTES as usize + 1, 2), view);
-        assert!(!work.roll_back(), "the journals cover fewer bytes");
-        work.copy_from(&base);
-        assert_eq!(hash_of(&work), before);
+        let mut costs = Vec::new();
+        for (round, n) in [1, 100, 3000, 1, 5000, 1].into_iter().enumerate() {
+            match round {
+                // From here on, without a mark: back to the content itself.
+                4 => work.unmark(true),
+                5 => {}
+                _ => work.mark(),
+            }
+            if n == 100 {
+                work.begin_line();
+            }
+            costs.push(feed_marked(&mut work, &text(n, 2), view));
+            assert_ne!(hash_of(&work), before);
+            if round < 4 {
+                assert!(work.undo());
+            } else {
+                work.start_at(&content);
+            }
+            assert_eq!(hash_of(&work), before, "{options:?} after {n} bytes");
+        }
+        assert!(costs[0] == costs[3] && costs[0] == costs[5], "equal states must predict the same");
+    }
+}
+
+#[test]
+fn the_sizes_of_tables_are_those_that_are_made() {
+    for options in all_options() {
+        let mut mix = Mix::new(options).unwrap();
+        let mut made = Vec::new();
+        mix.each_table(&mut |table, touches| {
+            let (bytes, unit) = table.size();
+            made.push((bytes, unit, if bytes > 0 { touches as u64 } else { 0 }));
+        });
+        let sum = |all: &[(u64, u64, u64)], f: fn(&(u64, u64, u64)) -> u64| all.iter().map(f).sum::<u64>();
+        let stated = options.tables();
+        assert_eq!(sum(&made, |t| t.0), sum(&stated, |t| t.0), "{options:?}");
+        assert_eq!(sum(&made, |t| t.0 / t.1), sum(&stated, |t| t.0 / t.1), "{options:?}");
+        let touches = |all: &[(u64, u64, u64)]| all.iter().filter(|t| t.0 > 0).map(|t| t.2).sum::<u64>();
+        assert_eq!(touches(&made), touches(&stated), "{options:?}");
+    }
+}
+
+#[test]
+fn stored_contents_go_on_with_the_same_bits() {
+    let view = view();
+    for options in all_options() {
+        let view = &std::array::from_fn(|i| (i < options.neural.into()).then_some(&view));
+        for n in [0, 1, 2, 4, 300, 20_000, 70_000] {
+            let mut mix = Mix::new(options).unwrap();
+            feed(&mut mix, &text(n, 1), view);
+            let kept = stored(&mix);
+            let loaded = Content::load(options, &kept).unwrap();
+            let mut again = Mix::with(&loaded).unwrap();
+            assert_eq!(stored(&again), kept, "{options:?} after {n} bytes");
+            let next = text(3000, 2 + n as u64 % 2);
+            assert_eq!(feed(&mut again, &next, view).to_bits(), feed(&mut mix, &next, view).to_bits());
+            assert!(stored(&again) == stored(&mix), "{options:?} after {n} bytes and more");
+        }
+    }
+}
+
+#[test]
+fn damaged_contents_are_told_or_harmless() {
+    // As long as it is in use, the initial content is not made anew.
+    let _initial = Content::initial(SMALL).unwrap();
+    let mut mix = Mix::new(SMALL).unwrap();
+    feed(&mut mix, &text(700, 1), &NONE);
+    let kept = stored(&mix);
+    let mut random = Random::new(5, "mix");
+    for cut in (0..kept.len()).step_by(7) {
+        assert!(Content::load(SMALL, &kept[..cut]).is_err(), "{cut} of {}", kept.len());
+    }
+    for at in 0..1500 {
+        let mut damaged = kept.clone();
+        let at = if at < 300 { at } else { random.next_u64() as usize % kept.len() };
+        damaged[at] ^= 1 << (random.next_u64() % 8);
+        if let Ok(content) = Content::load(SMALL, &damaged) {
+            // A checksum protects the stored form. Without it, what is loaded must still be usable.
+            let mut mix = Mix::with(&content).unwrap();
+            feed(&mut mix, &text(200, 3), &NONE);
+            mix.freeze().unwrap();
+        }
     }
 }
 
@@ -126,24 +236,6 @@ fn probabilities_of_bytes_match_the_cost_of_their_bits_and_leave_the_state_uncha
             assert!((cost - expected).abs() < 1e-3, "{options:?}: {cost} {expected}");
         }
     }
-}
-
-#[test]
-fn probabilities_do_not_grow_the_journals() {
-    let mut mix = Mix::new(SMALL).unwrap();
-    let (mut p, fresh) = ([0.0; VOCAB], hash_of(&mix));
-    feed(&mut mix, &text(100, 3), &NONE);
-    let noted = |mix: &Mix| (mix.slots.recorded(), mix.apms[0].journal.len(), mix.checkpoint.direct[0].len());
-    let before = noted(&mix);
-    assert!(before.0 > 0 && before.1 > 0 && before.2 > 0);
-    for _ in 0..20 {
-        mix.probabilities(&NONE, &mut p).unwrap();
-    }
-    assert_eq!(noted(&mix), before);
-    feed(&mut mix, &text(100, 4), &NONE);
-    assert!(noted(&mix) > before);
-    assert!(mix.roll_back());
-    assert_eq!(hash_of(&mix), fresh);
 }
 
 #[test]
@@ -222,8 +314,8 @@ fn bypassed_bytes_are_rolled_back_and_have_probabilities() {
         let (past, next) = (log_lines(60), log_lines(80).split_off(60 * 55));
         let mut base = Mix::new(options).unwrap();
         feed(&mut base, &past, &NONE);
-        let mut work = Mix::new(options).unwrap();
-        work.copy_from(&base);
+        let mut work = Mix::with(&base.freeze().unwrap()).unwrap();
+        work.mark();
         let (before, mut bypassed) = (hash_of(&base), 0);
         for round in 0..3 {
             for (i, byte) in next[..if round == 2 { 40 } else { next.len() }].iter().enumerate() {
@@ -234,11 +326,11 @@ fn bypassed_bytes_are_rolled_back_and_have_probabilities() {
                     work.probabilities(&NONE, &mut p).unwrap();
                     assert!(here.is_none_or(|here| hash_of(&work) == here));
                 }
-                let cost = feed(&mut work, &[*byte], &NONE);
+                let cost = feed_marked(&mut work, &[*byte], &NONE);
                 let expected = -f64::from(p[usize::from(*byte)]).log2();
                 assert!(round < 2 || (cost - expected).abs() < 1e-3 * cost.max(1.0), "{cost} {expected}");
             }
-            assert!(work.roll_back());
+            assert!(work.undo());
             assert_eq!(hash_of(&work), before);
         }
         assert!(bypassed > next.len() / 4, "{bypassed} of {}", next.len());

@@ -6,7 +6,7 @@ use super::maps::{Adaptive, Apm, SavedApm};
 use super::matches::{Match, MatchState};
 use super::mixer::Saved as SavedMixer;
 use super::slots::LINE;
-use super::{APMS, BitState, DIRECT, Mix, ONE, SETS, Views, nibble};
+use super::{APMS, BitState, DIRECT, DIRECT_LINE, Mix, ONE, SETS, Views, nibble};
 use crate::error::Result;
 use crate::model::VOCAB;
 use crate::numeric::buffer::{boxed, reserved};
@@ -15,6 +15,7 @@ use crate::numeric::buffer::{boxed, reserved};
 struct SavedBit {
     bit_state: BitState,
     seen: u32,
+    rate: i32,
     maps: [Adaptive; MAX_CONTEXTS],
     histories: [u8; MAX_CONTEXTS],
     lines: Vec<(usize, [u8; LINE])>,
@@ -31,21 +32,7 @@ impl Mix {
     /// # Errors
     /// `Memory`.
     pub fn probabilities(&mut self, neural: &Views, out: &mut [f32; VOCAB]) -> Result<()> {
-        // Every trial is undone. If it were recorded, the journals would grow with every call.
-        self.pause(true);
-        let walked = self.walk_bits(neural, 1.0, out);
-        self.pause(false);
-        walked
-    }
-
-    /// Pauses or resumes the journals of the tables that a bit changes.
-    fn pause(&mut self, paused: bool) {
-        self.slots.pause(paused);
-        self.mixer.pause(paused);
-        self.bypass.iter_mut().for_each(|bypass| bypass.pause(paused));
-        self.matches.iter_mut().flatten().for_each(|m| m.pause(paused));
-        self.apms.iter_mut().for_each(|apm| apm.journal.pause(paused));
-        self.checkpoint.direct.iter_mut().for_each(|journal| journal.pause(paused));
+        self.walk_bits(neural, 1.0, out)
     }
 
     /// Writes the probabilities of all bytes that begin with the present bits. `so_far`: the probability of these bits.
@@ -67,22 +54,24 @@ impl Mix {
         Ok(())
     }
 
-    /// Saves what the next [`Mix::update`] changes. It is on the heap, and the function is not inlined, because seven
+    /// Saves what the next [`Mix::update`] changes. All of it is touched first, also what a bypassed bit does not use:
+    /// otherwise [`Mix::restore`] would write what was never read. It is on the heap, and the function is not inlined, because seven
     /// of them on the stack would take most of the stack that a call may use.
     #[inline(never)]
-    fn save(&self) -> Result<Box<SavedBit>> {
+    fn save(&mut self) -> Result<Box<SavedBit>> {
         let (bit_state, node) = (self.bit_state, self.node());
         let mut saved = SavedBit {
             bit_state,
             seen: self.seen,
+            rate: self.rate,
             maps: [Adaptive::new(0, 0); MAX_CONTEXTS],
             histories: bit_state.states,
             lines: Vec::new(),
-            direct: std::array::from_fn(|i| self.direct[i][bit_state.direct_at[i]]),
+            direct: std::array::from_fn(|i| self.cell(i, bit_state.direct_at[i])),
             matches: self.matches.as_ref().map(|m| m.each_ref().map(Match::save)),
             mixer: self.mixer.save(),
-            bypass: self.bypass.as_ref().map(Bypass::save),
-            apms: self.apms.each_ref().map(Apm::save),
+            bypass: self.bypass.as_mut().map(Bypass::save),
+            apms: self.apms.each_mut().map(Apm::save),
         };
         for (i, map) in self.maps.iter().enumerate() {
             saved.maps[i] = map[usize::from(bit_state.states[i])];
@@ -98,13 +87,22 @@ impl Mix {
             }
             let hashes = &hashes[..self.contexts];
             saved.lines = reserved(2 * hashes.len(), "a trial")?;
-            saved.lines.extend(hashes.iter().flat_map(|h| nibbles.map(|nibble| self.slots.save(*h, nibble))));
+            for hash in hashes {
+                saved.lines.extend(nibbles.map(|nibble| self.slots.save(*hash, nibble)));
+            }
         }
         boxed(saved, "a trial")
     }
 
+    /// A cell of a direct table.
+    fn cell(&mut self, table: usize, at: usize) -> [u16; 2] {
+        let table = &mut self.direct[table];
+        table.touch(at / DIRECT_LINE);
+        table.lines().as_flattened()[at]
+    }
+
     fn restore(&mut self, saved: &SavedBit) {
-        (self.bit_state, self.seen) = (saved.bit_state, saved.seen);
+        (self.bit_state, self.seen, self.rate) = (saved.bit_state, saved.seen, saved.rate);
         // Lines are restored first, because they contain the histories that are restored below.
         saved.lines.iter().for_each(|line| self.slots.restore(line));
         let node = self.node();
@@ -113,7 +111,7 @@ impl Mix {
             self.slots.histories_mut()[self.bit_state.at[i] + node] = saved.histories[i];
         }
         for (i, table) in self.direct.iter_mut().enumerate() {
-            table[self.bit_state.direct_at[i]] = saved.direct[i];
+            table.lines_mut().as_flattened_mut()[self.bit_state.direct_at[i]] = saved.direct[i];
         }
         for (m, saved) in self.matches.iter_mut().flatten().zip(saved.matches.iter().flatten()) {
             m.restore(*saved);

@@ -1,17 +1,17 @@
 //! Weights files. A file's bytes stay in memory and are packed when a handle needs them.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::rwkv7::{Config, Packing, Weights};
-use crate::error::{Error, Result, Status, fail, shortened_path};
+use super::rwkv7::{Config, Packing, Params, Weights};
+use crate::error::{Error, Result, Status, shortened_path};
 use crate::numeric::buffer::filled;
 use crate::text::Tokenizer;
 use crate::weights::Fingerprint;
 use crate::weights::safetensors::Safetensors;
+use crate::weights::source::open_file;
 
 /// A weights file that was checked. Threads may share it. Handles with the same packing share the packed weights.
 #[derive(Debug)]
@@ -24,22 +24,6 @@ pub struct Model {
     tokenizer: Option<Arc<Tokenizer>>,
     /// Runs when the model is dropped. The list of open built-in models needs it.
     on_drop: Option<fn()>,
-}
-
-/// Opens a regular file. Other kinds are refused: a pipe would block, and a device may have no end.
-pub(super) fn open_file(path: &Path) -> Result<(File, u64)> {
-    let io = |e: std::io::Error| Error::new(Status::Io, format!("opening {}: {e}", shortened_path(path)));
-    let mut options = File::options();
-    options.read(true);
-    // Without O_NONBLOCK, opening a pipe waits for a writer.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let file = options.open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        fail!(Io, "opening {}: not a regular file", shortened_path(path));
-    }
-    Ok((file, metadata.len()))
 }
 
 /// The network's shape, from the shapes in the header. Checks that the header names all its tensors and no others.
@@ -59,6 +43,18 @@ pub fn load(path: &Path, packing: Packing) -> Result<Weights> {
     let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
     let config = infer(&file).map_err(within)?;
     Weights::load(&config, packing, &mut file).map_err(within)
+}
+
+/// Reads a file's tensors as parameters that learn, with their fingerprint.
+///
+/// # Errors
+/// `Io`, `Model`, `Memory`.
+pub fn load_params(path: &Path) -> Result<(Params, Fingerprint)> {
+    let (file, len) = open_file(path)?;
+    let within = |e: Error| e.within(shortened_path(path));
+    let mut file = Safetensors::open(BufReader::new(file), len).map_err(within)?;
+    let config = infer(&file).map_err(within)?;
+    Params::load(&config, &mut file).map_err(within)
 }
 
 impl Model {
@@ -141,6 +137,17 @@ impl Model {
         let weights = Arc::new(Weights::load(&self.config, packing, &mut file)?);
         packed.push(weights.clone());
         Ok(weights)
+    }
+}
+
+impl Model {
+    /// The weights as parameters that learn, with their fingerprint. Every call makes a copy.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn params(&self) -> Result<(Params, Fingerprint)> {
+        let mut file = Safetensors::open(Cursor::new(&*self.bytes), self.bytes.len() as u64)?;
+        Params::load(&self.config, &mut file)
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::VOCAB;
 use super::file::Model as ByteModel;
-use super::transformer::{self, Model as Transformer};
-use crate::error::{Result, fail};
+use super::transformer::Model as Transformer;
+use crate::error::{Result, Status, fail};
 use crate::text::Tokenizer;
-use crate::weights::Fingerprint;
+use crate::weights::{Fingerprint, Tensors};
 
 /// An open model. Cheap to copy; threads may share it.
 #[derive(Clone, Debug)]
@@ -20,15 +20,21 @@ pub enum Opened {
 }
 
 impl Opened {
-    /// Opens a file of either kind. A file with a tensor `model.embed_tokens.weight` is a transformer.
+    /// Opens a file of either kind. GGUF and APR files are transformers, and safetensors files with the names of
+    /// transformers.
     ///
     /// # Errors
     /// `Io`, `Model`, `Memory`.
     pub fn open(path: &Path) -> Result<Self> {
-        Ok(match transformer::is_transformer(path)? {
-            true => Self::Transformer(Arc::new(Transformer::open(path)?)),
-            false => Self::Bytes(Arc::new(ByteModel::open(path)?)),
-        })
+        let is_safetensors = Tensors::is_safetensors(path)?;
+        match Tensors::open(path) {
+            Ok(tensors) if !is_safetensors || Transformer::is_in(&tensors) => {
+                Ok(Self::Transformer(Arc::new(Transformer::open(path, &tensors)?)))
+            }
+            // The reader of byte-level networks tells what is wrong with a safetensors file.
+            Err(e) if !is_safetensors || e.status() != Status::Model => Err(e),
+            _ => Ok(Self::Bytes(Arc::new(ByteModel::open(path)?))),
+        }
     }
 
     /// The byte-level network, for methods.
@@ -61,7 +67,10 @@ impl Opened {
             Self::Bytes(model) => Ok(model.tokenizer()),
             Self::Transformer(model) => match model.tokenizer() {
                 Some(tokenizer) => Ok(Some(tokenizer)),
-                None => fail!(Model, "the model has no tokenizer: there was no tokenizer.json beside it"),
+                None => fail!(
+                    Model,
+                    "the model has no tokenizer: its file has none, and there was no tokenizer.json beside it"
+                ),
             },
         }
     }

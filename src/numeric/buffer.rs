@@ -1,7 +1,7 @@
 //! Buffers: whole 64-byte vectors, zero-padded. Allocation is fallible.
 
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
 
 use super::reserve::fallible;
 use super::vector::{Vec16, flat, flat_mut, vectors};
@@ -52,16 +52,35 @@ pub(crate) fn filled<T: Clone>(n: usize, value: T, what: &str) -> Result<Vec<T>>
 /// Types for which the all-zero bit pattern is a valid value.
 ///
 /// # Safety
-/// The all-zero bit pattern must be a valid value of the type.
-pub(crate) unsafe trait Zero: Copy {}
+/// The all-zero bit pattern must be the valid value `ZERO`.
+pub(crate) unsafe trait Zero: Copy {
+    /// The value whose bytes are all zero.
+    const ZERO: Self;
+}
 // SAFETY: integers, and arrays of them.
-unsafe impl Zero for u8 {}
+unsafe impl Zero for u8 {
+    const ZERO: Self = 0;
+}
 // SAFETY: as above.
-unsafe impl Zero for u16 {}
+unsafe impl Zero for u16 {
+    const ZERO: Self = 0;
+}
 // SAFETY: as above.
-unsafe impl Zero for u32 {}
+unsafe impl Zero for u32 {
+    const ZERO: Self = 0;
+}
 // SAFETY: as above.
-unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
+unsafe impl Zero for u64 {
+    const ZERO: Self = 0;
+}
+// SAFETY: as above.
+unsafe impl Zero for i32 {
+    const ZERO: Self = 0;
+}
+// SAFETY: as above.
+unsafe impl<T: Zero, const N: usize> Zero for [T; N] {
+    const ZERO: Self = [T::ZERO; N];
+}
 
 /// `n` zeros, or a `Memory` error naming `what`. The system backs large tables page by page on first write, so that
 /// parts that are never written take no memory.
@@ -81,45 +100,79 @@ pub(crate) fn zeroed<T: Zero>(n: usize, what: &str) -> Result<Vec<T>> {
     Ok(unsafe { Vec::from_raw_parts(p.cast(), n, n) })
 }
 
-/// [`zeroed`] elements aligned to cache lines. The alignment is done here, since the allocator clears an
-/// over-aligned allocation by writing to all of it.
+/// Elements aligned to cache lines, zero at first. A large table is mapped directly, so that its pages are taken when
+/// they are first written and given back when the table is dropped. (The C library's allocator keeps freed tables of
+/// this size, and clears them when they are used again.)
 #[derive(Debug)]
 pub(crate) struct Lines<T> {
-    memory: Vec<u8>,
-    /// The offset of the first element, in bytes.
-    start: usize,
+    /// The first element, within `_memory`.
+    first: NonNull<T>,
     /// The number of elements.
     len: usize,
-    element: PhantomData<T>,
+    _memory: Memory,
 }
 
+/// The owner of the memory of [`Lines`].
+#[derive(Debug)]
+enum Memory {
+    Heap {
+        _bytes: Vec<u8>,
+    },
+    #[cfg(all(any(unix, windows), not(miri)))]
+    Mapped {
+        _map: memmap2::MmapMut,
+    },
+}
+
+// SAFETY: the elements belong to this value alone, as those of a vector.
+unsafe impl<T: Send> Send for Lines<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Lines<T> {}
+
 const LINE: usize = 64;
+/// Tables from this size on are mapped directly.
+#[cfg(all(any(unix, windows), not(miri)))]
+const MAPPED: usize = 1 << 17;
 
 impl<T: Zero> Lines<T> {
     /// `n` zero elements, each of one or more whole cache lines.
+    ///
+    /// # Errors
+    /// `Memory`.
     pub(crate) fn zeroed(n: usize, what: &str) -> Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(LINE) && align_of::<T>() <= LINE) };
+        let no_memory = |bytes| crate::error::out_of_memory(bytes, what);
         let bytes = n.checked_mul(size_of::<T>()).and_then(|n| n.checked_add(LINE));
-        let memory: Vec<u8> = zeroed(bytes.ok_or_else(|| crate::error::out_of_memory(usize::MAX, what))?, what)?;
-        let start = memory.as_ptr().align_offset(LINE);
+        let bytes = bytes.ok_or_else(|| no_memory(usize::MAX))?;
+        #[cfg(all(any(unix, windows), not(miri)))]
+        if bytes >= MAPPED {
+            let mut map = memmap2::MmapMut::map_anon(bytes).map_err(|_| no_memory(bytes))?;
+            // Pages are aligned to cache lines.
+            let first = NonNull::new(map.as_mut_ptr().cast()).ok_or_else(|| no_memory(bytes))?;
+            return Ok(Self { first, len: n, _memory: Memory::Mapped { _map: map } });
+        }
+        // The alignment is done here, since the allocator clears an over-aligned allocation by writing to all of it.
+        let mut heap: Vec<u8> = zeroed(bytes, what)?;
+        let start = heap.as_ptr().align_offset(LINE);
         assert!(start < LINE, "bytes can be aligned");
-        Ok(Self { memory, start, len: n, element: PhantomData })
+        let first = NonNull::new(heap[start..].as_mut_ptr().cast()).ok_or_else(|| no_memory(bytes))?;
+        Ok(Self { first, len: n, _memory: Memory::Heap { _bytes: heap } })
     }
 }
 
 impl<T: Zero> Deref for Lines<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `memory` holds `len` T from the aligned offset `start` on; the bytes were zero and are written only
-        // as T; the vector never grows, so that its address does not change.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(self.start).cast(), self.len) }
+        // SAFETY: the memory holds `len` T from the aligned `first` on; the bytes were zero and are written only as T.
+        // It is never reallocated, and moving its owner does not move it.
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.len) }
     }
 }
 
 impl<T: Zero> DerefMut for Lines<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`; the borrow is unique.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(self.start).cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), self.len) }
     }
 }
 
@@ -196,6 +249,21 @@ impl Rows {
         &mut self.data[lane * self.stride..(lane + 1) * self.stride]
     }
 
+    /// All rows with which it was created, end to end, mutable.
+    pub fn all_mut(&mut self) -> &mut [Vec16] {
+        &mut self.data
+    }
+
+    /// The rows of these lanes, end to end.
+    pub fn span(&self, lanes: Range<usize>) -> &[Vec16] {
+        &self.data[lanes.start * self.stride..lanes.end * self.stride]
+    }
+
+    /// The rows of these lanes, end to end, mutable.
+    pub fn span_mut(&mut self, lanes: Range<usize>) -> &mut [Vec16] {
+        &mut self.data[lanes.start * self.stride..lanes.end * self.stride]
+    }
+
     /// All rows with which it was created, end to end.
     pub fn all(&self) -> &[Vec16] {
         &self.data
@@ -216,15 +284,20 @@ impl Rows {
 mod tests {
     use super::*;
 
+    /// A table of this many lines is mapped.
+    const MANY: usize = 1 << 13;
+
     #[test]
     fn lines_are_aligned_and_zero_and_survive_moves() {
-        let mut all: Vec<Lines<[u16; 32]>> = (0..20).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
+        let mut all: Vec<Lines<[u16; 32]>> =
+            (0..20).chain([MANY]).map(|n| Lines::zeroed(n, "lines").unwrap()).collect();
         for (n, lines) in all.iter_mut().enumerate() {
-            assert!(lines.len() == n && lines.as_ptr().addr().is_multiple_of(LINE));
+            assert!(lines.len() == if n < 20 { n } else { MANY } && lines.as_ptr().addr().is_multiple_of(LINE));
             assert!(lines.as_flattened().iter().all(|x| *x == 0));
             lines.iter_mut().for_each(|line| line[31] = n as u16);
         }
         all.reverse();
-        assert!(all.iter().all(|lines| lines.iter().all(|line| usize::from(line[31]) == lines.len())));
+        let number = |lines: &Lines<[u16; 32]>| if lines.len() == MANY { 20 } else { lines.len() };
+        assert!(all.iter().all(|lines| lines.iter().all(|line| usize::from(line[31]) == number(lines))));
     }
 }

@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod buffer;
 pub mod float_env;
+mod large;
 pub mod level;
 pub mod math;
 pub mod matmul;
@@ -16,8 +17,8 @@ pub mod rope;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod transfer;
 pub mod vector;
-pub mod visit;
 pub mod wkv;
 
 /// The version of the arithmetic. Every version 3 frame contains it. From release 1.0 on, a change of any output bit

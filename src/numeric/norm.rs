@@ -16,7 +16,7 @@ pub(crate) fn strided_sum<S: Simd>(s: S, n: usize, f: impl Fn(usize) -> S::F) ->
 
 /// The mean of `x` and 1 / sqrt(variance + eps); the variance is the mean of squared deviations.
 #[inline(always)]
-fn moments<S: Simd>(s: S, x: &[Vec16], eps: f32) -> (S::F, S::F) {
+pub(crate) fn moments<S: Simd>(s: S, x: &[Vec16], eps: f32) -> (S::F, S::F) {
     let n = (x.len() * WIDTH) as f32;
     let mean = s.splat(strided_sum(s, x.len(), |i| s.load(&x[i])) / n);
     let variance = strided_sum(s, x.len(), |i| {

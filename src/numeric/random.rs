@@ -14,6 +14,11 @@ impl Random {
         Self(mixed.next_u64() ^ hash)
     }
 
+    /// The stream that continues at a state.
+    pub fn at(state: u64) -> Self {
+        Self(state)
+    }
+
     /// The whole state.
     pub fn state(&self) -> u64 {
         self.0

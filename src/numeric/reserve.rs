@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::large::Source;
 use crate::error::{Error, Result, Status};
 
 /// The bytes that a call reserves. This is more than the sum of its infallible allocations, which is largest for a
@@ -286,13 +287,13 @@ impl Allocator {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        let p = unsafe { System.alloc(layout) };
+        let p = unsafe { Source.alloc(layout) };
         if p.is_null() { Self::serve(layout) } else { p }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        let mut p = unsafe { System.alloc_zeroed(layout) };
+        let mut p = unsafe { Source.alloc_zeroed(layout) };
         if p.is_null() {
             p = Self::serve(layout);
             if !p.is_null() {
@@ -306,14 +307,14 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         if !Self::take_back(p, layout.size()) {
             // SAFETY: the caller's promise, and the memory is the system's.
-            unsafe { System.dealloc(p, layout) }
+            unsafe { Source.dealloc(p, layout) }
         }
     }
 
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if USED.load(Ordering::Relaxed) == 0 {
             // SAFETY: the caller's promise; no allocation of a reserve is alive, so the memory is the system's.
-            let new = unsafe { System.realloc(p, layout, size) };
+            let new = unsafe { Source.realloc(p, layout, size) };
             if !new.is_null() {
                 return new;
             }
@@ -322,7 +323,7 @@ unsafe impl GlobalAlloc for Allocator {
                 // SAFETY: `p` has the old size and `new` the new one, and `p` is the system's.
                 unsafe {
                     ptr::copy_nonoverlapping(p, new, layout.size().min(size));
-                    System.dealloc(p, layout);
+                    Source.dealloc(p, layout);
                 }
             }
             return new;

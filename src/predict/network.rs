@@ -2,16 +2,20 @@
 //!
 //! [`super::predictor`] uses it alone or as one input of a mix.
 
+use std::sync::Arc;
+
 use super::rwkv7;
-use crate::adapt::{Gru, GruRule, GruWork};
+use crate::adapt::policy::Policy;
+use crate::adapt::{Gru, GruRule, GruWork, Learner, LearnerWork};
 use crate::coder::Frequencies;
 use crate::error::Result;
 use crate::mix::BitView;
+use crate::model::rwkv7::Params;
 use crate::model::{VOCAB, gru};
 use crate::numeric::buffer::{Rows, boxed, made};
 use crate::numeric::level::Level;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat};
-use crate::numeric::visit::Visitor;
 
 /// The byte that every network observes first.
 const PRIMING: u8 = 0;
@@ -21,6 +25,13 @@ const PRIMING: u8 = 0;
 pub enum Blueprint {
     /// RWKV-7 with shared weights; only its head may learn.
     Rwkv7(rwkv7::Blueprint),
+    /// RWKV-7 with weights that learn by a policy.
+    Learner {
+        /// The initial weights.
+        params: Arc<Params>,
+        /// What learns, when and how.
+        policy: Arc<Policy>,
+    },
     /// A GRU. All its weights learn; they start at random.
     Gru {
         /// The shape.
@@ -37,6 +48,7 @@ impl Blueprint {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => rwkv7::NetworkState::bytes(b.weights.config(), b.rule.train),
+            Self::Learner { params, policy } => Learner::bytes(params.config(), policy),
             Self::Gru { config, rule, .. } => Gru::bytes(config, rule),
         }
         .saturating_add(8 * VOCAB as u64)
@@ -47,6 +59,7 @@ impl Blueprint {
     pub fn scratch_bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => rwkv7::Scratch::bytes(b.weights.config()),
+            Self::Learner { params, policy } => LearnerWork::bytes(params.config(), policy),
             Self::Gru { .. } => 0,
         }
     }
@@ -55,6 +68,7 @@ impl Blueprint {
     pub fn shared_bytes(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => b.weights.config().weight_bytes(b.weights.packing()),
+            Self::Learner { params, .. } => Params::vectors(params.config()).saturating_mul(64),
             Self::Gru { .. } => 0,
         }
     }
@@ -63,6 +77,7 @@ impl Blueprint {
     pub fn work(&self) -> u64 {
         match self {
             Self::Rwkv7(b) => rwkv7::work(b.weights.config(), &b.rule, b.second_head),
+            Self::Learner { params, policy } => LearnerWork::work(params.config(), policy),
             Self::Gru { config, rule, .. } => Gru::work(config, rule),
         }
     }
@@ -71,6 +86,7 @@ impl Blueprint {
     pub fn peak_work(&self) -> u64 {
         match self {
             Self::Rwkv7(_) => self.work(),
+            Self::Learner { params, policy } => LearnerWork::peak_work(params.config(), policy),
             Self::Gru { config, rule, .. } => Gru::peak_work(config, rule),
         }
     }
@@ -79,13 +95,17 @@ impl Blueprint {
     pub fn heads(&self) -> usize {
         match self {
             Self::Rwkv7(b) => b.heads(),
-            Self::Gru { .. } => 1,
+            Self::Learner { .. } | Self::Gru { .. } => 1,
         }
     }
 
-    fn initial(&self) -> Result<NetworkState> {
+    /// A state whose content does not matter, into which another one is copied or loaded.
+    pub(super) fn initial(&self) -> Result<NetworkState> {
         Ok(match self {
             Self::Rwkv7(b) => NetworkState::Rwkv7(b.initial()?),
+            Self::Learner { params, policy } => {
+                NetworkState::Learner(boxed(Learner::new(params, policy)?, "a network that learns")?)
+            }
             Self::Gru { config, seed, rule } => NetworkState::Gru(boxed(Gru::new(config, *seed, rule)?, "a GRU")?),
         })
     }
@@ -96,6 +116,8 @@ impl Blueprint {
 pub enum NetworkState {
     /// The recurrent state, and the head if it learns.
     Rwkv7(rwkv7::NetworkState),
+    /// All weights and moments, and the segment under way.
+    Learner(Box<Learner>),
     /// All weights and the activations of the last time steps.
     Gru(Box<Gru>),
 }
@@ -115,16 +137,21 @@ impl NetworkState {
     pub fn copy_from(&mut self, other: &Self) {
         match (self, other) {
             (Self::Rwkv7(to), Self::Rwkv7(from)) => to.copy_from(from),
+            (Self::Learner(to), Self::Learner(from)) => to.copy_from(from),
             (Self::Gru(to), Self::Gru(from)) => to.copy_from(from),
             _ => unreachable!("of the same blueprint"),
         }
     }
 
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
+    /// Stores or loads the whole state.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
         match self {
-            Self::Rwkv7(state) => state.visit(visitor),
-            Self::Gru(gru) => gru.visit(visitor),
+            Self::Rwkv7(state) => state.transfer(t),
+            Self::Learner(learner) => learner.transfer(t),
+            Self::Gru(gru) => gru.transfer(t),
         }
     }
 }
@@ -133,6 +160,7 @@ impl NetworkState {
 #[derive(Debug)]
 enum Worker {
     Rwkv7(rwkv7::Blueprint, Box<rwkv7::Scratch>),
+    Learner(Box<LearnerWork>),
     Gru(GruRule, Box<GruWork>),
 }
 
@@ -162,6 +190,9 @@ impl Network {
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         let worker = match blueprint {
             Blueprint::Rwkv7(b) => Worker::Rwkv7(b.clone(), boxed(b.scratch()?, "scratch memory")?),
+            Blueprint::Learner { params, policy } => {
+                Worker::Learner(boxed(LearnerWork::new(params, policy)?, "scratch memory")?)
+            }
             Blueprint::Gru { config, rule, .. } => {
                 Worker::Gru(*rule, boxed(GruWork::new(config, rule)?, "scratch memory")?)
             }
@@ -195,8 +226,10 @@ impl Network {
     pub fn restore(&mut self, state: &NetworkState) {
         self.use_current_level();
         self.state.copy_from(state);
-        if let Worker::Rwkv7(_, scratch) = &mut self.worker {
-            scratch.clear();
+        match (&mut self.worker, &self.state) {
+            (Worker::Rwkv7(_, scratch), _) => scratch.clear(),
+            (Worker::Learner(work), NetworkState::Learner(learner)) => work.restore(self.level, learner),
+            _ => {}
         }
         (self.has_frequencies, self.has_views) = (false, false);
     }
@@ -209,6 +242,9 @@ impl Network {
             for (head, frequencies) in self.frequencies.iter_mut().enumerate() {
                 match (&mut self.worker, &self.state) {
                     (Worker::Rwkv7(b, scratch), NetworkState::Rwkv7(s)) => b.logits(level, head, s, logits, scratch),
+                    (Worker::Learner(work), NetworkState::Learner(learner)) => {
+                        work.logits(level, learner, logits);
+                    }
                     (_, NetworkState::Gru(gru)) => gru.logits(level, logits),
                     _ => unreachable!("of the same blueprint"),
                 }
@@ -241,13 +277,15 @@ impl Network {
 
     /// Trains on the byte if the rule requires it, then updates the state with it.
     pub fn observe(&mut self, byte: u8) {
-        let learns = match &self.state {
-            NetworkState::Rwkv7(state) => state.learns_next(),
-            NetworkState::Gru(_) => true,
+        let learns = match (&self.worker, &self.state) {
+            (_, NetworkState::Rwkv7(state)) => state.learns_next(),
+            (Worker::Learner(work), NetworkState::Learner(learner)) => work.learns_next(learner),
+            _ => true,
         };
         let error = if learns { self.frequencies().error(byte) } else { [Vec16::ZERO; VOCAB / WIDTH] };
         match (&mut self.worker, &mut self.state) {
             (Worker::Rwkv7(b, _), NetworkState::Rwkv7(state)) => b.learn(self.level, state, &error),
+            (Worker::Learner(work), NetworkState::Learner(learner)) => work.learn(self.level, learner, &error),
             (Worker::Gru(rule, work), NetworkState::Gru(gru)) => gru.learn(self.level, rule, &error, work),
             _ => unreachable!("of the same blueprint"),
         }
@@ -257,10 +295,45 @@ impl Network {
     fn step(&mut self, byte: u8) {
         match (&mut self.worker, &mut self.state) {
             (Worker::Rwkv7(b, scratch), NetworkState::Rwkv7(state)) => b.step(self.level, byte, state, scratch),
+            (Worker::Learner(work), NetworkState::Learner(learner)) => work.step(self.level, learner, byte),
             (Worker::Gru(_, work), NetworkState::Gru(gru)) => gru.step(self.level, byte, work),
             _ => unreachable!("of the same blueprint"),
         }
         (self.has_frequencies, self.has_views) = (false, false);
+    }
+
+    /// Whether it learns by a policy.
+    pub fn has_policy(&self) -> bool {
+        matches!(self.worker, Worker::Learner(_))
+    }
+
+    /// Whether its policy, if it has one, can tell what happens at each position.
+    pub fn knows_length(&self) -> bool {
+        match (&self.worker, &self.state) {
+            (Worker::Learner(work), NetworkState::Learner(learner)) => work.knows_length(learner),
+            _ => true,
+        }
+    }
+
+    /// Whether its policy has positions in percent.
+    pub fn needs_length(&self) -> bool {
+        matches!(&self.worker, Worker::Learner(work) if work.needs_length())
+    }
+
+    /// Starts a stream of `total` bytes for a policy: the cursor becomes 0, and pairs not yet trained on are dropped.
+    pub fn begin_stream(&mut self, total: Option<u64>) {
+        if let (Worker::Learner(work), NetworkState::Learner(learner)) = (&mut self.worker, &mut self.state) {
+            work.begin(self.level, learner, total);
+            (self.has_frequencies, self.has_views) = (false, false);
+        }
+    }
+
+    /// Ends a policy's stream: trains on the pairs not yet trained on.
+    pub fn end_stream(&mut self) {
+        if let (Worker::Learner(work), NetworkState::Learner(learner)) = (&mut self.worker, &mut self.state) {
+            work.end(self.level, learner);
+            (self.has_frequencies, self.has_views) = (false, false);
+        }
     }
 
     /// The probabilities of all bytes, as the coders use them.

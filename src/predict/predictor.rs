@@ -2,16 +2,16 @@
 //!
 //! With a network alone, a byte is coded as one symbol. With a mix, it is coded as eight bits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::network::{Blueprint as NetworkBlueprint, Network, NetworkState};
 use super::port::Port;
 use crate::coder::Bit;
-use crate::error::Result;
-use crate::mix::{MAX_VIEWS, Mix, Options, Views};
+use crate::error::{Result, fail};
+use crate::mix::{Content, MAX_VIEWS, Mix, Options, Views};
 use crate::model::VOCAB;
 use crate::numeric::buffer::{boxed, made};
-use crate::numeric::visit::Visitor;
+use crate::numeric::transfer::{Load, Store};
 
 /// The total of a bit's frequencies.
 const BIT_TOTAL: u32 = 1 << 16;
@@ -29,14 +29,17 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The bytes that this many states and the scratch memory of this many predictors take, without shared weights;
-    /// saturates.
-    pub fn bytes(&self, states: u64, predictors: u64) -> u64 {
-        let of = |n: &NetworkBlueprint| {
-            n.bytes().saturating_mul(states).saturating_add(n.scratch_bytes().saturating_mul(predictors))
-        };
+    /// The bytes that a predictor takes, without shared weights; saturates.
+    pub fn predictor_bytes(&self) -> u64 {
+        let of = |n: &NetworkBlueprint| n.bytes().saturating_add(n.scratch_bytes());
         let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
-        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()).saturating_mul(states))
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+    }
+
+    /// The bytes that a mark takes, after which `bytes` bytes are observed; saturates.
+    pub fn mark_bytes(&self, bytes: usize) -> u64 {
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        networks.saturating_add(self.mix.map_or(0, |options| options.log_bytes(bytes)))
     }
 
     /// The approximate number of multiplications a byte, on average; saturates.
@@ -55,14 +58,52 @@ impl Blueprint {
     }
 }
 
-/// Everything that bytes have changed. Predictors in equal states make equal predictions.
+/// Everything that bytes have changed. Predictors in equal states make equal predictions. Threads may share it.
 #[derive(Debug)]
 pub struct State {
-    /// States with the same version have the same content, so a predictor need not compare their contents.
-    version: u64,
-    networks: Vec<NetworkState>,
-    /// `None` without a mix, and in the initial state, since creating a mix is cheaper than copying one.
-    mix: Option<Box<Mix>>,
+    /// [`NetworkState::transfer`] needs them mutable also when it stores them, which does not change them.
+    networks: RwLock<Vec<NetworkState>>,
+    mix: Option<Arc<Content>>,
+}
+
+impl State {
+    /// Appends the stored form of the networks' states.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn store_networks(&self, out: &mut Vec<u8>) -> Result<()> {
+        let mut networks = self.networks.write().unwrap_or_else(PoisonError::into_inner);
+        networks.iter_mut().try_for_each(|network| network.transfer(&mut Store(out)))
+    }
+
+    /// A state with this content of the mix, and the networks' states that [`State::store_networks`] stored.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Memory`.
+    pub fn load(blueprint: &Blueprint, networks: &[u8], mix: Option<Arc<Content>>) -> Result<Self> {
+        let mut from = Load(networks);
+        let load = |i: usize| {
+            let mut network = blueprint.networks[i].initial()?;
+            network.transfer(&mut from)?;
+            Ok(network)
+        };
+        let networks = made(blueprint.networks.len(), "networks", load)?;
+        if !from.0.is_empty() {
+            fail!(Corrupt, "the stored networks have {} bytes too many", from.0.len());
+        }
+        Ok(Self { networks: RwLock::new(networks), mix })
+    }
+
+    /// The content of the mix.
+    pub fn mix(&self) -> Option<&Arc<Content>> {
+        self.mix.as_ref()
+    }
+
+    /// The memory that it takes in bytes, without what all states of the method share.
+    pub fn bytes(&self, blueprint: &Blueprint) -> u64 {
+        let networks = blueprint.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        networks.saturating_add(self.mix.as_ref().map_or(0, |mix| mix.bytes()))
+    }
 }
 
 /// The networks' distributions of the next byte, as of the last [`Network::prepare_views`].
@@ -73,26 +114,10 @@ fn views(networks: &[Network]) -> Views<'_> {
     all
 }
 
-/// A mix in its initial state. Not inlined, so that its stack is free again before other functions are called.
+/// A mix with this content. Not inlined, so that its stack is free again before other functions are called.
 #[inline(never)]
-fn new_mix(options: Options) -> Result<Box<Mix>> {
-    boxed(Mix::new(options)?, "a mix")
-}
-
-/// A version that no state has.
-fn new_version() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-impl State {
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
-        self.networks.iter().for_each(|network| network.visit(visitor));
-        if let Some(mix) = &self.mix {
-            mix.visit(&mut |bytes| visitor.bytes(bytes));
-        }
-    }
+fn new_mix(content: &Content) -> Result<Box<Mix>> {
+    boxed(Mix::with(content)?, "a mix")
 }
 
 /// A predictor with its state and scratch memory.
@@ -102,8 +127,8 @@ pub struct Predictor {
     mix: Option<Box<Mix>>,
     /// Whether networks are bypassed: they neither predict nor observe.
     bypassed: bool,
-    /// The version of the state to which the mix's journal can roll back.
-    origin: Option<u64>,
+    /// The networks' states at the mark.
+    marked: Option<Vec<NetworkState>>,
     /// [`Blueprint::work`].
     work: u64,
 }
@@ -114,23 +139,14 @@ impl Predictor {
     /// # Errors
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
+        let initial = blueprint.mix.map(Content::initial).transpose()?;
         Ok(Self {
             networks: made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i]))?,
-            mix: blueprint.mix.map(new_mix).transpose()?,
+            mix: initial.map(|content| new_mix(&content)).transpose()?,
             bypassed: false,
-            origin: None,
+            marked: None,
             work: blueprint.work(),
         })
-    }
-
-    /// The state of a new predictor, before any byte.
-    ///
-    /// # Errors
-    /// `Memory`.
-    pub fn initial_state(&mut self, blueprint: &Blueprint) -> Result<State> {
-        let version = new_version();
-        self.origin = Some(version);
-        Ok(State { version, networks: self.copy_networks(blueprint)?, mix: None })
     }
 
     /// Switches to the current CPU level.
@@ -142,9 +158,9 @@ impl Predictor {
     }
 
     /// Whether a block may bypass the networks: only in a mix with a pretrained network. Networks with random initial
-    /// weights must observe all bytes, because they learn only from these.
+    /// weights and those with a policy must observe all bytes, because they learn from these.
     pub fn may_bypass_networks(&self) -> bool {
-        self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
+        !self.has_policy() && self.mix.as_ref().is_some_and(|mix| mix.options().knowing > 0)
     }
 
     /// Sets whether the networks are bypassed from now on.
@@ -158,56 +174,133 @@ impl Predictor {
         if self.bypassed { MIX_WORK } else { self.work }
     }
 
+    /// The state of a new predictor, before any byte. All predictors with the same mix share its content.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn initial_state(&self, blueprint: &Blueprint) -> Result<State> {
+        let networks = RwLock::new(self.copy_networks(blueprint)?);
+        Ok(State { networks, mix: blueprint.mix.map(Content::initial).transpose()? })
+    }
+
     /// A copy of the state.
     ///
     /// # Errors
     /// `Memory`.
     pub fn save(&self, blueprint: &Blueprint) -> Result<State> {
         let mix = match &self.mix {
-            Some(mix) => {
-                let mut copy = new_mix(*mix.options())?;
-                copy.copy_from(mix);
-                Some(copy)
-            }
+            Some(mix) => Some(Arc::new(mix.freeze()?)),
             None => None,
         };
-        Ok(State { version: new_version(), networks: self.copy_networks(blueprint)?, mix })
+        Ok(State { networks: RwLock::new(self.copy_networks(blueprint)?), mix })
     }
 
     fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
         made(self.networks.len(), "states", |i| self.networks[i].state().try_clone(&blueprint.networks[i]))
     }
 
-    /// Copies the state into another one of the same blueprint. Allocates nothing.
-    pub fn save_to(&self, state: &mut State) {
-        state.version = new_version();
-        state.networks.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state()));
-        if let (Some(to), Some(from)) = (&mut state.mix, &self.mix) {
-            to.copy_from(from);
+    /// Starts from a state of the same blueprint, and switches to the current CPU level. A mix takes its tables from
+    /// the state when they are first touched. Drops the mark. Allocates nothing.
+    pub fn start_at(&mut self, state: &State) {
+        self.use_current_level();
+        self.bypassed = false;
+        let networks = state.networks.read().unwrap_or_else(PoisonError::into_inner);
+        self.networks.iter_mut().zip(&*networks).for_each(|(to, from)| to.restore(from));
+        if let (Some(mix), Some(content)) = (&mut self.mix, &state.mix) {
+            mix.start_at(content);
         }
     }
 
-    /// Copies another state of the same blueprint, and switches to the current CPU level. If the mix's journal reaches
-    /// back to that state, the mix is rolled back instead of copied. The time is then proportional to its changes since
-    /// then.
+    /// Sets a mark, to which [`Predictor::undo`] goes back. It replaces an earlier one. The networks must not be
+    /// bypassed.
     ///
     /// # Errors
-    /// `Memory`. The state is then undefined until a call succeeds.
-    pub fn restore(&mut self, state: &State) -> Result<()> {
+    /// `Memory`.
+    pub fn mark(&mut self, blueprint: &Blueprint) -> Result<()> {
+        match &mut self.marked {
+            Some(marked) => marked.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state())),
+            None => self.marked = Some(self.copy_networks(blueprint)?),
+        }
+        if let Some(mix) = &mut self.mix {
+            mix.mark();
+        }
+        Ok(())
+    }
+
+    /// Drops the mark, so that changes are no longer logged. `free`: whether the memory that only marks need is freed too.
+    pub fn unmark(&mut self, free: bool) {
+        if free {
+            self.marked = None;
+        }
+        if let Some(mix) = &mut self.mix {
+            mix.unmark(free);
+        }
+    }
+
+    /// Makes sure that [`Predictor::undo`] is possible after `bytes` more bytes. Does nothing without a mark.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn reserve(&mut self, bytes: usize) -> Result<()> {
+        match &mut self.mix {
+            Some(mix) => mix.reserve(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes back to the mark, which stays, and switches to the current CPU level. The networks are not bypassed then.
+    /// The time is proportional to the changes since the mark.
+    ///
+    /// # Panics
+    /// If there is no mark, or bytes were observed without [`Predictor::reserve`].
+    pub fn undo(&mut self) {
         self.use_current_level();
         self.bypassed = false;
-        self.networks.iter_mut().zip(&state.networks).for_each(|(to, from)| to.restore(from));
-        if let Some(mix) = &mut self.mix
-            && (self.origin != Some(state.version) || !mix.roll_back())
-        {
-            self.origin = None;
-            match &state.mix {
-                Some(from) => mix.copy_from(from),
-                None => *mix = new_mix(*mix.options())?,
-            }
+        let marked = self.marked.as_ref().expect("a mark");
+        self.networks.iter_mut().zip(marked).for_each(|(to, from)| to.restore(from));
+        if let Some(mix) = &mut self.mix {
+            assert!(mix.undo(), "room for all bytes was reserved");
         }
-        self.origin = Some(state.version);
+    }
+
+    /// Whether a network learns by a policy, so that calls must state where streams begin.
+    pub fn has_policy(&self) -> bool {
+        self.networks.iter().any(Network::has_policy)
+    }
+
+    /// Checks that the length of the stream is known if a policy has positions in percent.
+    ///
+    /// # Errors
+    /// `State`.
+    pub fn check_length(&self) -> Result<()> {
+        if !self.networks.iter().all(Network::knows_length) {
+            fail!(
+                State,
+                "the policy has positions in percent, and the live stream's length is not known: begin it first"
+            );
+        }
         Ok(())
+    }
+
+    /// Checks that a stream of unknown length can begin: no policy has positions in percent.
+    ///
+    /// # Errors
+    /// `State`.
+    pub fn check_unknown_length(&self) -> Result<()> {
+        if self.networks.iter().any(Network::needs_length) {
+            fail!(State, "the policy has positions in percent, which need the length of the stream");
+        }
+        Ok(())
+    }
+
+    /// Starts a stream of `total` bytes, or of unknown length, for the networks' policies.
+    pub fn begin_stream(&mut self, total: Option<u64>) {
+        self.networks.iter_mut().for_each(|network| network.begin_stream(total));
+    }
+
+    /// Ends a stream: networks with policies train on what they have not trained on.
+    pub fn end_stream(&mut self) {
+        self.networks.iter_mut().for_each(Network::end_stream);
     }
 
     /// Begins a record: the mix treats it as the start of a line.
@@ -217,10 +310,8 @@ impl Predictor {
         }
     }
 
-    /// The mix, if the predictor has one. Later calls cannot roll back to an earlier state, because the caller may
-    /// change the mix.
+    /// The mix, if the predictor has one.
     pub fn mix(&mut self) -> Option<&mut Mix> {
-        self.origin = None;
         self.mix.as_deref_mut()
     }
 
@@ -236,13 +327,12 @@ impl Predictor {
                 let views = &views(networks);
                 // A leading 1, then the bits so far.
                 let mut partial = 1u32;
-                while partial < 1 << 8 {
-                    let bit = Bit { ones: mix.predict(views), total: BIT_TOTAL };
+                mix.code_byte(views, &mut |ones| {
                     let left = 7 - partial.ilog2();
-                    let bit = port.code(&bit, u32::from(known) >> left & 1);
-                    mix.update(bit);
+                    let bit = port.code(&Bit { ones, total: BIT_TOTAL }, u32::from(known) >> left & 1);
                     partial = partial << 1 | bit;
-                }
+                    bit
+                });
                 partial as u8
             }
             (None, Some(network)) if P::NEEDS_DISTRIBUTION => port.code(network.frequencies(), known.into()) as u8,

@@ -9,8 +9,8 @@ use crate::model::VOCAB;
 use crate::model::rwkv7::{Config, Scratch as StepScratch, State, Weights};
 use crate::numeric::buffer::Rows;
 use crate::numeric::level::Level;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH};
-use crate::numeric::visit::Visitor;
 
 /// The weights and how the head learns. Immutable and shared.
 #[derive(Clone, Debug)]
@@ -196,16 +196,14 @@ impl NetworkState {
         }
     }
 
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
-        self.recurrent.parts().into_iter().for_each(|part| visitor.floats(part));
-        visitor.floats(self.features.row(0));
-        if let Some(head) = &self.head {
-            let (parts, powers, countdown) = head.parts();
-            parts.into_iter().for_each(|part| visitor.floats(part));
-            visitor.bytes(powers.map(f32::to_le_bytes).as_flattened());
-            visitor.bytes(&countdown.to_le_bytes());
-        }
+    /// Stores or loads the whole state.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        self.recurrent.parts_mut().into_iter().try_for_each(|part| t.floats(part))?;
+        t.floats(self.features.row_mut(0))?;
+        self.head.as_mut().map_or(Ok(()), |head| head.transfer(t))
     }
 
     /// The bytes that it takes; saturates.

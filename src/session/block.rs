@@ -6,7 +6,7 @@ use crate::coder::Encoder;
 use crate::container::BlockKind;
 use crate::error::Result;
 use crate::numeric::buffer::reserved;
-use crate::predict::{Predictor, State};
+use crate::predict::Predictor;
 
 /// The number of bytes after which coding with networks and by the mix alone are compared again.
 const PIECE: usize = 1 << 14;
@@ -16,12 +16,10 @@ const WORTH: f64 = 1.0 / 128.0;
 /// If networks save more than this share of the first piece's bits, the rest of the block is coded with them at once.
 const OBVIOUS: f64 = 1.0 / 16.0;
 
-/// Encodes a block. Afterwards the predictor is in the state of a decoder after the block.
+/// Encodes a block, before which the predictor has a mark. Afterwards the predictor is in the state of a decoder after the block.
 pub(super) struct BlockEncoder<'a> {
     pub(super) predictor: &'a mut Predictor,
     pub(super) raw: &'a [u8],
-    /// The predictor's state before the block.
-    pub(super) checkpoint: &'a State,
     pub(super) payload: &'a mut Vec<u8>,
 }
 
@@ -39,12 +37,12 @@ impl BlockEncoder<'_> {
         self.unless_stored(BlockKind::Coded)
     }
 
-    /// Returns the kind of a block that was coded as `coded`. If it is to be stored and skipped instead, restores the
-    /// checkpoint.
+    /// Returns the kind of a block that was coded as `coded`. If it is to be stored and skipped instead, goes back to the
+    /// mark.
     fn unless_stored(&mut self, coded: BlockKind) -> Result<BlockKind> {
         let kind = kind_of(self.raw.len(), self.payload.len(), coded);
         if kind == BlockKind::StoredSkipped {
-            self.predictor.restore(self.checkpoint)?;
+            self.predictor.undo();
         }
         Ok(kind)
     }
@@ -77,22 +75,22 @@ impl BlockEncoder<'_> {
         Ok(kind)
     }
 
-    /// Codes a block of several pieces with networks if they save much of the first one. If not, restores the
-    /// checkpoint and counts no progress.
+    /// Codes a block of several pieces with networks if they save much of the first one. If not, goes back to the
+    /// mark and counts no progress.
     fn try_obvious<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<bool> {
         let Some((first, rest)) = self.raw.split_at_checked(PIECE).filter(|(_, rest)| !rest.is_empty()) else {
             return Ok(false);
         };
         self.predictor.bypass_networks(true);
         let alone = progress.trial(|progress| self.cost(first, &mut E::default(), progress))?;
-        self.predictor.restore(self.checkpoint)?;
+        self.predictor.undo();
         if alone >= 8.0 * first.len() as f64 {
             return Ok(false);
         }
         let mut encoder = E::default();
         let with = progress.trial(|progress| self.cost(first, &mut encoder, progress))?;
         if with >= alone * (1.0 - OBVIOUS) {
-            self.predictor.restore(self.checkpoint)?;
+            self.predictor.undo();
             return Ok(false);
         }
         progress.advance(first.len() as u64)?;
@@ -116,7 +114,7 @@ impl BlockEncoder<'_> {
         left: &mut usize,
         progress: &mut Progress,
     ) -> Result<bool> {
-        self.predictor.restore(self.checkpoint)?;
+        self.predictor.undo();
         let (mut encoder, mut limits, mut better) = (E::default(), limits.iter(), true);
         *left = self.pieces(&mut encoder, progress, |bits| {
             better = limits.next().is_some_and(|limit| bits < *limit);
@@ -134,9 +132,9 @@ impl BlockEncoder<'_> {
         Ok(false)
     }
 
-    /// Restores the checkpoint, then observes the block with networks bypassed.
+    /// Goes back to the mark, then observes the block with networks bypassed.
     fn observe_alone(&mut self, progress: &mut Progress) -> Result<()> {
-        self.predictor.restore(self.checkpoint)?;
+        self.predictor.undo();
         self.predictor.bypass_networks(true);
         progress.trial(|progress| drive(self.predictor, &mut Observe::new(self.raw), progress))
     }
@@ -190,7 +188,6 @@ mod tests {
     use super::*;
     use crate::coder::RangeEncoder;
     use crate::session::Session;
-    use crate::snapshot::Digest;
 
     const TEXT: &[u8] = include_bytes!("../../tests/data/alice29.txt");
 
@@ -200,27 +197,29 @@ mod tests {
         let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();
         let (mut predictor, mut progress) = (session.take_scratch().unwrap(), Progress::start(None, 0).unwrap());
         let digest = |predictor: &Predictor| {
-            let mut digest = Digest::new(&session.identity);
-            predictor.save(&session.blueprint).unwrap().visit(&mut digest);
-            digest.finish()
+            let (state, mut out) = (predictor.save(&session.blueprint).unwrap(), Vec::new());
+            state.store_networks(&mut out).unwrap();
+            state.mix().unwrap().store(&mut out).unwrap();
+            out
         };
-        let (raw, checkpoint) = (&TEXT[..PIECE + 500], session.base_state());
+        let (raw, base) = (&TEXT[..PIECE + 500], session.base_state());
         for (longer, kind) in [(0, BlockKind::StoredLearned), (raw.len(), BlockKind::StoredSkipped)] {
             let mut payload = Vec::new();
-            let mut block = BlockEncoder { predictor: &mut predictor, raw, checkpoint, payload: &mut payload };
+            predictor.mark(&session.blueprint).unwrap();
+            let mut block = BlockEncoder { predictor: &mut predictor, raw, payload: &mut payload };
             assert!(block.try_obvious::<RangeEncoder>(&mut progress).unwrap());
             assert!(block.payload.len() < raw.len() / 2);
             block.payload.resize(raw.len() + longer, 0);
             assert_eq!(block.unless_larger(&mut progress).unwrap(), kind);
             let coded = digest(&predictor);
-            predictor.restore(checkpoint).unwrap();
+            predictor.start_at(base);
             if kind == BlockKind::StoredLearned {
                 predictor.bypass_networks(true);
                 drive(&mut predictor, &mut Observe::new(raw), &mut progress).unwrap();
                 predictor.bypass_networks(false);
             }
-            assert_eq!(coded, digest(&predictor), "{kind:?}");
-            predictor.restore(checkpoint).unwrap();
+            assert!(coded == digest(&predictor), "{kind:?}");
+            predictor.start_at(base);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::Session;
 use super::driver::{Decode, Observe, drive};
+use super::guests::Guests;
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
-use crate::container::{Block, BlockKind, Body, Coder, Frame, Version, block_crc, frames};
+use crate::container::{Block, BlockKind, Body, Coder, Frame, Header, MethodRef, Piece, Shape, block_crc, frames};
 use crate::error::{Error, Result, Status, fail, shortened};
-use crate::method::resolve;
+use crate::method::{registered_method, resolve};
 use crate::numeric::NUMERICS_VERSION;
-use crate::predict::Predictor;
+use crate::predict::{Predictor, State};
 use crate::snapshot::hex;
 
 /// The length of the content of all frames of `src`. Their structure is checked; nothing is decoded.
@@ -38,9 +39,12 @@ pub(super) fn check_numerics(version: u16) -> Result<()> {
 impl Session {
     /// Decompresses all frames of `src`, one after the other, to the start of `dst`. Returns the total length.
     ///
+    /// A frame of a registered method that needs no weights file and no base is decoded whatever the handle's method and
+    /// base are, within the limits of the handle.
+    ///
     /// # Errors
-    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch` and `Method` (the work limit) before anything is
-    /// decoded, `BufferTooSmall` with the length that is needed, `Memory`, `Cancelled`.
+    /// `Format`, `Truncated`, `Corrupt`, `Numerics`, `Mismatch`, `Method` (the work limit) and `Memory` (the memory
+    /// limit) before anything is decoded, `BufferTooSmall` with the length that is needed, `Memory`, `Cancelled`.
     pub fn decompress<'p>(
         &mut self,
         src: &[u8],
@@ -48,40 +52,69 @@ impl Session {
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<usize> {
         let total = decompressed_size(src)?;
+        let mut guests = Guests::default();
         for frame in frames(src) {
-            self.check(&frame?)?;
+            let frame = frame?;
+            match self.origin(&frame)? {
+                Origin::Base | Origin::Initial => self.check_work()?,
+                Origin::Registered(method) => guests.admit(self, method, frame.at)?,
+            }
         }
-        self.check_work()?;
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
             return Err(Error::buffer_too_small(dst.len(), total));
         };
-        self.with_scratch(|session, scratch| {
-            let mut progress = Progress::start(progress, total)?;
-            let mut rest = &mut *dst;
-            for frame in frames(src) {
-                let frame = frame?;
-                let (content, after) = rest.split_at_mut(frame.length as usize);
-                // An input may consist of very many empty frames, so these copy no state, and the call can be cancelled
-                // between them.
-                progress.advance(0)?;
-                if !content.is_empty() {
-                    scratch.restore(session.base_state())?;
+        let mut progress = Progress::start(progress, total)?;
+        let mut rest = &mut *dst;
+        for frame in frames(src) {
+            let frame = frame?;
+            let (content, after) = rest.split_at_mut(frame.length as usize);
+            // An input may consist of very many empty frames, so these copy no state, and the call can be cancelled
+            // between them.
+            progress.advance(0)?;
+            let decoded = match self.origin(&frame)? {
+                _ if content.is_empty() => check_crc(frame.crc, crc32fast::hash(content)),
+                Origin::Base => self.decode(&frame, content, false, &mut progress),
+                Origin::Initial => self.decode(&frame, content, true, &mut progress),
+                Origin::Registered(method) => {
+                    guests.of(self, method).and_then(|guest| guest.decode(&frame, content, false, &mut progress))
                 }
-                decode(scratch, &frame, content, &mut progress)
-                    .map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
-                rest = after;
-            }
-            Ok(())
-        })?;
+            };
+            decoded.map_err(|e| e.within(format_args!("frame at byte {}", frame.at)))?;
+            rest = after;
+        }
         Ok(dst.len())
     }
 
-    /// Checks that a frame is of this handle's method, weights and base.
-    fn check(&self, frame: &Frame) -> Result<()> {
-        let Version::V3 { numerics, method, fingerprint, base, .. } = &frame.header.version else { return Ok(()) };
-        check_numerics(*numerics)?;
-        let (text, at) = (resolve(method)?, frame.at);
+    /// Decodes a frame of this handle's method from its base, or from the initial state.
+    fn decode(&mut self, frame: &Frame, content: &mut [u8], initial: bool, progress: &mut Progress) -> Result<()> {
+        self.with_scratch(|session, scratch| {
+            let start = if initial { &session.initial } else { session.base_state() };
+            if initial {
+                scratch.start_at(start);
+            }
+            decode(scratch, start, frame, content, progress)
+        })
+    }
+
+    /// From which state a frame is decoded. It is checked that its version of the arithmetic, its method, weights and
+    /// base are there, and that this library decodes its shape.
+    fn origin(&self, frame: &Frame) -> Result<Origin> {
+        let Header::V3(header) = &frame.header else { return Ok(Origin::Base) };
+        check_numerics(header.numerics)?;
+        let (text, at) = (resolve(&header.method)?, frame.at);
+        if header.shape.lanes_log != 0 {
+            let lanes = 1 << header.shape.lanes_log;
+            fail!(Format, "the frame at byte {at} has {lanes} lanes; this library decodes 1");
+        }
+        // A registered method needs no weights file.
+        let registered = match header.method {
+            MethodRef::Registered(id) if header.base.is_none() && header.fingerprint.is_none() => registered_method(id),
+            _ => None,
+        };
         if text != self.identity.canonical {
+            if let Some(method) = registered {
+                return Ok(Origin::Registered(method));
+            }
             let text = shortened(text);
             fail!(
                 Mismatch,
@@ -91,26 +124,45 @@ impl Session {
         }
         let describe = |id: Option<&[u8]>| id.map_or("none".to_owned(), hex);
         let own = self.identity.fingerprint.as_ref().map(|f| &f[..8]);
-        if fingerprint.as_ref().map(|f| &f[..]) != own {
-            let theirs = describe(fingerprint.as_ref().map(|f| &f[..]));
+        if header.fingerprint.as_ref().map(|f| &f[..]) != own {
+            let theirs = describe(header.fingerprint.as_ref().map(|f| &f[..]));
             fail!(Mismatch, "the frame at byte {at} needs weights {theirs}, the handle has {}", describe(own));
         }
         let own = self.base.as_ref().map(|b| b.id());
-        if *base != own {
-            let [theirs, own] = [base, &own].map(|id| describe(id.as_ref().map(|id| &id[..])));
+        if header.base != own {
+            if registered.is_some() {
+                return Ok(Origin::Initial);
+            }
+            let [theirs, own] = [&header.base, &own].map(|id| describe(id.as_ref().map(|id| &id[..])));
             fail!(Mismatch, "the frame at byte {at} needs base {theirs}, the handle has {own}");
         }
-        Ok(())
+        Ok(Origin::Base)
     }
 }
 
-/// Decodes a frame into a buffer of its length. Its structure was checked.
-fn decode(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
-    let decoded = decode_body(predictor, frame, content, progress);
+/// The state from which a frame is decoded.
+enum Origin {
+    /// The handle's base.
+    Base,
+    /// The initial state of the handle's method.
+    Initial,
+    /// The initial state of another method, which is registered.
+    Registered(&'static str),
+}
+
+/// Decodes a frame into a buffer of its length. Its structure was checked. The predictor is in the state `start`.
+fn decode(
+    predictor: &mut Predictor,
+    start: &State,
+    frame: &Frame,
+    content: &mut [u8],
+    progress: &mut Progress,
+) -> Result<()> {
+    let decoded = decode_body(predictor, start, frame, content, progress);
     let checked = decoded.and_then(|()| check_crc(frame.crc, crc32fast::hash(content)));
-    checked.map_err(|e| match (&frame.header.version, e.status()) {
+    checked.map_err(|e| match (&frame.header, e.status()) {
         // A version 2 frame names no method, so a wrong method looks like damage.
-        (Version::V2, Status::Corrupt) => Error::new(
+        (Header::V2(_), Status::Corrupt) => Error::new(
             Status::Corrupt,
             format!("{e} (version 2 names no method: the frame is damaged, or another method or base made it)"),
         ),
@@ -118,21 +170,49 @@ fn decode(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress
     })
 }
 
-fn decode_body(predictor: &mut Predictor, frame: &Frame, content: &mut [u8], progress: &mut Progress) -> Result<()> {
+fn decode_body(
+    predictor: &mut Predictor,
+    start: &State,
+    frame: &Frame,
+    content: &mut [u8],
+    progress: &mut Progress,
+) -> Result<()> {
+    let (coder, length) = (frame.header.coder(), content.len() as u64);
+    let shape = match &frame.header {
+        Header::V3(header) => header.shape,
+        Header::V2(_) => Shape::default(),
+    };
+    predictor.begin_stream(Some(shape.segment_len(length, 0)));
     match &frame.body {
-        Body::Whole(payload) => symbols(predictor, frame.header.coder, payload, content, progress)?,
+        Body::Whole(payload) => symbols(predictor, coder, payload, content, progress)?,
         Body::Parts(parts) => {
             for (payload, raw) in parts.clone().zip(content.chunks_mut(RANS_BLOCK)) {
-                symbols(predictor, frame.header.coder, payload, raw, progress)?;
+                symbols(predictor, coder, payload, raw, progress)?;
             }
         }
-        Body::Blocks(blocks) => {
-            let mut rest = &mut *content;
-            for block in blocks.clone() {
-                let (raw, after) = rest.split_at_mut(block.raw_len as usize);
-                decode_block(predictor, frame.header.coder, &block, raw, progress)
-                    .map_err(|e| e.within(format_args!("block at byte {}", block.at)))?;
-                rest = after;
+        Body::Single(block) => decode_block(predictor, coder, block, content, progress)?,
+        Body::Blocks(pieces) => {
+            let (mut rest, mut segment_at) = (&mut *content, None);
+            for piece in pieces.clone() {
+                match piece {
+                    Piece::Segment(segment) => {
+                        if segment.raw_offset > 0 {
+                            predictor.start_at(start);
+                            predictor.begin_stream(Some(shape.segment_len(length, segment.raw_offset)));
+                        }
+                        segment_at = Some(segment.raw_offset);
+                    }
+                    Piece::Block(block) => {
+                        let (raw, after) = rest.split_at_mut(block.raw_len as usize);
+                        decode_block(predictor, coder, &block, raw, progress)
+                            .map_err(|e| e.within(format_args!("block at byte {}", block.at)))
+                            .map_err(|e| match segment_at {
+                                Some(at) => e.within(format_args!("segment of content byte {at}")),
+                                None => e,
+                            })?;
+                        rest = after;
+                    }
+                }
             }
         }
     }

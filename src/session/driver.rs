@@ -17,11 +17,12 @@ const TICK_WORK: u64 = 1 << 24;
 /// Codes all bytes of a port.
 ///
 /// # Errors
-/// `Cancelled`.
+/// `Cancelled`, `Memory`.
 pub fn drive(predictor: &mut Predictor, port: &mut impl Port, progress: &mut Progress) -> Result<()> {
     let tick = (TICK_WORK / predictor.work().max(1)).clamp(1, TICK as u64) as usize;
     while port.remaining() > 0 {
         let n = port.remaining().min(tick);
+        predictor.reserve(n)?;
         for _ in 0..n {
             predictor.code_byte(port);
         }

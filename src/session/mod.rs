@@ -4,13 +4,18 @@
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
 //! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress`, `records`, `measure` and `state`. `driver` is the loop that all of them use.
+//! is coded), `decompress` (with `guests`: frames of other methods), `info`, `records`, `measure`, `state` and `live`.
+//! `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
+mod content;
 mod create;
 mod decompress;
 mod driver;
+mod guests;
+mod info;
+mod live;
 mod measure;
 mod params;
 mod progress;
@@ -22,14 +27,17 @@ use std::sync::Arc;
 
 pub use compress::compress_bound;
 pub use decompress::decompressed_size;
+pub use info::{FrameValue, frame_info, frame_method};
 pub use params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
 pub use progress::ProgressFn;
 pub use snapshot::Snapshot;
 
 pub use crate::method::DEFAULT;
+
+use crate::adapt::Train;
 use crate::model::file::Model;
-use crate::predict::{Blueprint, Predictor, State};
-use crate::snapshot::Identity;
+use crate::predict::{Blueprint, NetworkBlueprint, Predictor, State};
+use crate::snapshot::{History, Identity};
 
 /// A compressor. It may move between threads. It serves one call at a time.
 #[derive(Debug)]
@@ -40,22 +48,36 @@ pub struct Session {
     _builtin: Option<Arc<Model>>,
     params: Params,
     /// The state before any byte.
-    initial: State,
+    initial: Arc<State>,
     base: Option<Arc<Snapshot>>,
     /// The initial value of the live state: the base at the last reset.
     start: Option<Arc<Snapshot>>,
-    /// Holds the live state. Created on first use.
-    live: Option<Predictor>,
-    /// The predictor of all calls that start from the base.
+    /// The live state. Created on first use.
+    live: Option<Live>,
+    /// The predictor of all calls that start from the base. Created on first use.
     scratch: Option<Predictor>,
-    /// The scratch predictor's state before the current block.
-    checkpoint: Option<State>,
+}
+
+/// The live state.
+#[derive(Debug)]
+struct Live {
+    predictor: Predictor,
+    history: History,
 }
 
 impl Session {
     /// The method and weights.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whether bytes change more than the context of later predictions: tables, mixers or weights.
+    pub fn can_learn(&self) -> bool {
+        let learns = |network: &NetworkBlueprint| match network {
+            NetworkBlueprint::Rwkv7(network) => network.rule.train != Train::None,
+            NetworkBlueprint::Gru { .. } | NetworkBlueprint::Learner { .. } => true,
+        };
+        self.blueprint.mix.is_some() || self.blueprint.networks.iter().any(learns)
     }
 
     /// The options.

@@ -1,6 +1,6 @@
 //! The options of a handle and their ranges.
 
-use crate::container::{Coder, MAX_BLOCK_LOG, MIN_BLOCK_LOG};
+use crate::container::{Coder, MAX_BLOCK_LOG, MAX_SEGMENT_LOG, MIN_BLOCK_LOG, MIN_SEGMENT_LOG, Shape};
 use crate::error::{Result, fail};
 
 /// The default of [`Param::MemoryLimit`]: 1 GiB.
@@ -70,7 +70,7 @@ impl Param {
             Self::Threads => (0, 1024),
             Self::Lanes => (1, 1),
             Self::BlockLog => (i64::from(MIN_BLOCK_LOG), i64::from(MAX_BLOCK_LOG)),
-            Self::SegmentLog => (0, 0),
+            Self::SegmentLog => (0, i64::from(MAX_SEGMENT_LOG)),
             Self::MemoryLimit | Self::WorkLimit => (1, i64::MAX),
             Self::RecordCheck => (0, 4),
         }
@@ -101,6 +101,9 @@ impl Params {
         if param == Param::RecordCheck && value == 3 {
             fail!(Argument, "{param:?} = 3: 0, 1, 2 and 4 are allowed");
         }
+        if param == Param::SegmentLog && (1..i64::from(MIN_SEGMENT_LOG)).contains(&value) {
+            fail!(Argument, "{param:?} = {value}: 0 and {MIN_SEGMENT_LOG} to {high} are allowed");
+        }
         if !(low..=high).contains(&value) {
             fail!(Argument, "{param:?} = {value}: {low} to {high} are allowed");
         }
@@ -111,6 +114,13 @@ impl Params {
     /// The value of an option.
     pub fn get(&self, param: Param) -> i64 {
         self.0[param as usize - 1]
+    }
+
+    /// Lanes, blocks and segments.
+    pub(super) fn shape(&self) -> Shape {
+        let lanes_log = self.get(Param::Lanes).trailing_zeros() as u8;
+        let [block_log, segment_log] = [Param::BlockLog, Param::SegmentLog].map(|param| self.get(param) as u8);
+        Shape { lanes_log, block_log, segment_log }
     }
 
     /// The coder.

@@ -50,7 +50,8 @@ impl Session {
                 payload.clear();
                 Record::write_head(raw.len() as u32, &check.of(raw)[..check.width()], &mut head);
                 if !raw.is_empty() {
-                    scratch.restore(session.base_state())?;
+                    scratch.start_at(session.base_state());
+                    scratch.begin_stream(Some(raw.len() as u64));
                     scratch.begin_record();
                     drive(scratch, &mut Encode::new(raw, &mut encoder), &mut progress)?;
                     encoder.finish(&mut payload)?;
@@ -99,7 +100,8 @@ impl Session {
                     raw.copy_from_slice(record.body);
                     progress.advance(raw.len() as u64)?;
                 } else {
-                    scratch.restore(session.base_state())?;
+                    scratch.start_at(session.base_state());
+                    scratch.begin_stream(Some(raw.len() as u64));
                     scratch.begin_record();
                     decode(scratch, record.body, raw, &mut progress).map_err(|e| within(i, e))?;
                 }

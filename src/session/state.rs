@@ -2,27 +2,31 @@
 
 use std::sync::Arc;
 
-use super::create::{PREDICTORS, STATES};
 use super::driver::{Observe, drive};
 use super::params::Param;
 use super::progress::{Progress, ProgressFn};
-use super::{Session, Snapshot};
+use super::{Live, Session, Snapshot};
 use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
 use crate::numeric::reserve;
-use crate::predict::{NetworkBlueprint, Predictor, State};
+use crate::predict::{NetworkBlueprint, Port, Predictor, State};
+use crate::snapshot::History;
+
+/// After a feed of more bytes than this, the memory of what could have been undone is freed. After others it is kept for
+/// the next feed.
+const LONG_FEED: usize = 1 << 14;
 
 impl Session {
     /// A snapshot's state; the initial state for `None`. Snapshots are checked when they are set.
-    pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a State {
+    pub(super) fn state_of<'a>(&'a self, snapshot: &'a Option<Arc<Snapshot>>) -> &'a Arc<State> {
         match snapshot {
-            Some(snapshot) => snapshot.state_for(&self.identity).unwrap_or(&self.initial),
+            Some(snapshot) => snapshot.state_for(&self.identity, &self.blueprint).unwrap_or(&self.initial),
             None => &self.initial,
         }
     }
 
-    pub(super) fn base_state(&self) -> &State {
+    pub(super) fn base_state(&self) -> &Arc<State> {
         self.state_of(&self.base)
     }
 
@@ -30,19 +34,41 @@ impl Session {
     /// state.
     ///
     /// # Errors
-    /// `Mismatch` for a snapshot of another method or other weights.
+    /// `Mismatch` for a snapshot of another method or other weights; `Corrupt` if it was loaded and its networks do not
+    /// have the shapes of the method.
     pub fn set_base(&mut self, snapshot: Option<Arc<Snapshot>>) -> Result<()> {
         if let Some(s) = &snapshot {
-            s.state_for(&self.identity)?;
+            s.state_for(&self.identity, &self.blueprint)?;
         }
         self.base = snapshot;
         Ok(())
     }
 
-    /// The most bytes that this handle takes: all states and predictors that it may hold, and weights unless they come
-    /// from a file or from a model that the caller opened; saturates.
+    /// The bytes that this handle takes while it compresses a long content: its states, the live one if it exists, the
+    /// base, the predictor, what undoing a block needs, and weights unless they come from a file or from a model that
+    /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        let mut needed = self.blueprint.bytes(STATES, PREDICTORS);
+        self.memory(true).saturating_add(self.block_bytes())
+    }
+
+    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, and
+    /// its payload.
+    pub(super) fn block_bytes(&self) -> u64 {
+        let block = self.params.shape().max_block();
+        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(block)
+    }
+
+    /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
+    /// scratch predictor.
+    fn memory(&self, scratch: bool) -> u64 {
+        let of = |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().map_or(0, |s| s.bytes(&self.blueprint));
+        let mut needed = self.initial.bytes(&self.blueprint).saturating_add(of(&self.base));
+        let same = matches!((&self.base, &self.start), (Some(base), Some(start)) if Arc::ptr_eq(base, start));
+        if !same {
+            needed = needed.saturating_add(of(&self.start));
+        }
+        let predictors = u64::from(scratch) + u64::from(self.live.is_some());
+        needed = needed.saturating_add(self.blueprint.predictor_bytes().saturating_mul(predictors));
         // Weights from a file or from a model that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
@@ -51,9 +77,10 @@ impl Session {
         needed
     }
 
-    /// Checks the memory that this handle takes against the limit.
-    fn check_memory(&self) -> Result<()> {
-        let needed = self.memory_estimate();
+    /// Checks the memory that this handle takes, with or without a scratch predictor, and `more` bytes, against the
+    /// limit.
+    pub(super) fn check_memory(&self, scratch: bool, more: u64) -> Result<()> {
+        let needed = self.memory(scratch).saturating_add(more);
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
@@ -72,12 +99,12 @@ impl Session {
 
     /// Removes and returns the scratch predictor, at the base, so that a call can borrow the rest of the session.
     pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
-        self.check_memory()?;
+        self.check_memory(true, 0)?;
         let mut scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Predictor::new(&self.blueprint)?,
         };
-        scratch.restore(self.base_state())?;
+        scratch.start_at(self.base_state());
         Ok(scratch)
     }
 
@@ -89,22 +116,32 @@ impl Session {
         result
     }
 
-    /// The live predictor.
-    fn live(&mut self) -> Result<&mut Predictor> {
+    /// The live state.
+    pub(super) fn live(&mut self) -> Result<&mut Live> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
-                self.check_memory()?;
-                let mut live = Predictor::new(&self.blueprint)?;
-                live.restore(self.state_of(&self.start))?;
-                live
+                // The scratch predictor can be made again.
+                let own = self.blueprint.predictor_bytes();
+                if self.check_memory(self.scratch.is_some(), own).is_err() {
+                    self.scratch = None;
+                    self.check_memory(false, own)?;
+                }
+                let mut predictor = Predictor::new(&self.blueprint)?;
+                predictor.start_at(self.state_of(&self.start));
+                Live { predictor, history: self.start_history() }
             }
         };
-        live.use_current_level();
+        live.predictor.use_current_level();
         let live = self.live.insert(live);
         // If memory is short, the call must fail before it changes the state.
         reserve::check()?;
         Ok(live)
+    }
+
+    /// What the initial value of the live state has observed.
+    fn start_history(&self) -> History {
+        self.start.as_ref().map_or_else(History::default, |start| start.history().clone())
     }
 
     /// The distribution of the next byte after the live state.
@@ -112,24 +149,45 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn predict(&mut self, probabilities: &mut [f32; VOCAB]) -> Result<()> {
-        self.live()?.probabilities(probabilities)
+        self.live()?.predictor.probabilities(probabilities)
     }
 
     /// Lets the live state observe some bytes. If the call is cancelled, the live state does not change.
     ///
     /// # Errors
-    /// `Memory`, `Cancelled`.
+    /// `Memory`, `Cancelled`; `State` if a policy has positions in percent and the live stream's length is unknown.
     pub fn feed<'p>(&mut self, data: &[u8], progress: Option<&'p mut ProgressFn<'p>>) -> Result<()> {
-        self.live()?;
-        let Self { live: Some(live), blueprint, .. } = self else { unreachable!("made above") };
-        let before = if progress.is_some() { Some(live.save(blueprint)?) } else { None };
-        // Before the state changes. What comes after it is undone only if there is a copy.
+        self.pass_live(data, &mut Observe::new(data), progress)
+    }
+
+    /// Passes a port's bytes, which are `data`, through the live state.
+    pub(super) fn pass_live<'p>(
+        &mut self,
+        data: &[u8],
+        port: &mut impl Port,
+        progress: Option<&'p mut ProgressFn<'p>>,
+    ) -> Result<()> {
+        self.live()?.predictor.check_length()?;
+        let cancellable = progress.is_some();
+        if cancellable {
+            self.check_memory(self.scratch.is_some(), self.blueprint.mark_bytes(data.len()))?;
+        }
+        let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
+        if cancellable {
+            predictor.mark(blueprint)?;
+        }
+        // Before the state changes. What comes after it is undone only if there is a mark.
         reserve::check()?;
         let fed = Progress::start(progress, data.len() as u64)
-            .and_then(|mut progress| drive(live, &mut Observe::new(data), &mut progress))
-            .and_then(|()| if before.is_some() { reserve::check() } else { Ok(()) });
-        if let (Err(_), Some(before)) = (&fed, &before) {
-            live.restore(before)?;
+            .and_then(|mut progress| drive(predictor, port, &mut progress))
+            .and_then(|()| if cancellable { reserve::check() } else { Ok(()) });
+        match &fed {
+            Ok(()) => history.observe(data),
+            Err(_) if cancellable => predictor.undo(),
+            Err(_) => {}
+        }
+        if cancellable {
+            predictor.unmark(data.len() > LONG_FEED);
         }
         fed
     }
@@ -140,13 +198,17 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn live_mix(&mut self) -> Result<Option<&mut Mix>> {
-        Ok(self.live()?.mix())
+        Ok(self.live()?.predictor.mix())
     }
 
     /// Sets the live state to the base.
     pub fn reset(&mut self) {
         self.start = self.base.clone();
-        self.live = None;
+        if let Some(mut live) = self.live.take() {
+            live.predictor.start_at(self.state_of(&self.start));
+            live.history = self.start_history();
+            self.live = Some(live);
+        }
     }
 
     /// A copy of the live state.
@@ -154,15 +216,11 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let state = match &self.live {
-            Some(live) => live.save(&self.blueprint)?,
-            None => {
-                let mut predictor = Predictor::new(&self.blueprint)?;
-                predictor.restore(self.state_of(&self.start))?;
-                predictor.save(&self.blueprint)?
-            }
+        let (state, history) = match &self.live {
+            Some(Live { predictor, history }) => (Arc::new(predictor.save(&self.blueprint)?), history.clone()),
+            None => (self.state_of(&self.start).clone(), self.start_history()),
         };
-        Snapshot::new(&self.identity, state)
+        Snapshot::new(&self.identity, state, history)
     }
 
     /// A session of the same method whose live state is a copy of this one's.
@@ -170,23 +228,17 @@ impl Session {
     /// # Errors
     /// `Memory`.
     pub fn copy_live(&self) -> Result<Self> {
-        let state = self.snapshot()?;
-        let mut first = Predictor::new(&self.blueprint)?;
-        let initial = first.initial_state(&self.blueprint)?;
-        let mut copy = Self {
+        Ok(Self {
             identity: self.identity.try_clone()?,
             blueprint: self.blueprint.clone(),
             _builtin: self._builtin.clone(),
             params: self.params.clone(),
-            initial,
+            initial: self.initial.clone(),
             base: None,
-            start: None,
-            live: Some(first),
+            start: Some(Arc::new(self.snapshot()?)),
+            live: None,
             scratch: None,
-            checkpoint: None,
-        };
-        copy.restore(&state)?;
-        Ok(copy)
+        })
     }
 
     /// Sets the live state to that of a snapshot.
@@ -194,8 +246,11 @@ impl Session {
     /// # Errors
     /// `Mismatch`, `Memory`.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let state = snapshot.state_for(&self.identity)?;
-        self.live()?.restore(state)
+        let state = snapshot.state_for(&self.identity, &self.blueprint)?;
+        let live = self.live()?;
+        live.predictor.start_at(state);
+        live.history = snapshot.history().clone();
+        Ok(())
     }
 }
 
@@ -203,6 +258,16 @@ impl Session {
 mod tests {
     use super::*;
     use crate::error::Status;
+
+    /// A mark that stayed would be logged for by every later feed.
+    #[test]
+    fn a_feed_that_can_be_cancelled_leaves_no_mark() {
+        let mut session = Session::create("mix:mem=64K").unwrap();
+        for n in [10, LONG_FEED + 1] {
+            session.feed(&vec![b'a'; n], Some(&mut |_, _| true)).unwrap();
+            assert!(!session.live_mix().unwrap().unwrap().undo(), "after {n} bytes");
+        }
+    }
 
     #[test]
     fn the_memory_estimate_is_the_smallest_limit_that_suffices() {
@@ -213,9 +278,19 @@ mod tests {
             let mut session = Session::create(method).unwrap();
             let estimate = session.memory_estimate();
             session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
-            session.cross_entropy(b"text", None).unwrap();
+            let mut frame = [0; 1024];
+            session.compress(b"text", &mut frame, None).unwrap();
             session.params_mut().set(Param::MemoryLimit, estimate as i64 - 1).unwrap();
+            let e = session.compress(b"text", &mut frame, None).unwrap_err();
+            assert_eq!(e.status(), Status::Memory, "{method}");
+            session.cross_entropy(b"text", None).unwrap();
+            let least = session.memory(true) as i64 - 1;
+            session.params_mut().set(Param::MemoryLimit, least).unwrap();
             assert_eq!(session.cross_entropy(b"text", None).unwrap_err().status(), Status::Memory, "{method}");
+            // The live state takes the place of the scratch predictor.
+            session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
+            session.predict(&mut [0.0; VOCAB]).unwrap();
+            assert!(session.scratch.is_none() || session.memory(true) <= estimate);
         }
     }
 }

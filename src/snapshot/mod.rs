@@ -1,10 +1,9 @@
-//! Identifiers of states: the method, the weights, and a hash of everything that bytes have changed.
-//!
-//! The owners of a state (networks, mixes, heads) pass their parts to a [`Digest`]. The snapshot object of the C API is
+//! Identities of states: the method, the weights, and what was observed. The snapshot object of the C API is
 //! [`crate::session::Snapshot`].
 
-mod digest;
+pub mod blob;
+mod history;
 mod identity;
 
-pub use digest::Digest;
+pub use history::{Event, HISTORY_LEN, History};
 pub use identity::{Identity, hex};

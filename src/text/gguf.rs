@@ -7,31 +7,7 @@ use super::tokenizer::{Special, Tokenizer};
 use super::vocabulary::Spelling;
 use crate::error::{Result, fail, shortened};
 use crate::numeric::buffer::{grow, reserved};
-
-/// Typed metadata by key. The functions return `None` or false for a key that is missing or has another type.
-pub trait Metadata {
-    /// A string.
-    fn text(&self, key: &str) -> Option<&str>;
-    /// An integer of any width that is not negative.
-    fn number(&self, key: &str) -> Option<u64>;
-    /// A truth value.
-    fn flag(&self, key: &str) -> Option<bool>;
-    /// Passes the elements of an array of strings on.
-    ///
-    /// # Errors
-    /// Those of `take`, as in the other functions.
-    fn each_text(&self, key: &str, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<bool>;
-    /// Passes the elements of an array of integers on.
-    ///
-    /// # Errors
-    /// Those of `take`.
-    fn each_number(&self, key: &str, take: &mut dyn FnMut(i64) -> Result<()>) -> Result<bool>;
-    /// Passes the elements of an array of floats on.
-    ///
-    /// # Errors
-    /// Those of `take`.
-    fn each_float(&self, key: &str, take: &mut dyn FnMut(f32) -> Result<()>) -> Result<bool>;
-}
+use crate::weights::metadata::{Array, Metadata};
 
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
@@ -45,74 +21,61 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const MAX_SPLIT_WORK: u64 = 1 << 30;
 
 /// Reads the names and kinds of the tokens.
-fn read_tokens(metadata: &dyn Metadata) -> Result<Raw> {
-    let (mut raw, mut id) = (Raw::default(), 0u64);
-    let found = metadata.each_text(TOKENS, &mut |name| {
+fn read_tokens(metadata: &Metadata) -> Result<Raw> {
+    let Some(Array::Text(names)) = metadata.array(TOKENS) else {
+        fail!(Model, "{TOKENS} is not an array of strings");
+    };
+    let mut raw = Raw::default();
+    for (id, name) in (0..).zip(names.iter()) {
         // A name of no bytes leaves a hole.
         raw.add(id, name, Kind::Normal)?;
-        id += 1;
-        Ok(())
-    })?;
-    if !found {
-        fail!(Model, "{TOKENS} is not an array of strings");
     }
-    let mut next = 0;
-    metadata.each_number(TYPES, &mut |number| {
-        let kind = match number {
-            1 => Kind::Normal,
-            2 => Kind::Unknown,
-            3 => Kind::Control,
-            4 => Kind::UserDefined,
-            5 => Kind::Unused,
-            6 => Kind::Byte,
-            _ => fail!(Model, "{TYPES}: token {next} has the type {number}, expected 1 to 6"),
+    let Some(types) = metadata.array(TYPES) else { return Ok(raw) };
+    if !types.is_empty() && types.len() != raw.len() {
+        fail!(Model, "{TYPES} has {} elements, {TOKENS} has {}", types.len(), raw.len());
+    }
+    for id in 0..types.len() as u32 {
+        let kind = match types.integer(id as usize) {
+            Some(1) => Kind::Normal,
+            Some(2) => Kind::Unknown,
+            Some(3) => Kind::Control,
+            Some(4) => Kind::UserDefined,
+            Some(5) => Kind::Unused,
+            Some(6) => Kind::Byte,
+            Some(number) => fail!(Model, "{TYPES}: token {id} has the type {number}, expected 1 to 6"),
+            None => fail!(Model, "{TYPES} is not an array of integers"),
         };
-        if next as usize >= raw.len() {
-            fail!(Model, "{TYPES} has more elements than {TOKENS}, which has {}", raw.len());
+        if raw.has(id) {
+            raw.set_kind(id, kind);
         }
-        if raw.has(next) {
-            raw.set_kind(next, kind);
-        }
-        next += 1;
-        Ok(())
-    })?;
-    if next != 0 && next as usize != raw.len() {
-        fail!(Model, "{TYPES} has {next} elements, {TOKENS} has {}", raw.len());
     }
     Ok(raw)
 }
 
 /// Reads the scores of `n` tokens.
-fn read_scores(metadata: &dyn Metadata, n: usize) -> Result<Vec<f32>> {
-    let mut scores = reserved(n, "the scores of a tokenizer")?;
-    metadata.each_float(SCORES, &mut |score| {
-        if scores.len() == n {
-            fail!(Model, "{SCORES} has more elements than {TOKENS}, which has {n}");
-        }
-        if !score.is_finite() {
-            fail!(Model, "{SCORES}: the score of token {} is {score}, scores must be finite", scores.len());
-        }
-        scores.push(score);
-        Ok(())
-    })?;
-    if scores.len() != n {
-        fail!(Model, "{SCORES} has {} elements, {TOKENS} has {n}", scores.len());
+fn read_scores(metadata: &Metadata, n: usize) -> Result<Vec<f32>> {
+    let (found, mut scores) = (metadata.array(SCORES), reserved(n, "the scores of a tokenizer")?);
+    match found {
+        Some(Array::F32(found)) if found.len() == n => scores.extend_from_slice(found),
+        Some(Array::F64(found)) if found.len() == n => scores.extend(found.iter().map(|x| *x as f32)),
+        _ => fail!(Model, "{SCORES} has {} elements, {TOKENS} has {n}", found.map_or(0, Array::len)),
+    }
+    if let Some((i, score)) = scores.iter().enumerate().find(|(_, score)| !f32::is_finite(**score)) {
+        fail!(Model, "{SCORES}: the score of token {i} is {score}, scores must be finite");
     }
     Ok(scores)
 }
 
-fn read_merges(metadata: &dyn Metadata, raw: &Raw, names: &Names) -> Result<Merges> {
-    let (mut merges, mut i) = (Merges::default(), 0);
-    let found = metadata.each_text(MERGES, &mut |both| {
+fn read_merges(metadata: &Metadata, raw: &Raw, names: &Names) -> Result<Merges> {
+    let Some(Array::Text(pairs)) = metadata.array(MERGES) else {
+        fail!(Model, "{MERGES} is not an array of strings");
+    };
+    let mut merges = Merges::default();
+    for (i, both) in pairs.iter().enumerate() {
         match both.split_once(' ') {
             Some((left, right)) if !right.contains(' ') => merges.add_names(raw, names, left, right)?,
             _ => fail!(Model, "{MERGES}: element {i} is \"{}\", expected two tokens", shortened(both)),
         }
-        i += 1;
-        Ok(())
-    })?;
-    if !found {
-        fail!(Model, "{MERGES} is not an array of strings");
     }
     Ok(merges)
 }
@@ -150,7 +113,7 @@ fn merges_by_score(raw: &Raw, names: &Names, scores: &[f32]) -> Result<Merges> {
 }
 
 /// The tokens with a role. `adds_bos`: what llama.cpp does if the file does not say.
-fn special(metadata: &dyn Metadata, raw: &Raw, adds_bos: bool) -> Result<Special> {
+fn special(metadata: &Metadata, raw: &Raw, adds_bos: bool) -> Result<Special> {
     let token = |key: &str| match metadata.number(key) {
         None => Ok(None),
         Some(id) => match u32::try_from(id) {
@@ -176,7 +139,7 @@ impl Tokenizer {
     /// # Errors
     /// `Model` for metadata that are missing, inconsistent or name what is not supported; the message has the key.
     /// `Memory`.
-    pub fn from_gguf(metadata: &dyn Metadata) -> Result<Self> {
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self> {
         let Some(model) = metadata.text(MODEL) else { fail!(Model, "{MODEL} is not a string") };
         if !["gpt2", "llama", "t5"].contains(&model) {
             fail!(Model, "{MODEL} is \"{}\", expected gpt2, llama or t5", shortened(model));

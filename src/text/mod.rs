@@ -33,6 +33,5 @@ pub mod tokenizer;
 mod unigram;
 pub mod vocabulary;
 
-pub use gguf::Metadata;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{Kind, NO_TOKEN, Vocabulary};

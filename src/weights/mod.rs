@@ -1,9 +1,29 @@
 //! Files of named tensors. A model reads one tensor at a time, so that memory never holds a second copy of all weights.
+//!
+//! - [`tensors`]: one view of safetensors, GGUF and APR files
+//! - [`writer`]: writing such files, one tensor at a time
+//! - [`metadata`], `metadata_json`: typed metadata, and their JSON
+//! - [`dtype`], `dequantise`, `quantise`: types of tensors, and conversions from and to f32
+//! - [`source`]: files, read at positions
+//! - [`safetensors`], `header`: the weights of this library's own networks
 
+mod dequantise;
+pub mod dtype;
 mod header;
+pub mod metadata;
+mod metadata_json;
+mod quantise;
 pub mod safetensors;
+pub mod source;
+pub mod tensors;
+pub mod writer;
 
+pub use dtype::DType;
 pub use header::{HEADER_MEMORY_FACTOR, MAX_HEADER, MAX_TENSORS, PARSER_MEMORY_FACTOR};
+
+pub use metadata::Metadata;
+pub use tensors::{TensorInfo, Tensors};
+pub use writer::{Format, TensorWriter};
 
 use sha2::{Digest, Sha256};
 

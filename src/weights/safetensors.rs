@@ -47,11 +47,6 @@ impl<R: Read + Seek> Safetensors<R> {
         Ok(Self { input, data: 8 + size, header: Header::parse(&json, available - size)? })
     }
 
-    /// The names of all tensors.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.header.len()).map(|i| self.header.get(i).name)
-    }
-
     /// The shape of the tensor of this name, if there is one.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.find(name).map(|i| self.header.get(i).shape)

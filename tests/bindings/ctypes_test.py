@@ -32,12 +32,25 @@ SIGNATURES = {
     "gptz_compress": (c_int, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
     "gptz_decompressed_size": (c_int, c_char_p, c_size_t, POINTER(c_uint64)),
     "gptz_decompress": (c_int, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_compress_parts": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_size_t), c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_compressed_size": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_frame_info": (c_int, c_char_p, c_size_t, c_int, POINTER(c_int64)),
+    "gptz_frame_method": (c_int, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_stats_get": (c_int, c_void_p, c_void_p),
     "gptz_feed": (c_int, c_void_p, c_char_p, c_size_t),
     "gptz_cross_entropy": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_double)),
     "gptz_snapshot_take": (c_int, c_void_p, POINTER(c_void_p)),
     "gptz_snapshot_free": (None, c_void_p),
+    "gptz_snapshot_save": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_snapshot_load": (c_int, c_char_p, c_size_t, POINTER(c_void_p)),
     "gptz_set_base": (c_int, c_void_p, c_void_p),
 }
+class Stats(ctypes.Structure):
+    _fields_ = [("size", c_size_t), ("bytes_in", c_uint64), ("bytes_out", c_uint64), ("tokens_seen", c_uint64),
+                ("bits_per_byte", c_double), ("ratio", c_double), ("seconds", c_double), ("bytes_per_second", c_double),
+                ("can_learn", c_int)]
+
+
 TEXT = b"The cat sat on the mat; the dog sat on the log. " * 40
 
 
@@ -162,6 +175,31 @@ class Binding(unittest.TestCase):
             self.assertEqual(handle.decompress(frame), TEXT, "a failed call leaves the handle usable")
         self.assertEqual(LIB.gptz_compress(None, TEXT, 1, small, 10, byref(size)), ARGUMENT)
 
+    def test_frames_parts_and_stats(self):
+        with Handle(b"level:2") as handle, Handle(b"level:1") as other:
+            frame, size, value = handle.compress(TEXT), c_size_t(), c_int64()
+            parts = (c_char_p * 3)(TEXT[:7], b"", TEXT[7:])
+            lengths = (c_size_t * 3)(7, 0, len(TEXT) - 7)
+            out = ctypes.create_string_buffer(len(frame))
+            handle.check(LIB.gptz_compress_parts(handle.pointer, parts, lengths, 3, out, len(out), byref(size)))
+            self.assertEqual(out.raw[: size.value], frame)
+            handle.check(LIB.gptz_compressed_size(handle.pointer, TEXT, len(TEXT), byref(size)))
+            self.assertEqual(size.value, len(frame))
+            for what, expected in ((1, len(TEXT)), (5, 1), (10, 1), (11, len(frame))):  # GPTZ_FRAME_...
+                check(LIB.gptz_frame_info(frame, len(frame), what, byref(value)))
+                self.assertEqual(value.value, expected)
+            self.assertEqual(LIB.gptz_frame_method(frame, len(frame), None, 0, byref(size)), BUFFER_TOO_SMALL)
+            name = ctypes.create_string_buffer(size.value + 1)
+            check(LIB.gptz_frame_method(frame, len(frame), name, len(name), byref(size)))
+            self.assertEqual(name.value, LIB.gptz_method(handle.pointer))
+            # Frames of registered methods, in a row, with a handle of any method.
+            self.assertEqual(other.decompress(frame + other.compress(b"x") + frame), TEXT + b"x" + TEXT)
+            stats = Stats(ctypes.sizeof(Stats))
+            handle.compress(TEXT)
+            handle.check(LIB.gptz_stats_get(handle.pointer, byref(stats)))
+            self.assertEqual((stats.bytes_in, stats.bytes_out, stats.can_learn), (len(TEXT), len(frame), 1))
+            self.assertGreater(stats.seconds, 0)
+
     def test_progress_is_reported_and_cancels(self):
         reports = []
 
@@ -193,6 +231,12 @@ class Binding(unittest.TestCase):
             snapshot = c_void_p()
             check(LIB.gptz_snapshot_take(based.pointer, byref(snapshot)))
             check(LIB.gptz_set_base(based.pointer, snapshot))
+            size = c_size_t()
+            self.assertNotEqual(LIB.gptz_snapshot_save(snapshot, None, 0, byref(size)), 0)
+            portable = ctypes.create_string_buffer(size.value)
+            check(LIB.gptz_snapshot_save(snapshot, portable, size, byref(size)))
+            LIB.gptz_snapshot_free(snapshot)
+            check(LIB.gptz_snapshot_load(portable.raw, size, byref(snapshot)))
             check(LIB.gptz_set_base(plain.pointer, snapshot))
             LIB.gptz_snapshot_free(snapshot)
             frame = based.compress(message)

@@ -8,7 +8,7 @@ local gptz = ffi.load(arg[1])
 -- LuaJIT must not compile ffi calls that call back into Lua (its manual, "FFI Semantics", "Callbacks").
 jit.off()
 
-local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG = 0, 2, 9, 10, 12, 6
+local OK, METHOD, CORRUPT, MISMATCH, CANCELLED, BLOCK_LOG, CONTENT_LENGTH = 0, 2, 9, 10, 12, 6, 1
 local text = string.rep("The cat sat on the mat; the dog sat on the log. ", 40)
 
 local function check(status)
@@ -54,6 +54,25 @@ end
 local frame = compress(handle, text)
 assert(#frame < #text / 2)
 
+-- What a frame states, and what a call took.
+local value, length = ffi.new("int64_t[1]"), ffi.new("size_t[1]")
+check(gptz.gptz_frame_info(frame, #frame, CONTENT_LENGTH, value))
+assert(value[0] == #text)
+gptz.gptz_frame_method(frame, #frame, nil, 0, length)
+local name = ffi.new("char[?]", length[0] + 1)
+check(gptz.gptz_frame_method(frame, #frame, name, length[0] + 1, length))
+assert(ffi.string(name) == ffi.string(gptz.gptz_method(handle)))
+check(gptz.gptz_compressed_size(handle, text, #text, length))
+assert(length[0] == #frame)
+local parts, lengths = ffi.new("const void *[2]", text, text), ffi.new("size_t[2]", 10, 20)
+local joined = ffi.new("uint8_t[1000]")
+check(gptz.gptz_compress_parts(handle, parts, lengths, 2, joined, 1000, length))
+assert(decompress(handle, ffi.string(joined, length[0])) == text:sub(1, 10) .. text:sub(1, 20))
+local stats = ffi.new("gptz_stats")
+stats.size = ffi.sizeof(stats)
+check(gptz.gptz_stats_get(handle, stats))
+assert(stats.bytes_out == 30 and stats.can_learn == 1)
+
 -- Errors.
 assert(fails(METHOD, "a method that does not exist", create, "cfg:hidden=33"):find("33"))
 local changed = frame:sub(1, -21) .. string.char(bit.bxor(frame:byte(-20), 1)) .. frame:sub(-19)
@@ -94,6 +113,12 @@ local samples = message:rep(40)
 check(gptz.gptz_feed(based, samples, #samples))
 local snapshot = ffi.new("gptz_snapshot *[1]")
 check(gptz.gptz_snapshot_take(based, snapshot))
+local size = ffi.new("size_t[1]")
+assert(gptz.gptz_snapshot_save(snapshot[0], nil, 0, size) ~= 0)
+local portable = ffi.new("uint8_t[?]", size[0])
+check(gptz.gptz_snapshot_save(snapshot[0], portable, size[0], size))
+gptz.gptz_snapshot_free(snapshot[0])
+check(gptz.gptz_snapshot_load(portable, size[0], snapshot))
 check(gptz.gptz_set_base(based, snapshot[0]))
 gptz.gptz_snapshot_free(snapshot[0])
 local small = compress(based, message)

@@ -31,7 +31,10 @@ static const char method[] = "cfg:hidden=32,layers=1,intermediate=32,head_size=3
                              "g_rank=4,train=adam,lr=0.005";
 
 /* The calls that run a progress callback. */
-enum { COMPRESS, DECOMPRESS, FEED, CROSS_ENTROPY, BYTE_COSTS, RECORDS_COMPRESS, RECORDS_DECOMPRESS, CALLS };
+enum {
+    COMPRESS, COMPRESS_PARTS, COMPRESSED_SIZE, DECOMPRESS, FEED, CROSS_ENTROPY, BYTE_COSTS, RECORDS_COMPRESS,
+    RECORDS_DECOMPRESS, CALLS
+};
 
 /* The action of the callback at `done` >= 600. */
 enum action { NOTHING, EXIT, CANCEL };
@@ -77,6 +80,8 @@ static gptz_status make_call(gptz *z, int call)
     switch (call) {
     case COMPRESS: return gptz_compress(z, text, sizeof text, out, sizeof out, &len);
     case DECOMPRESS: return gptz_decompress(z, frame, frame_len, out, sizeof out, &len);
+    case COMPRESS_PARTS: return gptz_compress_parts(z, &raw, &size, 1, out, sizeof out, &len);
+    case COMPRESSED_SIZE: return gptz_compressed_size(z, text, sizeof text, &len);
     case FEED: return gptz_feed(z, text, sizeof text);
     case CROSS_ENTROPY: return gptz_cross_entropy(z, text, sizeof text, &bits);
     case BYTE_COSTS: return gptz_byte_costs(z, text, sizeof text, costs);

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 
+use ::gptz::container::{Frame, Header, HeaderV3};
 pub use ::gptz::ffi::*;
 
 /// A small and fast network whose head learns.
@@ -275,6 +276,16 @@ impl Handle {
         // SAFETY: a handle; the callback fits its userdata.
         assert_eq!(unsafe { gptz_set_progress(self.0, callback, userdata) }, GPTZ_OK);
     }
+}
+
+/// The frame with a changed header, whose check is right.
+pub fn with_header(frame: &[u8], change: impl FnOnce(&mut HeaderV3)) -> Vec<u8> {
+    let (Header::V3(mut header), len) = Frame::first_header(frame).unwrap() else { panic!("version 3") };
+    change(&mut header);
+    let mut changed = Vec::new();
+    header.write(&mut changed);
+    changed.extend(&frame[len..]);
+    changed
 }
 
 pub fn decompressed_size(src: &[u8]) -> Result<u64, gptz_status> {

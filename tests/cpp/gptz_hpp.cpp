@@ -148,6 +148,17 @@ void round_trips()
             z.set(GPTZ_PARAM_FORMAT, format);
             CHECK(z.get(GPTZ_PARAM_CODER) == coder && z.get(GPTZ_PARAM_FORMAT) == format);
             const bytes frame = z.compress(text);
+            CHECK(z.stats().bytes_in == text.size() && z.stats().bytes_out == frame.size() && z.stats().ratio > 1);
+            CHECK(z.compressed_size(text) == frame.size());
+            const std::string_view all = text;
+            CHECK(same(z.compress_parts({all.substr(0, 9), {}, all.substr(9)}), frame));
+            CHECK(gptz_cpp::frame_info(frame, GPTZ_FRAME_CONTENT_LENGTH) == std::int64_t(text.size()));
+            if (format == 3)
+                CHECK(gptz_cpp::frame_method(frame) == z.method());
+            else
+                fails(GPTZ_ERROR_METHOD, "version 2", [&] { (void)gptz_cpp::frame_method(frame); });
+            fails(GPTZ_ERROR_ARGUMENT, "77", [&] { (void)gptz_cpp::frame_info(frame, 77); });
+            fails(GPTZ_ERROR_FORMAT, "not a gptz frame", [&] { (void)gptz_cpp::frame_method(text); });
             CHECK(frame.size() < text.size() / 2);
             CHECK(same(z.decompress(frame), text));
             CHECK(z.compress(text) == frame);
@@ -397,6 +408,16 @@ void states()
     z.restore(learned);
     CHECK(z.predict() == after);
 
+    // The portable form.
+    const bytes portable = learned.save();
+    const snapshot loaded = snapshot::load(portable);
+    CHECK(loaded.id() == learned.id() && loaded.save() == portable);
+    z.reset();
+    z.restore(loaded);
+    CHECK(z.predict() == after);
+    fails(GPTZ_ERROR_TRUNCATED, "ends within", [&] { (void)snapshot::load({portable.data(), portable.size() - 1}); });
+    fails(GPTZ_ERROR_FORMAT, "no snapshot", [&] { (void)snapshot::load(bytes_view(text.data(), 50)); });
+
     // Records, with the snapshot as their base.
     compressor primed(method), bare_reader(method);
     primed.set_base(learned);
@@ -512,6 +533,30 @@ void threads()
     CHECK(same(back, text));
 }
 
+/** Writes a tensor file beside the program, reads it and removes it. */
+void tensors(const std::string &folder)
+{
+    const std::string path = folder + ".tensors";
+    const std::vector<float> values = {1, -2.5f, 3, 0, 7, -8};
+    {
+        gptz_cpp::tensor_writer writer(path, GPTZ_TENSORS_GGUF, "{\"a\":{\"u32\":7}}");
+        writer.add_f32("w", GPTZ_DTYPE_F16, {2, 3}, values);
+        writer.add("b", GPTZ_DTYPE_I8, {}, std::string_view("x"));
+        CHECK(writer.counts().first == 2 && writer.counts().second == 64);
+        fails(GPTZ_ERROR_ARGUMENT, "before", [&] { writer.add("b", GPTZ_DTYPE_I8, {}, std::string_view("x")); });
+        writer.finish();
+        fails(GPTZ_ERROR_STATE, "finished", [&] { writer.finish(); });
+    }
+    const gptz_cpp::tensor_reader reader(path);
+    CHECK(reader.count() == 2 && reader.metadata() == "{\"a\":{\"u32\":7}}");
+    CHECK(reader.info(0).name == "w" && reader.info(0).dtype == GPTZ_DTYPE_F16 && reader.info(0).bytes == 12);
+    CHECK((reader.info(0).shape == std::vector<std::uint64_t>{2, 3}) && reader.info(0).values() == 6);
+    CHECK(reader.read_f32(0) == values && reader.read(1) == bytes{std::byte{'x'}});
+    fails(GPTZ_ERROR_ARGUMENT, "tensor 2", [&] { (void)reader.info(2); });
+    std::remove(path.c_str());
+    fails(GPTZ_ERROR_IO, "opening", [&] { gptz_cpp::tensor_reader none(path); });
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -529,6 +574,7 @@ int main(int argc, char **argv)
         states();
         models(argv[1]);
         threads();
+        tensors(argv[0]);
     } catch (const std::exception &e) {
         std::fprintf(stderr, "unexpected exception: %s\n", e.what());
         return 1;

@@ -209,6 +209,27 @@ int main(int argc, char **argv)
 
         CHECK(gptz_feed(z, text + 20000, 700) == GPTZ_OK);
         CHECK(gptz_snapshot_take(z, &snapshot) == GPTZ_OK);
+        if (writing) {
+            unsigned char *portable;
+            size_t size;
+            CHECK(gptz_snapshot_save(snapshot, NULL, 0, &size) == GPTZ_ERROR_BUFFER_TOO_SMALL);
+            CHECK((portable = malloc(size)) != NULL);
+            CHECK(gptz_snapshot_save(snapshot, portable, size, &size) == GPTZ_OK);
+            write_file(argv[3], name, ".snapshot", portable, size);
+            free(portable);
+        } else {
+            /* The other build's snapshot: as a live state it goes on with the same bits, and it is the base below. */
+            size_t size;
+            unsigned char *portable = read_file(argv[3], name, ".snapshot", &size);
+            float here[256], loaded[256];
+            CHECK(gptz_feed(z, text + 30000, 100) == GPTZ_OK && gptz_predict(z, here, 256) == GPTZ_OK);
+            gptz_snapshot_free(snapshot);
+            CHECK(gptz_snapshot_load(portable, size, &snapshot) == GPTZ_OK);
+            CHECK(gptz_snapshot_restore(z, snapshot) == GPTZ_OK);
+            CHECK(gptz_feed(z, text + 30000, 100) == GPTZ_OK && gptz_predict(z, loaded, 256) == GPTZ_OK);
+            CHECK(memcmp(here, loaded, sizeof here) == 0);
+            free(portable);
+        }
         CHECK(gptz_set_base(z, snapshot) == GPTZ_OK);
         gptz_snapshot_free(snapshot);
         frame(z, "-base.gptz", content, part / 2, argv[3], writing);

@@ -13,6 +13,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <gptz.h>
+#include <sys/syscall.h>
+#include <sys/mman.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,23 @@ static int fails(void)
 void *malloc(size_t n) { return fails() ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t m) { return fails() ? NULL : __libc_calloc(n, m); }
 void *realloc(void *p, size_t n) { return fails() ? NULL : __libc_realloc(p, n); }
+
+/* Large tables and blocks are mapped. */
+static void *refused(void)
+{
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
+
+void *mmap(void *at, size_t n, int protection, int flags, int file, off_t offset)
+{
+    return fails() ? refused() : (void *)syscall(SYS_mmap, at, n, protection, flags, file, offset);
+}
+
+void *mmap64(void *at, size_t n, int protection, int flags, int file, off_t offset)
+{
+    return mmap(at, n, protection, flags, file, offset);
+}
 void *memalign(size_t a, size_t n) { return fails() ? NULL : __libc_memalign(a, n); }
 void *aligned_alloc(size_t a, size_t n) { return memalign(a, n); }
 void free(void *p) { __libc_free(p); }
@@ -116,6 +135,10 @@ static void with_frame_alone(struct run *r)
     gptz_free(r->handle);
     r->handle = NULL;
 }
+
+/* The portable form of a snapshot. */
+static unsigned char saved[1 << 22];
+static size_t saved_len;
 
 static void with_snapshot(struct run *r)
 {
@@ -191,6 +214,27 @@ static gptz_status run_take(struct run *r)
 
 static gptz_status run_restore(struct run *r) { return gptz_snapshot_restore(r->handle, r->snapshot); }
 
+static gptz_status run_save(struct run *r)
+{
+    return gptz_snapshot_save(r->snapshot, saved, sizeof saved, &saved_len);
+}
+
+static void with_saved(struct run *r)
+{
+    with_snapshot(r);
+    must(run_save(r), "gptz_snapshot_save");
+    gptz_snapshot_free(r->snapshot);
+    r->snapshot = NULL;
+}
+
+static gptz_status run_load(struct run *r)
+{
+    gptz_status status;
+    r->snapshot = poison;
+    status = gptz_snapshot_load(saved, saved_len, &r->snapshot);
+    return status == GPTZ_OK ? gptz_snapshot_restore(r->handle, r->snapshot) : status;
+}
+
 static gptz_status run_base(struct run *r)
 {
     gptz_status status = gptz_set_base(r->handle, r->snapshot);
@@ -221,6 +265,20 @@ static gptz_status run_records_back(struct run *r)
     const void *src[1] = { r->frame };
     r->out_len = 7;
     return gptz_records_decompress(r->handle, src, &r->frame_len, 1, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_parts(struct run *r)
+{
+    const void *parts[2] = { text, text + 300 };
+    const size_t lens[2] = { 300, 400 };
+    r->out_len = 7;
+    return gptz_compress_parts(r->handle, parts, lens, 2, r->out, ROOM, &r->out_len);
+}
+
+static gptz_status run_compressed_size(struct run *r)
+{
+    r->out_len = 7;
+    return gptz_compressed_size(r->handle, text, 700, &r->out_len);
 }
 
 static gptz_status run_model_open(struct run *r)
@@ -255,13 +313,23 @@ static gptz_status run_queries(struct run *r)
 {
     int64_t value = 0;
     uint64_t size = 0;
+    char name[1000];
+    size_t name_len = 0;
+    gptz_stats stats;
     gptz_status status = gptz_set(r->handle, GPTZ_PARAM_BLOCK_LOG, 12);
+    stats.size = sizeof stats;
     if (status == GPTZ_OK)
         status = gptz_get(r->handle, GPTZ_PARAM_BLOCK_LOG, &value);
     if (status == GPTZ_OK)
         status = gptz_memory_estimate(r->handle, &size);
     if (status == GPTZ_OK)
         status = gptz_decompressed_size(r->frame, r->frame_len, &size);
+    if (status == GPTZ_OK)
+        status = gptz_frame_info(r->frame, r->frame_len, GPTZ_FRAME_MEMORY, &value);
+    if (status == GPTZ_OK)
+        status = gptz_frame_method(r->frame, r->frame_len, name, sizeof name, &name_len);
+    if (status == GPTZ_OK)
+        status = gptz_stats_get(r->handle, &stats);
     if (status == GPTZ_OK)
         status = gptz_set_cpu_level(GPTZ_CPU_AUTO);
     r->number = status == GPTZ_OK ? (double)value + (double)size : 0;
@@ -318,12 +386,16 @@ static const struct scenario {
     { "create, refused", with_nothing, run_refused },
     { "compress", with_handle, run_compress },
     { "decompress", with_fresh_frame, run_decompress },
+    { "compress_parts", with_handle, run_parts },
+    { "compressed_size", with_handle, run_compressed_size },
     { "feed", with_handle, run_feed },
     { "feed with progress", with_handle, run_feed_with_progress },
     { "predict", with_handle, run_predict },
     { "reset", with_handle, run_reset },
     { "snapshot_take", with_handle, run_take },
     { "snapshot_restore", with_snapshot, run_restore },
+    { "snapshot_save", with_snapshot, run_save },
+    { "snapshot_load and restore", with_saved, run_load },
     { "set_base and compress", with_snapshot, run_base },
     { "cross_entropy", with_handle, run_cross_entropy },
     { "byte_costs", with_handle, run_byte_costs },

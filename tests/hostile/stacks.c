@@ -72,12 +72,31 @@ static gptz_status decompress(void) {
     gptz_status status = gptz_decompress(handle, frame, frame_len, back, LEN, &back_len);
     return status != GPTZ_OK || !memcmp(back, content, LEN) ? status : GPTZ_ERROR_INTERNAL;
 }
+static gptz_status frame_info(void) { return gptz_frame_info(frame, frame_len, GPTZ_FRAME_MEMORY, &value); }
+static gptz_status frame_method(void) {
+    static char name[2000];
+    size_t len;
+    return gptz_frame_method(frame, frame_len, name, sizeof name, &len);
+}
+static gptz_status compressed_size(void) { size_t len; return gptz_compressed_size(handle, content, 500, &len); }
+static gptz_status stats_get(void) {
+    gptz_stats stats;
+    stats.size = sizeof stats;
+    return gptz_stats_get(handle, &stats);
+}
 static gptz_status create_for_frame(void) { return gptz_create_for_frame(frame, frame_len, &other); }
 static gptz_status free_other(void) { gptz_free(other); other = NULL; return GPTZ_OK; }
 static gptz_status feed(void) { return gptz_feed(handle, content, 500); }
 static gptz_status predict(void) { return gptz_predict(handle, probs, 256); }
 static gptz_status take(void) { return gptz_snapshot_take(handle, &snapshot); }
 static gptz_status restore(void) { return gptz_snapshot_restore(handle, snapshot); }
+static unsigned char portable[1 << 22];
+static size_t portable_len;
+static gptz_status save(void) { return gptz_snapshot_save(snapshot, portable, sizeof portable, &portable_len); }
+static gptz_status load(void) {
+    gptz_snapshot_free(snapshot);
+    return gptz_snapshot_load(portable, portable_len, &snapshot);
+}
 static gptz_status set_base(void) { return gptz_set_base(handle, snapshot); }
 static gptz_status snapshot_free(void) { gptz_snapshot_free(snapshot); snapshot = NULL; return GPTZ_OK; }
 static gptz_status cross_entropy(void) { return gptz_cross_entropy(handle, content, 500, &bits); }
@@ -85,6 +104,10 @@ static gptz_status byte_costs(void) { return gptz_byte_costs(handle, content, 50
 static gptz_status reset(void) { return gptz_reset(handle); }
 static const void *records[3] = {content, content + 100, content + LEN - 200};
 static const size_t lens[3] = {100, 0, 200};
+static gptz_status compress_parts(void) {
+    size_t len;
+    return gptz_compress_parts(handle, records, lens, 3, packed, ROOM, &len);
+}
 static gptz_status records_compress(void) {
     return gptz_records_compress(handle, records, lens, 3, packed, ROOM, record_len);
 }
@@ -169,6 +192,11 @@ static const struct call by_method[] = {
     {"set_progress", set_progress},
     {"compress", compress},
     {"decompressed_size", decompressed_size},
+    {"frame_info", frame_info},
+    {"frame_method", frame_method},
+    {"compressed_size", compressed_size},
+    {"compress_parts", compress_parts},
+    {"stats_get", stats_get},
     {"decompress", decompress},
     {"create_for_frame", create_for_frame},
     {"free", free_other},
@@ -180,6 +208,8 @@ static const struct call by_method[] = {
     {"predict", predict},
     {"snapshot_take", take},
     {"set_base", set_base},
+    {"snapshot_save", save},
+    {"snapshot_load", load},
     {"snapshot_restore", restore},
     {"cross_entropy", cross_entropy},
     {"byte_costs", byte_costs},

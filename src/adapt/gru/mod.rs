@@ -17,8 +17,8 @@ use crate::model::gru::{Config, Gradients, Matrix, Moment, Scratch, Weights};
 use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::Level;
 use crate::numeric::random::Random;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH};
-use crate::numeric::visit::Visitor;
 
 /// How a GRU trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,40 +161,33 @@ impl Gru {
         (self.count, self.random) = (other.count, other.random.clone());
     }
 
-    /// Passes the whole state to a visitor, in a fixed order.
-    pub fn visit(&self, visitor: &mut impl Visitor) {
-        visitor.floats(self.weights.embeddings.all());
-        for matrix in self.weights.matrices() {
-            visitor.floats(&matrix.panels);
-            visitor.floats(&matrix.bias);
-        }
-        for moments in &self.moments {
-            visitor.floats(&moments.first);
-            visitor.floats(&moments.second);
-        }
-        for moment in self.steps() {
-            visitor.bytes(moment.tokens());
-            visitor.bytes(&[moment.trains.into()]);
-            moment.parts().for_each(|part| visitor.floats(part));
-        }
-        visitor.bytes(self.powers.0.map(f32::to_le_bytes).as_flattened());
-        visitor.bytes(&self.countdown.to_le_bytes());
-        if !self.history.is_empty() {
-            visitor.bytes(&self.count.to_le_bytes());
-            visitor.bytes(&self.random.state().to_le_bytes());
-            // In the order of the text.
-            let (newest, oldest) = self.history.split_at(self.count as usize % HISTORY);
-            if self.count >= HISTORY as u64 {
-                visitor.bytes(oldest);
-            }
-            visitor.bytes(newest);
-        }
-    }
-
-    /// The time steps held, earliest first.
-    fn steps(&self) -> impl DoubleEndedIterator<Item = &Moment> {
+    /// Stores or loads the whole state.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        self.weights.transfer(t)?;
+        self.moments.iter_mut().try_for_each(|moments| moments.transfer(t))?;
         let n = self.tape.len();
-        (0..self.held).rev().map(move |back| &self.tape[(self.latest + n - back) % n])
+        let mut held = self.held as u64;
+        t.number(&mut held, 0, n as u64 - 1, "the number of time steps of a GRU")?;
+        // The earliest step first. Where the ring begins does not matter, so a loaded state may begin anywhere.
+        self.held = held as usize;
+        for back in (0..self.held).rev() {
+            self.tape[(self.latest + n - back) % n].transfer(t)?;
+        }
+        t.values(&mut self.powers.0)?;
+        let mut countdown = self.countdown.into();
+        t.number(&mut countdown, 1, u32::MAX.into(), "the countdown of a GRU")?;
+        self.countdown = countdown as u32;
+        if !self.history.is_empty() {
+            t.number(&mut self.count, 0, u64::MAX >> 1, "the number of bytes of a GRU")?;
+            let mut random = self.random.state();
+            t.number(&mut random, 0, u64::MAX, "the random numbers of a GRU")?;
+            self.random = Random::at(random);
+            t.bytes(&mut self.history)?;
+        }
+        Ok(())
     }
 
     /// Updates the recurrent state with a byte.

@@ -1,21 +1,8 @@
 use super::*;
 use crate::coder::Frequencies;
 use crate::numeric::testing::assert_same;
+use crate::numeric::transfer::{Load, Store};
 use crate::numeric::vector::flat;
-
-/// A whole state as numbers.
-#[derive(Default)]
-struct Collected(Vec<u32>);
-
-impl Visitor for Collected {
-    fn floats(&mut self, vectors: &[Vec16]) {
-        self.0.extend(flat(vectors).iter().map(|x| x.to_bits()));
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes.iter().map(|b| u32::from(*b)));
-    }
-}
 
 const CONFIG: Config = Config { embed: 16, hidden: 32, layers: 2 };
 const RULE: Rule = Rule { train: Train::Adam, lr: 0.01, clip: 0.02, bptt: 6, stride: 2, replay: 3 };
@@ -37,10 +24,34 @@ fn observe(level: Level, gru: &mut Gru, rule: &Rule, work: &mut Workspace, byte:
     gru.step(level, byte, work);
 }
 
-fn all(gru: &Gru) -> Vec<u32> {
-    let mut all = Collected::default();
-    gru.visit(&mut all);
-    all.0
+/// A whole state.
+fn all(gru: &mut Gru) -> Vec<u8> {
+    let mut all = Vec::new();
+    gru.transfer(&mut Store(&mut all)).unwrap();
+    all
+}
+
+#[test]
+fn a_stored_state_goes_on_with_the_same_bits() {
+    for rule in [RULE, Rule { train: Train::Sgd, replay: 0, stride: 6, ..RULE }] {
+        for n in [0, 1, 3, 6, 7, 100] {
+            let level = Level::current();
+            let [mut gru, mut again] = [1, 2].map(|seed| Gru::new(&CONFIG, seed, &rule).unwrap());
+            let mut work = Workspace::new(&CONFIG, &rule).unwrap();
+            gru.step(level, 0, &mut work);
+            (0..n).for_each(|i| observe(level, &mut gru, &rule, &mut work, u8::wrapping_mul(i, 7)));
+            let stored = all(&mut gru);
+            let mut from = Load(&stored);
+            again.transfer(&mut from).unwrap();
+            assert!(from.0.is_empty() && all(&mut again) == stored);
+            for byte in 0..40 {
+                observe(level, &mut gru, &rule, &mut work, byte);
+                observe(level, &mut again, &rule, &mut work, byte);
+            }
+            assert!(all(&mut again) == all(&mut gru), "after {n} bytes");
+            assert!(again.transfer(&mut Load(&stored[..stored.len() - 1])).is_err());
+        }
+    }
 }
 
 #[test]
@@ -48,10 +59,10 @@ fn a_full_history_is_part_of_the_state() {
     let mut gru = Gru::new(&CONFIG, 0, &RULE).unwrap();
     for count in [HISTORY - 1, HISTORY, HISTORY + 1] {
         gru.count = count as u64;
-        let before = all(&gru);
+        let before = all(&mut gru);
         for at in [0, 5, HISTORY - 2] {
             gru.history[at] ^= 1;
-            assert!(all(&gru) != before, "{count} bytes, byte {at}");
+            assert!(all(&mut gru) != before, "{count} bytes, byte {at}");
             gru.history[at] ^= 1;
         }
     }
@@ -84,12 +95,12 @@ fn every_level_learns_the_same_bits_and_so_does_a_copy() {
         for one in [&mut gru, &mut copy] {
             text[40..].iter().for_each(|byte| observe(level, one, &RULE, &mut work, *byte));
         }
-        assert_eq!(all(&gru), all(&copy));
-        all(&gru)
+        assert_eq!(all(&mut gru), all(&mut copy));
+        all(&mut gru)
     };
     let want = run(Level::PORTABLE);
     assert!(Level::available().into_iter().all(|level| run(level) == want));
-    assert_ne!(want, all(&Gru::new(&CONFIG, 1, &RULE).unwrap()));
+    assert_ne!(want, all(&mut Gru::new(&CONFIG, 1, &RULE).unwrap()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::numeric::level::{Kernel, Level};
 use crate::numeric::math::{sigmoid, tanh};
 use crate::numeric::matmul::mul_panels;
 use crate::numeric::simd::Simd;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat, flat_mut};
 
 /// The activations of a layer in a time step, for all lanes.
@@ -71,10 +72,18 @@ impl Moment {
         self.trains = other.trains;
     }
 
-    /// All values in a fixed order. The error is included only if `trains`.
-    pub fn parts(&self) -> impl Iterator<Item = &[Vec16]> {
-        let rows = self.layers.iter().flat_map(|gates| [&gates.x, &gates.before, &gates.gates]);
-        rows.chain([&self.features]).chain(self.trains.then_some(&self.error)).map(Rows::all)
+    /// Stores or loads the time step. The error is included only if `trains`.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        t.bytes(&mut self.tokens)?;
+        let mut trains = self.trains.into();
+        t.number(&mut trains, 0, 1, "whether a time step trains")?;
+        self.trains = trains == 1;
+        let rows = self.layers.iter_mut().flat_map(|gates| [&mut gates.x, &mut gates.before, &mut gates.gates]);
+        let mut rows = rows.chain([&mut self.features]).chain(self.trains.then_some(&mut self.error));
+        rows.try_for_each(|rows| t.floats(rows.all_mut()))
     }
 
     /// The step's byte in each lane.

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model::VOCAB;
 use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::random::Random;
+use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat_mut};
 
 /// A matrix and its bias, in panels of sixteen outputs: `panels[panel * cols + k]` holds column k of sixteen rows.
@@ -116,6 +117,20 @@ impl Weights {
             to.recurrent.copy_from(&from.recurrent);
         }
         self.head.copy_from(&other.head);
+    }
+
+    /// Stores or loads the weights.
+    ///
+    /// # Errors
+    /// Those of `t`.
+    pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        t.floats(self.embeddings.all_mut())?;
+        let layers = self.layers.iter_mut().flat_map(|layer| [&mut layer.input, &mut layer.recurrent]);
+        for matrix in layers.chain([&mut self.head]) {
+            t.floats(&mut matrix.panels)?;
+            t.floats(&mut matrix.bias)?;
+        }
+        Ok(())
     }
 
     /// All matrices in a fixed order.

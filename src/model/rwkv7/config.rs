@@ -71,6 +71,17 @@ impl Config {
         ]
     }
 
+    /// The sizes that differ from those of another shape, as `hidden=64 and 128`; empty if none does.
+    pub fn differences(&self, other: &Self) -> String {
+        let all = |c: &Self| {
+            let rest = [("layers", c.layers), ("head_size", c.head_size)];
+            c.widths().into_iter().chain(rest).collect::<Vec<_>>()
+        };
+        let pairs = all(self).into_iter().zip(all(other)).filter(|(own, other)| own != other);
+        let pairs: Vec<String> = pairs.map(|((name, own), (_, other))| format!("{name}={own} and {other}")).collect();
+        pairs.join(", ")
+    }
+
     /// Checks the limits.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::numeric::simd::Simd;
 use crate::numeric::vector::{Vec16, WIDTH};
 
 /// exp(-1/2). The decay lies between exp(-exp(-1/2)) and 1.
-const DECAY: f32 = 0.606_530_66;
+pub(super) const DECAY: f32 = 0.606_530_66;
 
 /// Token shift: for each mix i, `out_i = x + mu_i * (last - x)`; then `last = x`.
 pub(super) struct TokenShift<'a, const N: usize> {

@@ -55,14 +55,37 @@ impl State {
         &mut self.shifts[at..at + self.width]
     }
 
+    /// The same, not mutable.
+    pub(super) fn shift(&self, layer: usize, half: usize, lane: usize) -> &[Vec16] {
+        let at = ((layer * 2 + half) * self.lanes + lane) * self.width;
+        &self.shifts[at..at + self.width]
+    }
+
+    /// The state matrices of all heads of a layer in a lane, not mutable.
+    pub(super) fn wkv(&self, layer: usize, lane: usize) -> &[Vec16] {
+        let at = (layer * self.lanes + lane) * self.matrices;
+        &self.wkv[at..at + self.matrices]
+    }
+
     /// The state matrices of all heads of a layer in a lane.
     pub(super) fn wkv_mut(&mut self, layer: usize, lane: usize) -> &mut [Vec16] {
         let at = (layer * self.lanes + lane) * self.matrices;
         &mut self.wkv[at..at + self.matrices]
     }
 
-    /// All values in a fixed order, for identifiers and comparisons.
+    /// Sets all values to zero.
+    pub fn clear(&mut self) {
+        self.shifts.fill(Vec16::ZERO);
+        self.wkv.fill(Vec16::ZERO);
+    }
+
+    /// All values in a fixed order.
     pub fn parts(&self) -> [&[Vec16]; 2] {
         [&self.shifts, &self.wkv]
+    }
+
+    /// [`State::parts`], mutable.
+    pub fn parts_mut(&mut self) -> [&mut [Vec16]; 2] {
+        [&mut self.shifts, &mut self.wkv]
     }
 }

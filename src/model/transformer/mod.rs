@@ -1,22 +1,28 @@
 //! Transformers: Gemma 1, 2 and 3 (text) and the LLaMA family, from one description of a layer.
 //!
-//! `config` reads the shape from either world's keys (`json`: those of a `config.json`), `names` has the tensors' names, `weights` the packed matrices,
-//! `state` the keys and values of one lane, and `step` computes.
+//! - [`config`]: the shape; `keys`, `from_json`, `from_gguf`: reading it from the keys of a `config.json` or of a GGUF file
+//! - `names`: the tensors' names in both worlds
+//! - [`weights`]: the packed matrices
+//! - [`file`]: a model from a tensor file and what is beside it
+//! - [`state`]: the keys and values of one lane
+//! - [`step`]: the computation
 
-mod config;
-mod file;
-mod json;
+pub mod config;
+pub mod file;
+mod from_gguf;
+mod from_json;
+mod keys;
 mod names;
-mod state;
-mod step;
-mod weights;
+pub mod state;
+pub mod step;
+pub mod weights;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use config::{Config, Keys, Layer, Rope};
-pub use file::{Model, is_transformer, token_bytes};
-pub use json::{JsonKeys, MAX_CONFIG};
+pub use config::{Config, Layer, Rope};
+pub use file::{Model, token_bytes};
+pub use keys::{Keys, MAX_CONFIG};
 pub use names::World;
 pub use state::{Room, SINKS, State};
 pub use step::{Row, Work};

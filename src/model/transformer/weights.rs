@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::config::{Config, Scaling};
 use super::names::{Inner, Outer, ROPE_FACTORS, World};
 use crate::error::{Result, fail, shortened};
-use crate::numeric::buffer::{filled, made, padded};
+use crate::numeric::buffer::{copied, filled, grow, made, padded};
 use crate::numeric::matmul::{Matrix, Precision};
 use crate::numeric::rope;
 use crate::numeric::vector::Vec16;
@@ -13,10 +13,13 @@ use crate::weights::Fingerprint;
 
 /// A file of tensors.
 pub trait Source {
-    /// The names of all tensors.
-    fn names(&self) -> Vec<String>;
+    /// Passes the names of all tensors to `take`, until it fails.
+    ///
+    /// # Errors
+    /// That of `take`.
+    fn each_name(&self, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
     /// A tensor's dimensions, outermost first; `None` if there is no such tensor.
-    fn shape(&self, name: &str) -> Option<Vec<u64>>;
+    fn shape(&self, name: &str) -> Option<&[u64]>;
     /// Reads `out.len()` values from value `first` on, row by row.
     ///
     /// # Errors
@@ -72,7 +75,8 @@ struct Reader<'a> {
     config: &'a Config,
     precision: Precision,
     hash: Sha256,
-    read: Vec<String>,
+    /// The names of the tensors that were read.
+    read: Vec<Vec<u8>>,
     parameters: u64,
 }
 
@@ -80,8 +84,8 @@ impl Reader<'_> {
     /// Checks a tensor's shape; dimensions of 1 are ignored.
     fn begin(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         let Some(found) = self.source.shape(name) else { fail!(Model, "{name} is missing") };
-        let plain = |shape: &mut dyn Iterator<Item = u64>| shape.filter(|n| *n != 1).collect::<Vec<_>>();
-        if plain(&mut found.iter().copied()) != plain(&mut shape.iter().map(|n| *n as u64)) {
+        let expected = shape.iter().map(|n| *n as u64);
+        if !found.iter().copied().filter(|n| *n != 1).eq(expected.filter(|n| *n != 1)) {
             fail!(Model, "{name} has the shape {found:?}, expected {shape:?}");
         }
         self.hash.update((name.len() as u32).to_le_bytes());
@@ -89,7 +93,8 @@ impl Reader<'_> {
         self.hash.update((shape.len() as u32).to_le_bytes());
         shape.iter().for_each(|n| self.hash.update((*n as u64).to_le_bytes()));
         self.parameters += shape.iter().product::<usize>() as u64;
-        self.read.push(name.to_owned());
+        grow(&mut self.read, 1, "the names of weights")?;
+        self.read.push(copied(name.as_bytes(), "the name of weights")?);
         Ok(())
     }
 
@@ -239,13 +244,14 @@ impl Weights {
         };
         let turns = made(config.ropes.len(), "frequencies", |i| reader.turns(i))?;
         reader.read.sort_unstable();
-        for name in reader.source.names() {
-            let known = reader.read.binary_search(&name).is_ok();
-            let computed = name.ends_with("rotary_emb.inv_freq") || !own_head && name == Outer::Head.name(world);
-            if !known && !computed {
-                fail!(Model, "the tensor {} is not supported", shortened(&name));
+        let read = &reader.read;
+        reader.source.each_name(&mut |name| {
+            let known = read.binary_search_by(|known| known.as_slice().cmp(name.as_bytes())).is_ok();
+            if !known && (own_head || name != Outer::Head.name(world)) {
+                fail!(Model, "the tensor {} is not supported", shortened(name));
             }
-        }
+            Ok(())
+        })?;
         let (fingerprint, parameters) = (reader.hash.finalize().into(), reader.parameters);
         Ok(Self { config: config.clone(), precision, fingerprint, parameters, layers, embedding, head, norm, turns })
     }

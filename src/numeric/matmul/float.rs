@@ -53,14 +53,24 @@ impl Panels {
 
 /// Multiplies by panels in the layout of [`Panels`], which trained matrices have too.
 pub(crate) fn mul_panels(level: Level, columns: &[Vec16], cols: usize, x: &Rows, y: &mut Rows) {
-    level.run(Mul { columns, cols, x, y });
+    let lanes = x.lanes();
+    mul_rows(level, columns, cols, lanes, x.span(0..lanes), y.span_mut(0..lanes));
+}
+
+/// [`mul_panels`] for `lanes` rows, end to end in `x` and `y`.
+pub(crate) fn mul_rows(level: Level, columns: &[Vec16], cols: usize, lanes: usize, x: &[Vec16], y: &mut [Vec16]) {
+    let strides = (x.len() / lanes.max(1), y.len() / lanes.max(1));
+    level.run(Mul { columns, cols, lanes, strides, x, y });
 }
 
 struct Mul<'a> {
     columns: &'a [Vec16],
     cols: usize,
-    x: &'a Rows,
-    y: &'a mut Rows,
+    lanes: usize,
+    /// The vectors in a row of `x` and of `y`.
+    strides: (usize, usize),
+    x: &'a [Vec16],
+    y: &'a mut [Vec16],
 }
 
 impl Kernel for Mul<'_> {
@@ -68,7 +78,7 @@ impl Kernel for Mul<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let panels = self.columns.len() / self.cols.max(1);
-        let lanes = self.x.lanes();
+        let lanes = self.lanes;
         walk(s, &mut self, panels, lanes);
     }
 }
@@ -82,7 +92,7 @@ impl Tiles for Mul<'_> {
     fn tile<S: Simd, const P: usize, const B: usize>(&mut self, s: S, panel: usize, lane: usize) {
         let n = self.cols;
         let w: [&[Vec16]; P] = std::array::from_fn(|p| &self.columns[(panel + p) * n..][..n]);
-        let x: [&[f32]; B] = std::array::from_fn(|b| &flat(self.x.row(lane + b))[..n]);
+        let x: [&[f32]; B] = std::array::from_fn(|b| &flat(&self.x[(lane + b) * self.strides.0..])[..n]);
         let mut acc = [[s.splat(0.0); P]; B];
         for k in 0..n {
             let column: [S::F; P] = std::array::from_fn(|p| s.load(&w[p][k]));
@@ -94,7 +104,7 @@ impl Tiles for Mul<'_> {
             }
         }
         for (b, sums) in acc.iter().enumerate() {
-            let out = &mut self.y.row_mut(lane + b)[panel..panel + P];
+            let out = &mut self.y[(lane + b) * self.strides.1 + panel..][..P];
             for (sum, to) in sums.iter().zip(out) {
                 s.store(*sum, to);
             }
