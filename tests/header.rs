@@ -4,7 +4,7 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 15] = [
+const NOUNS: [&str; 16] = [
     "status",
     "library",
     "handle",
@@ -16,6 +16,7 @@ const NOUNS: [&str; 15] = [
     "learn",
     "model",
     "tokenize",
+    "generator",
     "snapshot",
     "stats",
     "tensors",

@@ -547,6 +547,12 @@ void models(const char *path)
         model weights = model::from_memory(file);
         CHECK(weights.fingerprint() == model::open(path).fingerprint());
         CHECK(weights.fingerprint() != (std::array<std::uint8_t, 32>{}));
+        CHECK(weights.info(GPTZ_MODEL_VOCABULARY) == 256 && weights.info(GPTZ_MODEL_EOS) == -1);
+        gptz_cpp::generator text(weights);
+        text.prefill({65, 66});
+        const auto next = text.step();
+        CHECK(text.tokens() == (std::vector<std::uint32_t>{65, 66, next}));
+        fails(GPTZ_ERROR_ARGUMENT, "256", [&] { text.decode(256); });
         const auto tokens = weights.tokenize(message);
         CHECK(tokens.size() == message.size() && same(weights.detokenize(tokens), message));
         CHECK(weights.tokenize(bytes_view()).empty() && weights.detokenize({}).empty());
