@@ -51,11 +51,11 @@ impl Session {
         self.memory(true).saturating_add(self.block_bytes())
     }
 
-    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, and
-    /// its payload.
+    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, its
+    /// payload, and its content, which a stream gathers.
     pub(super) fn block_bytes(&self) -> u64 {
         let block = self.params.shape().max_block();
-        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(block)
+        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(2 * block)
     }
 
     /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
@@ -221,6 +221,24 @@ impl Session {
             None => (self.state_of(&self.start).clone(), self.start_history()),
         };
         Snapshot::new(&self.identity, state, history)
+    }
+
+    /// A session of the same method whose live state is a copy of this one's.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn copy_live(&self) -> Result<Self> {
+        Ok(Self {
+            identity: self.identity.try_clone()?,
+            blueprint: self.blueprint.clone(),
+            _builtin: self._builtin.clone(),
+            params: self.params.clone(),
+            initial: self.initial.clone(),
+            base: None,
+            start: Some(Arc::new(self.snapshot()?)),
+            live: None,
+            scratch: None,
+        })
     }
 
     /// Sets the live state to that of a snapshot.
