@@ -603,7 +603,7 @@ fn gguf_metadata_that_do_not_fit_are_refused_by_their_key() {
 /// unigram.json with the normaliser and the pre-tokeniser of make_charsmap_fixture.py.
 fn normalising(charsmap: &Value, more: &[Value], before: Option<&str>) -> Tokenizer {
     let mut json: Value = serde_json::from_str(UNIGRAM).unwrap();
-    let normalizers = [&[charsmap.clone()], more].concat();
+    let normalizers = [std::slice::from_ref(charsmap), more].concat();
     json["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": normalizers});
     let pre = before.map(|kind| serde_json::json!({ "type": kind })).into_iter().chain([json["pre_tokenizer"].take()]);
     json["pre_tokenizer"] = serde_json::json!({"type": "Sequence", "pretokenizers": pre.collect::<Vec<_>>()});

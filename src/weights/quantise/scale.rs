@@ -11,10 +11,10 @@ pub(super) fn half(scale: f32) -> Result<[u8; 2], f32> {
     if half.is_finite() { Ok(half.to_le_bytes()) } else { Err(scale) }
 }
 
-/// As [`half`]. Also returns the value that a reader finds.
+/// As [`half()`]. Also returns the value that a reader finds.
 ///
 /// # Errors
-/// As [`half`].
+/// As [`half()`].
 pub(super) fn rounded(scale: f32) -> Result<([u8; 2], f32), f32> {
     let bytes = half(scale)?;
     Ok((bytes, f16::from_le_bytes(bytes).to_f32()))
