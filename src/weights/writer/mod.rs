@@ -75,11 +75,18 @@ enum Before {
 /// The number of values that are converted at a time: a multiple of all blocks.
 const VALUES: usize = 1 << 14;
 
+/// The most bytes that are written or copied at a time. For larger writes, kernels look for larger pages: measured on
+/// Linux 6.18 (ext4, a virtual machine), 16 MiB at a time took up to ten times as long as pieces of at most 1 MiB.
+const PIECE: usize = 1 << 20;
+/// After so many bytes of the final file, the system starts to write them to the disk.
+const STARTED: u64 = 8 << 20;
+
 /// A file under way.
 ///
 /// Its bytes are in an unnamed temporary file in the destination's folder, which the system removes when the writer is
 /// dropped, whatever happens. [`TensorWriter::finish`] writes the file under a temporary name, syncs it, and renames it.
-/// Memory does not depend on the sizes of tensors: 64 KiB, the metadata, and the list of tensors.
+/// Memory does not depend on the sizes of tensors: 64 KiB (while it is finished, at most 1 MiB more), the metadata, and
+/// the list of tensors.
 #[derive(Debug)]
 pub struct TensorWriter {
     path: PathBuf,
@@ -368,13 +375,25 @@ impl TensorWriter {
         let io = |e: std::io::Error| io_error(&self.path, &e);
         out.write_all(head).map_err(io)?;
         let mut data = &self.data;
-        let mut part = |from: u64, len: u64| {
+        let (mut started, mut end_of_out) = (0, head.len() as u64);
+        let mut buffer = filled(self.position.min(PIECE as u64) as usize, 0u8, "a tensor writer")?;
+        // Faster than `std::io::copy`, with which Linux copies page by page.
+        let mut part = |mut from: u64, len: u64| {
             data.seek(SeekFrom::Start(from)).map_err(io)?;
-            // On Linux, the kernel copies.
-            match std::io::copy(&mut data.take(len), out).map_err(io)? {
-                n if n == len => Ok(()),
-                n => fail!(Io, "writing {}: {n} of {len} bytes came back", shortened_path(&self.path)),
+            let end = from + len;
+            while from < end {
+                let now = &mut buffer[..(end - from).min(PIECE as u64) as usize];
+                data.read_exact(now).map_err(io)?;
+                out.write_all(now).map_err(io)?;
+                drop_copied(data, from, now.len() as u64);
+                from += now.len() as u64;
+                end_of_out += now.len() as u64;
+                if end_of_out - started >= STARTED {
+                    start_writing(out, started, end_of_out - started);
+                    started = end_of_out;
+                }
             }
+            Ok(())
         };
         match order {
             None => part(0, self.position)?,
@@ -392,6 +411,29 @@ impl TensorWriter {
     }
 }
 
+/// Gives back the space of bytes that were copied, so that the disk never holds all of them twice. Without it, or where
+/// the file system cannot do it, the space is given back when the writer is dropped.
+fn drop_copied(data: &File, from: u64, len: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let _ = fallocate(data, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (data, from, len);
+}
+
+/// Starts to write a part of a file to the disk, so that the disk does not wait for the sync at the end. It is a hint.
+fn start_writing(file: &File, from: u64, len: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        // Linux writes what is not yet written before it can drop it, and does not wait.
+        let _ = rustix::fs::fadvise(file, from, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, len);
+}
+
 /// The temporary file under way: what is written to it counts in the checksum.
 struct Sink<'w> {
     file: &'w File,
@@ -401,10 +443,13 @@ struct Sink<'w> {
 
 impl Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(checksum) = &mut self.checksum {
-            checksum.update(bytes);
+        for piece in bytes.chunks(PIECE) {
+            if let Some(checksum) = &mut self.checksum {
+                checksum.update(piece);
+            }
+            self.file.write_all(piece).map_err(|e| io_error(self.path, &e))?;
         }
-        self.file.write_all(bytes).map_err(|e| io_error(self.path, &e))
+        Ok(())
     }
 
     fn pad(&mut self, mut n: u64) -> Result<()> {
