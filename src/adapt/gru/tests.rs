@@ -9,7 +9,7 @@ const RULE: Rule = Rule { train: Train::Adam, lr: 0.01, clip: 0.02, bptt: 6, str
 
 fn probability(gru: &Gru, byte: u8) -> f32 {
     let mut logits = Rows::new(1, VOCAB).unwrap();
-    gru.logits(Level::current(), &mut logits);
+    gru.logits(Level::current(), 1, &mut logits);
     let mut frequencies = Frequencies::default();
     frequencies.set(Level::current(), logits.row(0));
     flat(&frequencies.probabilities())[usize::from(byte)]
@@ -17,11 +17,13 @@ fn probability(gru: &Gru, byte: u8) -> f32 {
 
 fn observe(level: Level, gru: &mut Gru, rule: &Rule, work: &mut Workspace, byte: u8) {
     let mut logits = Rows::new(1, VOCAB).unwrap();
-    gru.logits(level, &mut logits);
+    gru.logits(level, 1, &mut logits);
     let mut frequencies = Frequencies::default();
     frequencies.set(level, logits.row(0));
-    gru.learn(level, rule, &frequencies.error(byte), work);
-    gru.step(level, byte, work);
+    let mut errors = Rows::new(1, VOCAB).unwrap();
+    errors.row_mut(0).copy_from_slice(&frequencies.error(byte));
+    gru.learn(level, rule, 1, &errors, work);
+    gru.step(level, &[byte], true, work);
 }
 
 /// A whole state.
@@ -36,9 +38,9 @@ fn a_stored_state_goes_on_with_the_same_bits() {
     for rule in [RULE, Rule { train: Train::Sgd, replay: 0, stride: 6, ..RULE }] {
         for n in [0, 1, 3, 6, 7, 100] {
             let level = Level::current();
-            let [mut gru, mut again] = [1, 2].map(|seed| Gru::new(&CONFIG, seed, &rule).unwrap());
-            let mut work = Workspace::new(&CONFIG, &rule).unwrap();
-            gru.step(level, 0, &mut work);
+            let [mut gru, mut again] = [1, 2].map(|seed| Gru::new(&CONFIG, seed, &rule, 1).unwrap());
+            let mut work = Workspace::new(&CONFIG, &rule, 1).unwrap();
+            gru.step(level, &[0], true, &mut work);
             (0..n).for_each(|i| observe(level, &mut gru, &rule, &mut work, u8::wrapping_mul(i, 7)));
             let stored = all(&mut gru);
             let mut from = Load(&stored);
@@ -56,7 +58,7 @@ fn a_stored_state_goes_on_with_the_same_bits() {
 
 #[test]
 fn a_full_history_is_part_of_the_state() {
-    let mut gru = Gru::new(&CONFIG, 0, &RULE).unwrap();
+    let mut gru = Gru::new(&CONFIG, 0, &RULE, 1).unwrap();
     for count in [HISTORY - 1, HISTORY, HISTORY + 1] {
         gru.count = count as u64;
         let before = all(&mut gru);
@@ -73,8 +75,8 @@ fn a_stream_of_ab_is_learned() {
     let plain = Rule { train: Train::Sgd, lr: 0.01, clip: 5.0, bptt: 10, stride: 1, replay: 0 };
     for (config, rule) in [(Config::default(), plain), (CONFIG, RULE)] {
         let level = Level::current();
-        let (mut gru, mut work) = (Gru::new(&config, 0, &rule).unwrap(), Workspace::new(&config, &rule).unwrap());
-        gru.step(level, 0, &mut work);
+        let (mut gru, mut work) = (Gru::new(&config, 0, &rule, 1).unwrap(), Workspace::new(&config, &rule, 1).unwrap());
+        gru.step(level, &[0], true, &mut work);
         for i in 0..1001 {
             observe(level, &mut gru, &rule, &mut work, b"ab"[i % 2]);
         }
@@ -86,11 +88,11 @@ fn a_stream_of_ab_is_learned() {
 fn every_level_learns_the_same_bits_and_so_does_a_copy() {
     let text: Vec<u8> = (0..60u32).map(|i| b"the cat sat on "[(i * i % 15) as usize]).collect();
     let run = |level| {
-        let mut gru = Gru::new(&CONFIG, 1, &RULE).unwrap();
-        let mut work = Workspace::new(&CONFIG, &RULE).unwrap();
-        gru.step(level, 0, &mut work);
+        let mut gru = Gru::new(&CONFIG, 1, &RULE, 1).unwrap();
+        let mut work = Workspace::new(&CONFIG, &RULE, 1).unwrap();
+        gru.step(level, &[0], true, &mut work);
         text[..40].iter().for_each(|byte| observe(level, &mut gru, &RULE, &mut work, *byte));
-        let mut copy = Gru::new(&CONFIG, 1, &RULE).unwrap();
+        let mut copy = Gru::new(&CONFIG, 1, &RULE, 1).unwrap();
         copy.copy_from(&gru);
         for one in [&mut gru, &mut copy] {
             text[40..].iter().for_each(|byte| observe(level, one, &RULE, &mut work, *byte));
@@ -100,7 +102,7 @@ fn every_level_learns_the_same_bits_and_so_does_a_copy() {
     };
     let want = run(Level::PORTABLE);
     assert!(Level::available().into_iter().all(|level| run(level) == want));
-    assert_ne!(want, all(&mut Gru::new(&CONFIG, 1, &RULE).unwrap()));
+    assert_ne!(want, all(&mut Gru::new(&CONFIG, 1, &RULE, 1).unwrap()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::simd::Simd;
 use super::vector::{Vec16, WIDTH};
 use crate::error::Result;
 
-pub(crate) use float::{mul_panels, mul_rows};
+pub(crate) use float::mul_rows;
 pub use int8::Activations;
 
 /// The number format of a matrix.
