@@ -1,0 +1,2 @@
+//! Frames over time: streams, random access, salvage.
+
