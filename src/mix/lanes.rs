@@ -70,15 +70,12 @@ impl Mix {
     /// Sets the number of lanes, a power of two. [`Mix::start_at`] must be called then. Drops the mark.
     ///
     /// # Errors
-    /// `Memory`. The number of lanes is then 1.
+    /// `Memory`. The number of lanes then does not change.
     pub fn set_lanes(&mut self, lanes: usize) -> Result<()> {
+        let make = || filled(if lanes > 1 { lanes } else { 0 }, Lane::after(TextState::default()), "the lanes of a mix");
+        let (resting, marked) = (make()?, make()?);
+        self.lanes = Lanes { resting, present: 0, used: 1, marked: (marked, 1) };
         self.unmark(false);
-        self.lanes = Lanes::one();
-        if lanes > 1 {
-            let make = || filled(lanes, Lane::after(TextState::default()), "the lanes of a mix");
-            let (resting, marked) = (make()?, make()?);
-            (self.lanes.resting, self.lanes.marked.0) = (resting, marked);
-        }
         Ok(())
     }
 

@@ -144,7 +144,6 @@ mod tests {
                     while known(back - 1 - run) && (run == 0 || !firsts.contains(&(back - run))) {
                         run += 1;
                     }
-                    let run = if at == 0 { 0 } else { run };
                     assert_eq!(
                         i64::from(stripes.coded_before(at, WINDOW as usize - 1)),
                         run,

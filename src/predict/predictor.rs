@@ -49,6 +49,11 @@ impl Blueprint {
         if has_policy { 1 } else { lanes }
     }
 
+    /// The lanes that are worth what they cost for `length` bytes of content, or for an unknown length.
+    pub fn lanes_by_length(&self, _length: Option<u64>) -> usize {
+        1
+    }
+
     /// The approximate number of multiplications a byte, on average; saturates.
     pub fn work(&self) -> u64 {
         self.sum_of_work(NetworkBlueprint::work)
@@ -168,19 +173,25 @@ impl Predictor {
     /// does not change. Drops the mark.
     ///
     /// # Errors
-    /// `Memory`. The predictor then has the lanes that it had.
+    /// `Memory`. The predictor must be dropped then.
     pub fn set_lanes(&mut self, blueprint: &Blueprint, lanes: usize) -> Result<()> {
         let lanes = blueprint.lanes(lanes);
-        if lanes == self.lanes {
-            return Ok(());
+        if lanes != self.lanes {
+            // First, so that no more memory is taken than that of the new ones.
+            (self.networks, self.marked) = (Vec::new(), None);
+            if let Some(mix) = &mut self.mix {
+                mix.set_lanes(lanes)?;
+            }
+            let new = |i: usize| Network::new(&blueprint.networks[i], lanes);
+            self.networks = made(blueprint.networks.len(), "networks", new)?;
+            (self.lanes, self.used, self.turn) = (lanes, 1, Turn::ONE);
         }
-        let networks = made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i], lanes))?;
-        if let Some(mix) = &mut self.mix {
-            mix.set_lanes(lanes)?;
-        }
-        (self.networks, self.marked, self.lanes) = (networks, None, lanes);
-        (self.used, self.turn) = (1, Turn::ONE);
         Ok(())
+    }
+
+    /// The most lanes of a block.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// Begins a block of `len` bytes: lane 0 goes on from the last lane of the block before. Its bytes are then coded in the
@@ -208,9 +219,9 @@ impl Predictor {
         Ok(lanes)
     }
 
-    /// Ends a block of several lanes, whose bytes are `block`, after the networks observed them.
+    /// Ends a block whose bytes, in the order of the text, are `block`, and which the networks observed.
     pub fn end_block(&mut self, block: &[u8]) {
-        if self.turn.lanes() > 1 && !self.bypassed {
+        if self.used > 1 {
             self.networks.iter_mut().for_each(|network| network.keep(block));
         }
     }

@@ -146,7 +146,8 @@ impl Blueprint {
                 logits.span_mut(0..lanes).copy_from_slice(scratch.logits.span(0..lanes));
             }
             _ => {
-                [&mut state.features, &mut *logits].map(|rows| rows.set_lanes(lanes));
+                state.features.set_lanes(lanes);
+                logits.set_lanes(lanes);
                 self.weights.logits(level, &state.features, logits, &mut scratch.step);
             }
         }

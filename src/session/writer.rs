@@ -57,8 +57,9 @@ impl Session {
             fail!(State, "version 2 frames cannot be written as a stream");
         }
         // Also for short contents, so that a handle whose limit is too low says so at once.
-        self.check_memory(true, self.block_bytes())?;
-        let mut scratch = self.take_scratch()?;
+        let lanes = self.lanes(total);
+        self.check_memory(lanes, self.block_bytes(lanes))?;
+        let mut scratch = self.take_scratch(lanes)?;
         if total.is_none() {
             scratch.check_unknown_length()?;
         }
@@ -81,7 +82,7 @@ impl Session {
             method: reference(&self.identity.canonical),
             fingerprint: self.identity.fingerprint.map(|f| std::array::from_fn(|i| f[i])),
             base: self.base.as_ref().map(|b| b.id()),
-            shape: self.params.shape(),
+            shape: self.shape(length),
             layout,
             length,
         }
@@ -110,6 +111,8 @@ impl Session {
     pub fn write_single(&mut self, raw: &[u8], out: &mut Written, progress: &mut Progress) -> Result<()> {
         let mut kind = BlockKind::StoredSkipped;
         out.is_stored = true;
+        // The length may not have been known before.
+        self.fit_lanes(self.lanes(Some(raw.len() as u64)))?;
         if !raw.is_empty() {
             kind = self.encode_block(raw, out, progress)?;
         }
@@ -197,7 +200,7 @@ impl FrameWriter {
 
     fn open_segment(&mut self, session: &mut Session, out: &mut Written) -> Result<()> {
         if self.raw > 0 {
-            let mut scratch = session.take_scratch()?;
+            let mut scratch = session.take_scratch(self.header.shape.lanes())?;
             scratch.begin_stream(self.header.length.map(|len| self.header.shape.segment_len(len, self.raw)));
             session.scratch = Some(scratch);
         }

@@ -205,7 +205,8 @@ impl Moment {
         self.trains = false;
         for lane in active..self.tokens.len() {
             for gates in &mut self.layers {
-                [&mut gates.x, &mut gates.before, &mut gates.gates].map(|rows| rows.row_mut(lane).fill(Vec16::ZERO));
+                let rows = [&mut gates.x, &mut gates.before, &mut gates.gates];
+                rows.into_iter().for_each(|rows| rows.row_mut(lane).fill(Vec16::ZERO));
             }
             match before {
                 Some(before) => self.features.row_mut(lane).copy_from_slice(before.features.row(lane)),
