@@ -72,7 +72,8 @@ impl Mix {
     /// # Errors
     /// `Memory`. The number of lanes then does not change.
     pub fn set_lanes(&mut self, lanes: usize) -> Result<()> {
-        let make = || filled(if lanes > 1 { lanes } else { 0 }, Lane::after(TextState::default()), "the lanes of a mix");
+        let make =
+            || filled(if lanes > 1 { lanes } else { 0 }, Lane::after(TextState::default()), "the lanes of a mix");
         let (resting, marked) = (make()?, make()?);
         self.lanes = Lanes { resting, present: 0, used: 1, marked: (marked, 1) };
         self.unmark(false);

@@ -6,7 +6,9 @@ use super::driver::{Decode, drive};
 use super::guests::Guests;
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
-use crate::container::{Block, BlockKind, Body, Coder, Frame, Header, HeaderV3, MethodRef, Piece, Shape, block_crc, frames};
+use crate::container::{
+    Block, BlockKind, Body, Coder, Frame, Header, HeaderV3, MethodRef, Piece, Shape, block_crc, frames,
+};
 use crate::error::{Error, Result, Status, fail, shortened};
 use crate::method::{registered_method, resolve};
 use crate::numeric::NUMERICS_VERSION;

@@ -33,7 +33,8 @@ impl Guests {
             return Ok(());
         }
         let (memory, work) = room(host);
-        check_stored(method, lanes, memory.saturating_sub(buffers), work).map_err(|e| e.within(format_args!("frame at byte {at}")))?;
+        check_stored(method, lanes, memory.saturating_sub(buffers), work)
+            .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
         self.admitted.push((method, lanes));
         Ok(())
     }

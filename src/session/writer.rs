@@ -6,8 +6,8 @@ use super::params::Param;
 use super::progress::Progress;
 use crate::coder::{RangeEncoder, RansEncoder};
 use crate::container::{
-    BlockKind, Coder, END_BLOCK, HeaderV3, Index, Layout, MAX_HEADER_LEN, Segment, Shape, block_crc, frame_tag, write_block_header,
-    write_single_length, write_trailer,
+    BlockKind, Coder, END_BLOCK, HeaderV3, Index, Layout, MAX_HEADER_LEN, Segment, Shape, block_crc, frame_tag,
+    write_block_header, write_single_length, write_trailer,
 };
 use crate::error::{Result, fail};
 use crate::method::reference;

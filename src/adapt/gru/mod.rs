@@ -244,7 +244,7 @@ impl Gru {
             return;
         }
         // The first stride-th byte after this step.
-        self.countdown += ((n - self.countdown) / rule.stride + 1) * rule.stride - n;
+        self.countdown = self.countdown + ((n - self.countdown) / rule.stride + 1) * rule.stride - n;
         self.train(level, rule, work);
     }
 

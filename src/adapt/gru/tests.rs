@@ -156,3 +156,96 @@ fn an_update_gives_the_bits_of_the_naive_loop() {
         }
     }
 }
+
+/// A step of a GRU with lanes: predicts, learns and observes.
+fn observe_step(level: Level, gru: &mut Gru, rule: &Rule, work: &mut Workspace, bytes: &[u8]) {
+    let lanes = bytes.len();
+    let [mut logits, mut errors] = [0, 1].map(|_| Rows::new(lanes, VOCAB).unwrap());
+    gru.logits(level, lanes, &mut logits);
+    let mut frequencies = Frequencies::default();
+    for (lane, byte) in bytes.iter().enumerate() {
+        frequencies.set(level, logits.row(lane));
+        errors.row_mut(lane).copy_from_slice(&frequencies.error(*byte));
+    }
+    gru.learn(level, rule, lanes, &errors, work);
+    gru.step(level, bytes, false, work);
+}
+
+/// All weights.
+fn weights(gru: &Gru) -> Vec<f32> {
+    let matrices = gru.weights.matrices().flat_map(|m| flat(&m.panels).iter().chain(flat(&m.bias)));
+    matrices.chain(flat(gru.weights.embeddings.all())).copied().collect()
+}
+
+const TEXTS: [&[u8]; 3] = [b"the cat sat on", b"a dog ran home", b"0123456789abcd"];
+
+/// Without learning, a lane is a GRU of its own, also where lanes sit out and where one takes over another.
+#[test]
+fn lanes_without_learning_are_grus_of_their_own() {
+    let rule = Rule { train: Train::Sgd, lr: 0.0, clip: 1.0, bptt: 4, stride: 1, replay: 0 };
+    let level = Level::current();
+    let mut base = Gru::new(&CONFIG, 3, &rule, 1).unwrap();
+    let mut one = Workspace::new(&CONFIG, &rule, 1).unwrap();
+    base.step(level, &[0], false, &mut one);
+    let (mut gru, mut work) = (Gru::new(&CONFIG, 3, &rule, 3).unwrap(), Workspace::new(&CONFIG, &rule, 3).unwrap());
+    gru.copy_from(&base);
+    let mut alone: Vec<Gru> = (0..3).map(|_| Gru::new(&CONFIG, 3, &rule, 1).unwrap()).collect();
+    alone.iter_mut().for_each(|gru| gru.copy_from(&base));
+    let check = |gru: &Gru, alone: &[Gru]| {
+        let [mut all, mut own] = [3, 1].map(|lanes| Rows::new(lanes, VOCAB).unwrap());
+        gru.logits(level, 3, &mut all);
+        for (lane, alone) in alone.iter().enumerate() {
+            alone.logits(level, 1, &mut own);
+            assert_same(all.values(lane), own.values(0), &format!("lane {lane}"));
+        }
+    };
+    for (i, active) in [3, 3, 3, 3, 3, 3, 2, 1, 1, 3, 2, 3, 3].into_iter().enumerate() {
+        let bytes: Vec<u8> = TEXTS[..active].iter().map(|text| text[i]).collect();
+        observe_step(level, &mut gru, &rule, &mut work, &bytes);
+        for (alone, byte) in alone.iter_mut().zip(&bytes) {
+            observe_step(level, alone, &rule, &mut one, &[*byte]);
+        }
+        check(&gru, &alone);
+        if i == 6 {
+            gru.copy_lane(2, 0);
+            let (first, last) = alone.split_at_mut(2);
+            first[0].copy_from(&last[0]);
+            check(&gru, &alone);
+        }
+    }
+}
+
+/// One learning step of lanes moves the weights by the mean of what the lanes' own steps would do.
+#[test]
+fn lanes_learn_by_the_mean_of_their_gradients() {
+    let rule = Rule { train: Train::Sgd, lr: 0.5, clip: 100.0, bptt: 8, stride: 8, replay: 0 };
+    let level = Level::current();
+    let mut base = Gru::new(&CONFIG, 3, &rule, 1).unwrap();
+    let mut one = Workspace::new(&CONFIG, &rule, 1).unwrap();
+    // A head of zeros passes no derivatives to the layers below.
+    base.step(level, &[0], false, &mut one);
+    (0..64).for_each(|i| observe_step(level, &mut base, &rule, &mut one, &[TEXTS[0][i % 14]]));
+    let before = weights(&base);
+    // Eight bytes a lane, and 24 in all lanes.
+    let rule_of_all = Rule { stride: 24, ..rule };
+    let mut work = Workspace::new(&CONFIG, &rule, 3).unwrap();
+    let mut gru = Gru::new(&CONFIG, 3, &rule_of_all, 3).unwrap();
+    gru.copy_from(&base);
+    gru.countdown = 24;
+    (0..8).for_each(|i| observe_step(level, &mut gru, &rule_of_all, &mut work, &TEXTS.map(|text| text[i])));
+    let found = weights(&gru);
+    let mut mean = vec![0f64; before.len()];
+    for text in TEXTS {
+        let mut alone = Gru::new(&CONFIG, 3, &rule, 1).unwrap();
+        alone.copy_from(&base);
+        (0..8).for_each(|i| observe_step(level, &mut alone, &rule, &mut one, &[text[i]]));
+        let after = weights(&alone);
+        mean.iter_mut().zip(after.iter().zip(&before)).for_each(|(m, (a, b))| *m += f64::from(a - b) / 3.0);
+    }
+    let largest = mean.iter().fold(0f64, |m, x| m.max(x.abs()));
+    assert!(largest > 1e-3, "{largest}");
+    for (i, mean) in mean.iter().enumerate() {
+        let change = f64::from(found[i] - before[i]);
+        assert!((change - mean).abs() < 1e-5 * largest.max(1.0), "weight {i}: {change}, mean {mean}");
+    }
+}
