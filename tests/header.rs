@@ -4,17 +4,19 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 14] = [
+const NOUNS: [&str; 16] = [
     "status",
     "library",
     "handle",
     "compress",
     "frame",
+    "stream",
     "records",
     "predict",
     "learn",
     "model",
     "tokenize",
+    "generator",
     "snapshot",
     "stats",
     "tensors",

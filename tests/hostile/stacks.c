@@ -104,6 +104,19 @@ static gptz_status byte_costs(void) { return gptz_byte_costs(handle, content, 50
 static gptz_status reset(void) { return gptz_reset(handle); }
 static const void *records[3] = {content, content + 100, content + LEN - 200};
 static const size_t lens[3] = {100, 0, 200};
+static gptz_status stream_reset(void) { return gptz_stream_reset(handle); }
+static gptz_status stream_compress(void) {
+    gptz_in in = { content, LEN, 0 };
+    gptz_out out = { packed, ROOM, 0 };
+    size_t remaining;
+    return gptz_stream_compress(handle, &out, &in, GPTZ_END, &remaining);
+}
+static gptz_status stream_decompress(void) {
+    gptz_in in = { frame, frame_len, 0 };
+    gptz_out out = { back, LEN, 0 };
+    size_t hint;
+    return gptz_stream_decompress(handle, &out, &in, &hint);
+}
 static gptz_status compress_parts(void) {
     size_t len;
     return gptz_compress_parts(handle, records, lens, 3, packed, ROOM, &len);
@@ -120,6 +133,15 @@ static gptz_status model_open(void) { return gptz_model_open(weights, &model); }
 static gptz_status model_from_memory(void) { return gptz_model_from_memory(file, file_len, &model); }
 static gptz_status fingerprint(void) { unsigned char id[32]; return gptz_model_fingerprint(model, id); }
 static uint32_t tokens[64];
+static gptz_generator *generator;
+static gptz_status generator_create(void) { return gptz_generator_create(model, NULL, &generator); }
+static gptz_status generator_prefill(void)
+{
+    tokens[0] = 'a';
+    return gptz_generator_prefill(generator, tokens, 1, NULL, 0);
+}
+static gptz_status generator_step(void) { return gptz_generator_step(generator, tokens); }
+static gptz_status generator_free(void) { gptz_generator_free(generator); generator = NULL; return GPTZ_OK; }
 static gptz_status tokenize(void) { return gptz_tokenize(model, content, 64, tokens, 64, &back_len); }
 static gptz_status detokenize(void) { return gptz_detokenize(model, tokens, 64, back, LEN, &back_len); }
 static gptz_status create_from_model(void) { return gptz_create_from_model(model, NULL, &other); }
@@ -159,6 +181,10 @@ static const struct call alone[] = {
     {"model_fingerprint", fingerprint},
     {"tokenize", tokenize},
     {"detokenize", detokenize},
+    {"generator_create", generator_create},
+    {"generator_prefill", generator_prefill},
+    {"generator_step", generator_step},
+    {"generator_free", generator_free},
     {"create_from_model", create_from_model},
     {"free", free_other},
     {"create_from_model, mix", mix_from_model},
@@ -182,6 +208,9 @@ static const struct call by_method[] = {
     {"frame_info", frame_info},
     {"frame_method", frame_method},
     {"compressed_size", compressed_size},
+    {"stream_compress", stream_compress},
+    {"stream_decompress", stream_decompress},
+    {"stream_reset", stream_reset},
     {"compress_parts", compress_parts},
     {"stats_get", stats_get},
     {"decompress", decompress},
