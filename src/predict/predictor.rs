@@ -49,11 +49,6 @@ impl Blueprint {
         if has_policy { 1 } else { lanes }
     }
 
-    /// The lanes that are worth what they cost for `length` bytes of content, or for an unknown length.
-    pub fn lanes_by_length(&self, _length: Option<u64>) -> usize {
-        1
-    }
-
     /// The approximate number of multiplications a byte, on average; saturates.
     pub fn work(&self) -> u64 {
         self.sum_of_work(NetworkBlueprint::work)

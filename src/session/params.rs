@@ -22,7 +22,7 @@ pub enum Param {
     Checksum = 3,
     /// The most threads that a call may use; 0 for one per core.
     Threads = 4,
-    /// The number of lanes, which share a pass over the weights; 0 to choose it by the length of the content.
+    /// The number of lanes, which share a pass over the weights; 0 to let the library choose.
     Lanes = 5,
     /// Binary logarithm of the block size.
     BlockLog = 6,

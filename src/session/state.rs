@@ -49,7 +49,7 @@ impl Session {
     /// base, the predictor, what undoing a block needs, and weights unless they come from a file or from a model that
     /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        let lanes = self.lanes(None);
+        let lanes = self.lanes();
         self.memory(lanes).saturating_add(self.block_bytes(lanes))
     }
 
@@ -63,17 +63,15 @@ impl Session {
         mark.saturating_add(2 * block + ordered)
     }
 
-    /// The lanes of frames of `length` bytes of content, or of unknown length.
-    pub(super) fn lanes(&self, length: Option<u64>) -> usize {
-        match self.params.get(Param::Lanes) {
-            0 => self.blueprint.lanes_by_length(length),
-            lanes => self.blueprint.lanes(lanes as usize),
-        }
+    /// The lanes of frames. One by default, because more cost too many bytes (docs/REJECTED.md).
+    pub(super) fn lanes(&self) -> usize {
+        let lanes = self.params.get(Param::Lanes) as usize;
+        self.blueprint.lanes(lanes.max(1))
     }
 
-    /// The shape of frames of `length` bytes of content, or of unknown length.
-    pub(super) fn shape(&self, length: Option<u64>) -> Shape {
-        Shape { lanes_log: self.lanes(length).ilog2() as u8, ..self.params.shape() }
+    /// The shape of frames.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { lanes_log: self.lanes().ilog2() as u8, ..self.params.shape() }
     }
 
     /// The bytes that this handle takes while a call works without a mark; saturates. `lanes`: those of the scratch
@@ -133,15 +131,6 @@ impl Session {
         scratch.set_lanes(&self.blueprint, lanes)?;
         scratch.start_at(self.base_state());
         Ok(scratch)
-    }
-
-    /// Gives the scratch predictor, which is at the base, another number of lanes.
-    pub(super) fn fit_lanes(&mut self, lanes: usize) -> Result<()> {
-        if self.scratch_lanes() != self.blueprint.lanes(lanes) {
-            let scratch = self.take_scratch(lanes)?;
-            self.scratch = Some(scratch);
-        }
-        Ok(())
     }
 
     /// [`Session::with_scratch_of`] one lane.

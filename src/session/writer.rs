@@ -57,7 +57,7 @@ impl Session {
             fail!(State, "version 2 frames cannot be written as a stream");
         }
         // Also for short contents, so that a handle whose limit is too low says so at once.
-        let lanes = self.lanes(total);
+        let lanes = self.lanes();
         self.check_memory(lanes, self.block_bytes(lanes))?;
         let mut scratch = self.take_scratch(lanes)?;
         if total.is_none() {
@@ -82,7 +82,7 @@ impl Session {
             method: reference(&self.identity.canonical),
             fingerprint: self.identity.fingerprint.map(|f| std::array::from_fn(|i| f[i])),
             base: self.base.as_ref().map(|b| b.id()),
-            shape: self.shape(length),
+            shape: self.shape(),
             layout,
             length,
         }
@@ -111,8 +111,6 @@ impl Session {
     pub fn write_single(&mut self, raw: &[u8], out: &mut Written, progress: &mut Progress) -> Result<()> {
         let mut kind = BlockKind::StoredSkipped;
         out.is_stored = true;
-        // The length may not have been known before.
-        self.fit_lanes(self.lanes(Some(raw.len() as u64)))?;
         if !raw.is_empty() {
             kind = self.encode_block(raw, out, progress)?;
         }
