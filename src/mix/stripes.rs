@@ -76,7 +76,7 @@ impl Stripes {
     }
 
     /// The number of positions from `at`, which is not behind the block's start, to the block's end.
-    fn to_end(&self, at: u32) -> usize {
+    fn distance_to_end(&self, at: u32) -> usize {
         self.start.wrapping_add(self.len).wrapping_sub(at) as usize
     }
 
@@ -84,7 +84,7 @@ impl Stripes {
     pub(crate) fn is_coded(&self, at: u32, window_mask: usize) -> bool {
         let offset = at.wrapping_sub(self.start);
         if (offset as i32) < 0 {
-            return self.to_end(at) <= window_mask + 1;
+            return self.distance_to_end(at) <= window_mask + 1;
         }
         let (lane, place) = self.place(offset.min(self.len));
         offset < self.len && place < self.progress(lane)
@@ -95,7 +95,7 @@ impl Stripes {
     pub(crate) fn coded_before(&self, at: u32, window_mask: usize) -> u32 {
         let offset = at.wrapping_sub(self.start);
         if (offset as i32) <= 0 {
-            return ((window_mask + 1).saturating_sub(self.to_end(at)) as u32).min(at);
+            return ((window_mask + 1).saturating_sub(self.distance_to_end(at)) as u32).min(at);
         }
         if offset > self.len {
             return 0;
