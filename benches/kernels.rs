@@ -212,7 +212,7 @@ fn steps(c: &mut Criterion) {
                     b.iter(|| {
                         tokens.iter_mut().enumerate().for_each(|(i, x)| *x = t.wrapping_mul(31) ^ i as u8);
                         t = t.wrapping_add(1);
-                        weights.step(level, &tokens, &mut state, &mut scratch);
+                        weights.step(level, &tokens, tokens.len(), &mut state, &mut scratch);
                     });
                 });
             }

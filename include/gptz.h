@@ -117,8 +117,10 @@
 #define GPTZ_PARAM_THREADS 4
 
 /**
- * Option: the number of lanes, which are independent streams that share one pass over the weights. This version allows
- * only 1.
+ * Option: the number of lanes, the stripes of a block that are coded in turns and share each pass over the weights of
+ * networks: 1, 2, 4 ... 64, or 0 (default) to let the library choose, which at present is always 1. More lanes decode faster with
+ * large networks, and cost some compression. Frames state it, and every handle decodes all numbers. Methods with a policy,
+ * version 2 frames, records and measures have one lane.
  */
 #define GPTZ_PARAM_LANES 5
 

@@ -218,7 +218,7 @@ fn options_are_checked_and_kept() {
         (GPTZ_PARAM_FORMAT, 2, 3, 3),
         (GPTZ_PARAM_CHECKSUM, 0, 1, 1),
         (GPTZ_PARAM_THREADS, 0, 1024, 1),
-        (GPTZ_PARAM_LANES, 1, 1, 1),
+        (GPTZ_PARAM_LANES, 0, 64, 0),
         (GPTZ_PARAM_BLOCK_LOG, 12, 24, 17),
         (GPTZ_PARAM_SEGMENT_LOG, 0, 40, 0),
         (GPTZ_PARAM_MEMORY_LIMIT, 1, i64::MAX, 1 << 30),

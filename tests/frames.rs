@@ -208,7 +208,7 @@ fn a_header_with_one_wrong_field_is_refused_for_that_field() {
         ("too long for its payload", forged(|h| h.length = Some(3)), GPTZ_ERROR_CORRUPT, "cannot hold"),
         ("no length", forged(|h| h.length = None), GPTZ_ERROR_CORRUPT, "contradict each other"),
         ("numerics", forged(|h| h.numerics = 9), GPTZ_ERROR_NUMERICS, "version 9"),
-        ("lanes", forged(|h| h.shape.lanes_log = 1), GPTZ_ERROR_FORMAT, "2 lanes"),
+        ("lanes", forged(|h| h.shape.lanes_log = 7), GPTZ_ERROR_CORRUPT, "2^7 lanes"),
         ("block size", forged(|h| h.shape.block_log = 40), GPTZ_ERROR_CORRUPT, "2^40"),
         ("segment size", forged(|h| h.shape.segment_log = 63), GPTZ_ERROR_CORRUPT, "2^63"),
         ("registered id", forged(|h| h.method = MethodRef::Registered(200)), GPTZ_ERROR_FORMAT, "200"),

@@ -29,6 +29,7 @@ fn cases() -> Vec<Case> {
     let snapshot = mix_based.snapshot();
     assert_eq!(mix_based.set_base(Some(&snapshot)), GPTZ_OK);
     let sgd = LEARNING.replace("adam", "sgd").replace("stride=1", "stride=4");
+    let lanes = format!("mix:neural=({FROZEN};head:train=sgd,lr=0.02)+({REPLAYING}),mem=1M");
     let head64 = "cfg:hidden=64,layers=2,intermediate=33,decay_rank=5,a_rank=3,v_rank=7,g_rank=9;weights=f32";
     vec![
         ("mix", Handle::new("level:3"), vec![], text.to_vec()),
@@ -52,6 +53,18 @@ fn cases() -> Vec<Case> {
         ("v2-rans", Handle::new(LEARNING), vec![(GPTZ_PARAM_FORMAT, 2), (GPTZ_PARAM_CODER, 1)], text.to_vec()),
         ("empty", Handle::new("level:3"), vec![], vec![]),
         (
+            "lanes",
+            Handle::new(&lanes),
+            vec![(GPTZ_PARAM_LANES, 4), (GPTZ_PARAM_BLOCK_LOG, 12)],
+            [&ALICE[..6000], &ALICE[1000..3001]].concat(),
+        ),
+        (
+            "lanes-mix",
+            Handle::new("level:1"),
+            vec![(GPTZ_PARAM_LANES, 8), (GPTZ_PARAM_BLOCK_LOG, 13), (GPTZ_PARAM_SEGMENT_LOG, 16)],
+            ALICE[..90_001].to_vec(),
+        ),
+        (
             "segments",
             Handle::new("mix:orders=0-2,mem=64K"),
             vec![(GPTZ_PARAM_SEGMENT_LOG, 16)],
@@ -68,6 +81,7 @@ fn builtin_cases() -> Vec<Case> {
         ("builtin", Handle::new("builtin:1"), vec![], ALICE[..1000].to_vec()),
         ("default", Handle::default(), vec![], ALICE[..6000].to_vec()),
         ("default-blocks", Handle::default(), vec![(GPTZ_PARAM_BLOCK_LOG, 12)], mixed),
+        ("default-lanes", Handle::default(), vec![(GPTZ_PARAM_LANES, 8)], ALICE[..9000].to_vec()),
         ("level-6", Handle::new("level:6"), vec![(GPTZ_PARAM_CODER, 1)], ALICE[..2000].to_vec()),
     ]
 }
@@ -100,7 +114,9 @@ fn golden_frames_do_not_change() {
     let mut there: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     if cfg!(not(feature = "builtin-model")) {
-        names.extend(["builtin", "default", "default-blocks", "level-6"].map(|name| format!("{name}.gptz")));
+        names.extend(
+            ["builtin", "default", "default-blocks", "default-lanes", "level-6"].map(|name| format!("{name}.gptz")),
+        );
     }
     there.sort();
     names.sort();

@@ -37,7 +37,9 @@ fn every_level_writes_the_same_frames_and_reads_those_of_the_others() {
             assert_eq!(unsafe { gptz_live_begin(h.0, 2000) }, GPTZ_OK);
             h.feed(&text[..2000]);
             let snapshot = h.snapshot();
+            h.set(GPTZ_PARAM_LANES, 4);
             let plain = h.compress(content);
+            h.set(GPTZ_PARAM_LANES, 1);
             assert_eq!(h.set_base(Some(&snapshot)), GPTZ_OK);
             let based = h.compress(&text[..3000]);
             frames.push((plain, based, h.predict(), h.cross_entropy(&text[..3000])));

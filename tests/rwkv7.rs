@@ -38,7 +38,7 @@ fn run(weights: &Weights, level: Level, lanes: &[&[u8]]) -> Vec<Vec<Vec<f32>>> {
     (0..lanes[0].len())
         .map(|t| {
             let tokens: Vec<u8> = lanes.iter().map(|lane| lane[t]).collect();
-            weights.step(level, &tokens, &mut state, &mut scratch);
+            weights.step(level, &tokens, tokens.len(), &mut state, &mut scratch);
             let features = scratch.features().clone();
             let mut logits = Rows::new(lanes.len(), 256).unwrap();
             weights.logits(level, &features, &mut logits, &mut scratch);
@@ -136,7 +136,7 @@ fn a_batch_gives_the_same_bits_as_single_bytes() {
                 let mut scratch = Scratch::new(weights.config(), most).unwrap();
                 let mut found = Vec::new();
                 for tokens in tokens.chunks(most) {
-                    weights.step(level, tokens, &mut state, &mut scratch);
+                    weights.step(level, tokens, 1, &mut state, &mut scratch);
                     let mut logits = Rows::new(tokens.len(), 256).unwrap();
                     weights.logits_of_step(level, &mut logits, &mut scratch);
                     found.extend((0..tokens.len()).map(|row| logits.values(row).to_vec()));
@@ -144,7 +144,7 @@ fn a_batch_gives_the_same_bits_as_single_bytes() {
                 assert!(found.iter().eq(want.iter().map(|step| &step[0])), "{precision:?} {level:?} batches of {most}");
                 let mut one_by_one = State::new(weights.config(), 1).unwrap();
                 let mut scratch = Scratch::new(weights.config(), 1).unwrap();
-                tokens.iter().for_each(|token| weights.step(level, &[*token], &mut one_by_one, &mut scratch));
+                tokens.iter().for_each(|token| weights.step(level, &[*token], 1, &mut one_by_one, &mut scratch));
                 assert!(state.parts_mut() == one_by_one.parts_mut(), "{precision:?} {level:?} batches of {most}");
             }
         }
@@ -169,4 +169,31 @@ fn saved_weights_load_again_with_the_same_fingerprint_and_bits() {
     assert_eq!(run(&loaded, Level::current(), &[&text]), run(&made, Level::current(), &[&text]));
     let other = Weights::load(&config, Packing::all(Precision::F32), &mut Init::new(config, 4)).unwrap();
     assert_ne!(other.fingerprint(), made.fingerprint());
+}
+
+/// Several steps of several lanes in one pass, of which the last one has fewer lanes, in a state with more lanes.
+#[test]
+fn a_batch_of_lanes_gives_the_same_bits_as_single_lanes() {
+    let (tokens, _) = reference();
+    let weights = fixture(Precision::I8);
+    let (lanes, steps) = (3, 5);
+    for level in Level::available() {
+        let mut state = State::new(weights.config(), 4).unwrap();
+        let mut scratch = Scratch::new(weights.config(), lanes * steps).unwrap();
+        // Two steps, then two and one of two lanes.
+        for bytes in [&tokens[..6], &tokens[6..14]] {
+            weights.step(level, bytes, lanes, &mut state, &mut scratch);
+        }
+        for lane in 0..4 {
+            let mut one = State::new(weights.config(), 1).unwrap();
+            let own = tokens[..14].iter().skip(lane).step_by(lanes).filter(|_| lane < lanes);
+            own.for_each(|token| weights.step(level, &[*token], 1, &mut one, &mut scratch));
+            // Taken over by all lanes of another state.
+            let mut all = State::new(weights.config(), 4).unwrap();
+            all.copy_from(&one);
+            let mut same = state.clone();
+            (0..4).filter(|to| *to != lane).for_each(|to| same.copy_lane(lane, to));
+            assert!(same.parts() == all.parts(), "{level:?}, lane {lane}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ fn behind_a_header(data: &[u8]) -> Option<Vec<u8>> {
         method: MethodRef::Text(METHODS[method_of(data)].to_owned()),
         fingerprint: None,
         base: None,
-        shape: Shape { lanes_log: 0, block_log: 12 + shape % 13, segment_log },
+        shape: Shape { lanes_log: shape % 7, block_log: 12 + shape % 13, segment_log },
         layout,
         length: known.then_some(u64::from(*length) << (shape >> 4 & 7)),
     };

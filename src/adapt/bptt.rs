@@ -19,7 +19,7 @@ use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::simd::Simd;
 use crate::numeric::transfer::Transfer;
-use crate::numeric::vector::{Vec16, WIDTH};
+use crate::numeric::vector::Vec16;
 
 /// A length that is not known.
 const UNKNOWN: u64 = u64::MAX;
@@ -200,7 +200,7 @@ impl Work {
     }
 
     /// Counts a byte and learns from it. `error` is target minus probability for each of the 256 outputs.
-    pub fn learn(&mut self, level: Level, learner: &mut Learner, error: &[Vec16; VOCAB / WIDTH]) {
+    pub fn learn(&mut self, level: Level, learner: &mut Learner, error: &[Vec16]) {
         let held = self.tape.held();
         let (now, next) = (self.schedule.at(learner.cursor), self.schedule.at(learner.cursor + 1));
         learner.cursor += 1;

@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::model::VOCAB;
 use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::{Kernel, Level};
-use crate::numeric::matmul::mul_panels;
+use crate::numeric::matmul::mul_rows;
 use crate::numeric::simd::Simd;
 use crate::numeric::transfer::Transfer;
-use crate::numeric::vector::{Vec16, WIDTH, flat};
+use crate::numeric::vector::{Vec16, WIDTH};
 
 const PANELS: usize = VOCAB / WIDTH;
 
@@ -65,33 +65,37 @@ impl Head {
         (self.powers, self.countdown) = (other.powers, other.countdown);
     }
 
-    /// The logits for the features in row 0 of `x`: the dot product, then the bias.
-    pub fn logits(&self, level: Level, x: &Rows, logits: &mut Rows) {
+    /// The logits for the features in the first `lanes` rows of `x`: the dot products, then the bias.
+    pub fn logits(&self, level: Level, lanes: usize, x: &Rows, logits: &mut Rows) {
         let (panels, bias) = self.weights.split_at(self.cols * PANELS);
-        mul_panels(level, panels, self.cols, x, logits);
-        level.run(AddBias { bias, to: logits.row_mut(0) });
+        mul_rows(level, panels, self.cols, lanes, x.span(0..lanes), logits.span_mut(0..lanes));
+        (0..lanes).for_each(|lane| level.run(AddBias { bias, to: logits.row_mut(lane) }));
     }
 
-    /// Whether the next [`Head::learn`] trains. If not, it ignores its error.
-    pub fn learns_next(&self) -> bool {
-        self.countdown == 0
+    /// Whether the next [`Head::learn`], of `lanes` bytes, trains. If not, it ignores its errors.
+    pub fn learns_next(&self, lanes: usize) -> bool {
+        (self.countdown as usize) < lanes
     }
 
-    /// Trains on a byte. `error` is target minus probability for each of the 256 outputs; `x` is the head's input when
-    /// it predicted the byte. Only every stride-th call trains.
-    pub fn learn(&mut self, level: Level, rule: &Rule, error: &[Vec16; PANELS], x: &[Vec16]) {
-        if self.countdown > 0 {
-            self.countdown -= 1;
+    /// Trains on a step: one byte in each of the first `lanes` lanes, by the mean of their gradients. A row of `errors` is
+    /// target minus probability for each of the 256 outputs; a row of `x` is the head's input when it predicted the
+    /// byte. Only steps with a stride-th byte train.
+    pub fn learn(&mut self, level: Level, rule: &Rule, lanes: usize, errors: &Rows, x: &Rows) {
+        let n = lanes as u32;
+        if self.countdown >= n {
+            self.countdown -= n;
             return;
         }
-        self.countdown = rule.stride - 1;
-        let x = &flat(x)[..self.cols];
+        // The first stride-th byte after this step.
+        self.countdown = self.countdown + (n - self.countdown).div_ceil(rule.stride) * rule.stride - n;
+        let share = 1.0 / lanes as f32;
+        let batch = Batch { lanes, errors, x, share, least: rule.least };
         match rule.train {
             Train::None => {}
-            Train::Sgd => level.run(Sgd { head: self, lr: rule.lr, least: rule.least, error, x }),
+            Train::Sgd => level.run(Sgd { head: self, lr: rule.lr, batch }),
             Train::Adam => {
                 let step = self.powers.next(rule.lr);
-                level.run(Adam { head: self, step, least: rule.least, error, x });
+                level.run(Adam { head: self, step, batch });
             }
         }
     }
@@ -126,59 +130,116 @@ impl Kernel for AddBias<'_> {
     }
 }
 
-/// Whether a panel is skipped. A panel with a NaN is not.
-#[inline(always)]
-fn is_small(error: &Vec16, least: f32) -> bool {
-    error.0.iter().all(|e| e.abs() < least)
+/// The errors and inputs of a step.
+struct Batch<'a> {
+    lanes: usize,
+    errors: &'a Rows,
+    x: &'a Rows,
+    /// One divided by the number of lanes.
+    share: f32,
+    /// See [`Rule::least`].
+    least: f32,
 }
 
-/// `w = w + (lr * error) * x`.
+/// The most lanes of a step.
+const MOST_LANES: usize = 64;
+
+impl Batch<'_> {
+    /// The errors of a panel times `factor`, and the inputs, in those lanes in which the panel has an error that is not
+    /// small. A panel with a NaN has one. The result is the number of these lanes.
+    #[inline(always)]
+    fn panel<'b, S: Simd>(
+        &'b self,
+        s: S,
+        panel: usize,
+        factor: f32,
+        errors: &mut [Vec16; MOST_LANES],
+        inputs: &mut [&'b [f32]; MOST_LANES],
+    ) -> usize {
+        let mut n = 0;
+        for lane in 0..self.lanes {
+            let error = &self.errors.row(lane)[panel];
+            if !error.0.iter().all(|e| e.abs() < self.least) {
+                s.store(s.splat(factor) * s.load(error), &mut errors[n]);
+                inputs[n] = self.x.values(lane);
+                n += 1;
+            }
+        }
+        n
+    }
+}
+
+/// The sum of the products of errors and the inputs `k`, lane by lane; `None`: the input 1 of the bias.
+#[inline(always)]
+fn gradient<S: Simd>(s: S, errors: &[Vec16], inputs: &[&[f32]], k: Option<usize>) -> S::F {
+    let product = |(error, x): (&Vec16, &&[f32])| match k {
+        Some(k) => s.load(error) * s.splat(x[k]),
+        None => s.load(error),
+    };
+    let mut lanes = errors.iter().zip(inputs);
+    let mut sum = lanes.next().map_or(s.splat(0.0), product);
+    for lane in lanes {
+        sum = sum + product(lane);
+    }
+    sum
+}
+
+/// `w = w + sum of ((lr * share) * error) * x`.
 struct Sgd<'a> {
     head: &'a mut Head,
     lr: f32,
-    least: f32,
-    error: &'a [Vec16; PANELS],
-    x: &'a [f32],
+    batch: Batch<'a>,
 }
 
 impl Kernel for Sgd<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (panels, bias) = self.head.weights.split_at_mut(self.head.cols * PANELS);
-        for p in (0..PANELS).filter(|p| !is_small(&self.error[*p], self.least)) {
-            let step = s.splat(self.lr) * s.load(&self.error[p]);
-            for (w, x) in panels[p * self.head.cols..][..self.head.cols].iter_mut().zip(self.x) {
-                s.store(s.load(w) + step * s.splat(*x), w);
+        let Self { head: Head { cols, weights, .. }, lr, batch } = self;
+        let (panels, bias) = weights.split_at_mut(*cols * PANELS);
+        let (mut errors, mut inputs) = ([Vec16::ZERO; MOST_LANES], [&[][..]; MOST_LANES]);
+        for p in 0..PANELS {
+            let n = batch.panel(s, p, lr * batch.share, &mut errors, &mut inputs);
+            if n == 0 {
+                continue;
             }
-            s.store(s.load(&bias[p]) + step, &mut bias[p]);
+            let (errors, inputs) = (&errors[..n], &inputs[..n]);
+            for (k, w) in panels[p * *cols..][..*cols].iter_mut().enumerate() {
+                s.store(s.load(w) + gradient(s, errors, inputs, Some(k)), w);
+            }
+            s.store(s.load(&bias[p]) + gradient(s, errors, inputs, None), &mut bias[p]);
         }
     }
 }
 
-/// Adam with the gradient `error * x`.
+/// Adam with the gradient `sum of (share * error) * x`.
 struct Adam<'a> {
     head: &'a mut Head,
     step: AdamStep,
-    least: f32,
-    error: &'a [Vec16; PANELS],
-    x: &'a [f32],
+    batch: Batch<'a>,
 }
 
 impl Kernel for Adam<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Head { cols, weights: w, moments: Moments { first: m, second: v }, .. } = self.head;
-        let (cols, n) = (*cols, *cols * PANELS);
-        for p in (0..PANELS).filter(|p| !is_small(&self.error[*p], self.least)) {
-            let error = s.load(&self.error[p]);
+        let Self { head, step, batch } = self;
+        let Head { cols, weights: w, moments: Moments { first: m, second: v }, .. } = head;
+        let (cols, all) = (*cols, *cols * PANELS);
+        let (mut errors, mut inputs) = ([Vec16::ZERO; MOST_LANES], [&[][..]; MOST_LANES]);
+        for p in 0..PANELS {
+            let n = batch.panel(s, p, batch.share, &mut errors, &mut inputs);
+            if n == 0 {
+                continue;
+            }
+            let (errors, inputs) = (&errors[..n], &inputs[..n]);
             let part = p * cols..(p + 1) * cols;
             let panel = w[part.clone()].iter_mut().zip(&mut m[part.clone()]).zip(&mut v[part]);
-            for (((w, m), v), x) in panel.zip(self.x) {
-                self.step.update(s, error * s.splat(*x), w, m, v);
+            for (k, ((w, m), v)) in panel.enumerate() {
+                step.update(s, gradient(s, errors, inputs, Some(k)), w, m, v);
             }
-            self.step.update(s, error, &mut w[n + p], &mut m[n + p], &mut v[n + p]);
+            let g = gradient(s, errors, inputs, None);
+            step.update(s, g, &mut w[all + p], &mut m[all + p], &mut v[all + p]);
         }
     }
 }
@@ -247,9 +308,7 @@ mod tests {
                     for t in 1..=4 {
                         let x = values(&mut random, cols, kind);
                         let error = values(&mut random, VOCAB, kind);
-                        let vectors: Vec<Vec16> = error.as_chunks::<16>().0.iter().map(|c| Vec16(*c)).collect();
-                        let input = rows(1, &x);
-                        head.learn(level, &rule, vectors[..].try_into().unwrap(), input.row(0));
+                        head.learn(level, &rule, 1, &rows(1, &error), &rows(1, &x));
                         naive(&mut w, &mut m, &mut v, &rule, t, &error, &x);
                         assert_same(&unpacked(&head), &w, &format!("{train:?} {cols} {kind:?} step {t} {level:?}"));
                     }
@@ -282,14 +341,10 @@ mod tests {
             row[cols] + row.iter().zip(&x).map(|(w, x)| w * f64::from(*x)).sum::<f64>()
         };
         let sum: f64 = (0..VOCAB).map(|o| logit(o).exp()).sum();
-        let error: [Vec16; PANELS] = std::array::from_fn(|p| {
-            Vec16(std::array::from_fn(|l| {
-                let o = p * 16 + l;
-                (f64::from(u8::from(o == target)) - logit(o).exp() / sum) as f32
-            }))
-        });
+        let error = |o: usize| (f64::from(u8::from(o == target)) - logit(o).exp() / sum) as f32;
+        let errors = rows(1, &(0..VOCAB).map(error).collect::<Vec<_>>());
         let rule = Rule { train: Train::Sgd, lr: 1.0, stride: 1, least: 0.0 };
-        head.learn(Level::current(), &rule, &error, rows(1, &x).row(0));
+        head.learn(Level::current(), &rule, 1, &errors, &rows(1, &x));
         let after = unpacked(&head);
         for i in (0..before.len()).step_by(61) {
             let (mut up, mut down) = (w.clone(), w.clone());
@@ -309,12 +364,75 @@ mod tests {
         let learned: Vec<bool> = (0..7)
             .map(|_| {
                 let before = unpacked(&head);
-                let next = head.learns_next();
-                head.learn(Level::PORTABLE, &rule, &[Vec16([0.5; 16]); PANELS], &[Vec16([1.0; 16])]);
+                let next = head.learns_next(1);
+                head.learn(Level::PORTABLE, &rule, 1, &rows(1, &[0.5; VOCAB]), &rows(1, &[1.0; 4]));
                 assert_eq!(next, before != unpacked(&head));
                 next
             })
             .collect();
         assert_eq!(learned, [true, false, false, true, false, false, true]);
+    }
+
+    /// The same update of a step of several lanes, weight by weight, with groups that some lanes skip.
+    #[test]
+    fn lanes_learn_by_the_mean_of_their_gradients_as_the_naive_loop_does() {
+        let (cols, lr, least) = (20, 0.003f32, 0.9f32);
+        for (train, lanes) in [Train::Sgd, Train::Adam].into_iter().flat_map(|train| [2, 3, 8, 64].map(|n| (train, n)))
+        {
+            for level in Level::available() {
+                let mut random = Random::new(9, "lanes");
+                let panels: Vec<Vec16> =
+                    (0..cols * PANELS).map(|_| Vec16(std::array::from_fn(|_| random.symmetric()))).collect();
+                let mut head = Head::new(&panels, train).unwrap();
+                let mut w = unpacked(&head);
+                let errors = values(&mut random, lanes * VOCAB, KINDS[0]);
+                let x = values(&mut random, lanes * cols, KINDS[0]);
+                let rule = Rule { train, lr, stride: 1, least };
+                head.learn(level, &rule, lanes, &rows(lanes, &errors), &rows(lanes, &x));
+                let share = 1.0 / lanes as f32;
+                for o in 0..VOCAB {
+                    let group = |lane: usize| &errors[lane * VOCAB + o / WIDTH * WIDTH..][..WIDTH];
+                    let used: Vec<usize> = (0..lanes).filter(|l| group(*l).iter().any(|e| e.abs() >= least)).collect();
+                    for k in (0..=cols).filter(|_| !used.is_empty()) {
+                        let factor = if train == Train::Sgd { lr * share } else { share };
+                        let input = |lane: usize| if k < cols { x[lane * cols + k] } else { 1.0 };
+                        let mut products = used.iter().map(|l| (factor * errors[l * VOCAB + o]) * input(*l));
+                        let first = products.next().unwrap();
+                        let g = products.fold(first, |sum, product| sum + product);
+                        w[o * (cols + 1) + k] += match train {
+                            Train::Sgd => g,
+                            _ => {
+                                let (m, v) = ((1.0 - 0.9f32) * g, (1.0 - 0.999f32) * (g * g));
+                                let (step, c) = (lr * (1.0 / (1.0 - 0.9f32)), 1.0 / (1.0 - 0.999f32));
+                                (step * m) / ((v * c).sqrt() + 1e-8)
+                            }
+                        };
+                    }
+                }
+                assert_same(&unpacked(&head), &w, &format!("{train:?} {lanes} {level:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_with_a_stride_th_byte_trains() {
+        let mut head = Head::new(&vec![Vec16::ZERO; 4 * PANELS], Train::Sgd).unwrap();
+        let rule = Rule { train: Train::Sgd, lr: 1.0, stride: 10, least: 0.0 };
+        // Bytes 0, 10, 20 and so on, in steps of 4, 4, 4, 1, 4, 4, 64 and 3 bytes.
+        let learned = [4, 4, 4, 1, 4, 4, 64, 3].map(|lanes| {
+            let before = unpacked(&head);
+            let next = head.learns_next(lanes);
+            head.learn(
+                Level::PORTABLE,
+                &rule,
+                lanes,
+                &rows(lanes, &vec![0.5; lanes * VOCAB]),
+                &rows(lanes, &vec![1.0; 4 * lanes]),
+            );
+            assert_eq!(next, before != unpacked(&head));
+            next
+        });
+        assert_eq!(learned, [true, false, true, false, false, true, true, false]);
+        assert_eq!(head.countdown, 2, "88 bytes");
     }
 }

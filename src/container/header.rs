@@ -106,6 +106,11 @@ impl Default for Shape {
 }
 
 impl Shape {
+    /// The number of lanes.
+    pub fn lanes(self) -> usize {
+        1 << self.lanes_log
+    }
+
     /// The most bytes of content in a block. Blocks do not cross segments.
     pub fn max_block(self) -> u64 {
         1 << if self.segment_log == 0 { self.block_log } else { self.block_log.min(self.segment_log) }

@@ -147,8 +147,10 @@ pub const GPTZ_PARAM_CHECKSUM: c_int = 3;
 /// Option: the most threads that a call may use, 0 (as many as there are cores) to 1024; 1 by default. The value never
 /// changes a result. This version always uses one thread.
 pub const GPTZ_PARAM_THREADS: c_int = 4;
-/// Option: the number of lanes, which are independent streams that share one pass over the weights. This version allows
-/// only 1.
+/// Option: the number of lanes, the stripes of a block that are coded in turns and share each pass over the weights of
+/// networks: 1, 2, 4 ... 64, or 0 (default) to let the library choose, which at present is always 1. More lanes decode faster with
+/// large networks, and cost some compression. Frames state it, and every handle decodes all numbers. Methods with a policy,
+/// version 2 frames, records and measures have one lane.
 pub const GPTZ_PARAM_LANES: c_int = 5;
 /// Option: the binary logarithm of the block size in bytes, 12 to 24; 17 (128 KiB) by default. A checksum error names
 /// the block.

@@ -55,10 +55,13 @@ pub(crate) struct Bypass {
     gates: Table<[u32; LINE]>,
     initial_gate: u32,
     /// Indices of the gates of the next byte. `None` if no long match predicts it.
-    gate_at: Option<[usize; GATES]>,
+    gate_at: Gates,
     /// `gate_at` at the mark.
-    gate_at_marked: Option<[usize; GATES]>,
+    gate_at_marked: Gates,
 }
+
+/// The indices of the gates of the next byte, if it has any.
+pub(crate) type Gates = Option<[usize; GATES]>;
 
 /// Cells and gates in a cache line.
 const LINE: usize = 16;
@@ -71,7 +74,7 @@ pub(crate) struct BypassContent {
     pub(crate) weights: Arc<Frozen<Weights>>,
     pub(crate) cells: Arc<Frozen<[u32; LINE]>>,
     pub(crate) gates: Arc<Frozen<[u32; LINE]>>,
-    pub(crate) gate_at: Option<[usize; GATES]>,
+    pub(crate) gate_at: Gates,
 }
 
 impl BypassContent {
@@ -137,6 +140,11 @@ impl Bypass {
             gate_at: content.gate_at,
             gate_at_marked: content.gate_at,
         })
+    }
+
+    /// Swaps the gates of the next byte, which belong to a lane.
+    pub(crate) fn swap(&mut self, gate_at: &mut Gates) {
+        std::mem::swap(&mut self.gate_at, gate_at);
     }
 
     /// Sets the content.

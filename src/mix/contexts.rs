@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::stripes::Stripes;
 use super::table::{Frozen, Marked, Table};
 use crate::error::Result;
 
@@ -97,12 +98,14 @@ pub(crate) struct Text {
     window_mask: usize,
     kinds: Kinds,
     mask: u32,
-    state: TextState,
+    pub(super) state: TextState,
+    /// The stripes of the block under way.
+    pub(super) stripes: Stripes,
     /// The last two bytes that followed each byte, the latest in the low bits, then those that followed each pair of
     /// bytes. Without sparse contexts, both are used by none and stay zero.
     followers: [Table<[u16; FOLLOWERS]>; 2],
     /// The state at the mark.
-    marked: TextState,
+    marked: (TextState, Stripes),
 }
 
 /// Bytes of a line of the window.
@@ -224,8 +227,9 @@ impl Text {
             mask: kinds.mask(),
             kinds,
             state: content.state,
+            stripes: Stripes::NONE,
             followers: [Table::new(one, "contexts")?, Table::new(two, "contexts")?],
-            marked: content.state,
+            marked: (content.state, Stripes::NONE),
         })
     }
 
@@ -245,14 +249,48 @@ impl Text {
     /// How many bytes before `at` are equal to the last bytes of the text, up to `most`; 0 if `at` is not in the
     /// window.
     pub(crate) fn common_suffix(&self, at: u32, most: u32) -> u32 {
-        let distance = self.state.position.wrapping_sub(at);
-        if distance == 0 || distance as usize > self.window_mask {
+        let most = if self.stripes.is_one() {
+            let distance = self.state.position.wrapping_sub(at);
+            if distance == 0 || distance as usize > self.window_mask {
+                return 0;
+            }
+            // Neither bytes that have left the window, nor bytes before position 0.
+            most.min((self.window_mask + 1 - distance as usize) as u32).min(at)
+        } else if self.is_coded(at) {
+            let [own, other] = [self.state.position, at].map(|at| self.stripes.coded_before(at, self.window_mask));
+            most.min(own).min(other)
+        } else {
             return 0;
-        }
-        // Neither bytes that have left the window, nor bytes before position 0.
-        let most = most.min((self.window_mask + 1 - distance as usize) as u32).min(at);
+        };
         let same = |i: &u32| self.get(at.wrapping_sub(*i)) == self.get(self.state.position.wrapping_sub(*i));
         (1..=most).take_while(same).count() as u32
+    }
+
+    /// Whether the byte at a position was coded and is in the window. Always true with one lane, for positions that
+    /// [`Text::common_suffix`] accepted and the ones after them.
+    #[inline(always)]
+    pub(crate) fn is_coded(&self, at: u32) -> bool {
+        self.stripes.is_one() || self.stripes.is_coded(at, self.window_mask)
+    }
+
+    /// The byte that was last before the last `n` bytes; 0 if the lane's stripe has no more than `n` bytes so far.
+    #[inline(always)]
+    pub(crate) fn before_last(&self, n: u32) -> u8 {
+        if self.has_more_than(n) { self.get(self.state.position.wrapping_sub(n + 1)) } else { 0 }
+    }
+
+    /// Whether the lane has coded more than `n` bytes without a gap. A text without a gap starts at position 0; before
+    /// that, the window has zeros.
+    #[inline(always)]
+    fn has_more_than(&self, n: u32) -> bool {
+        let from = self.stripes.own_start();
+        from == 0 || self.state.position.wrapping_sub(from) > n
+    }
+
+    /// Whether there are `n` bytes without a gap.
+    #[inline(always)]
+    pub(crate) fn has_at_least(&self, n: u32) -> bool {
+        self.state.position.wrapping_sub(self.stripes.own_start()) >= n
     }
 
     /// The byte that is `i` places back, 1 to 8, where 1 is the last byte; 0 before the start.
@@ -265,7 +303,7 @@ impl Text {
     pub(crate) fn start_at(&mut self, content: &TextContent) {
         self.window.start_at(&content.window);
         self.followers.iter_mut().zip(&content.followers).for_each(|(table, origin)| table.start_at(origin));
-        self.state = content.state;
+        (self.state, self.stripes) = (content.state, Stripes::NONE);
     }
 
     /// A copy of the content.
@@ -286,12 +324,12 @@ impl Text {
 
     /// Saves what is not in tables, for [`Text::undo`].
     pub(crate) fn mark(&mut self) {
-        self.marked = self.state;
+        self.marked = (self.state, self.stripes);
     }
 
     /// Goes back to the last [`Text::mark`].
     pub(crate) fn undo(&mut self) {
-        self.state = self.marked;
+        (self.state, self.stripes) = self.marked;
     }
 
     /// The last two bytes that followed a byte (`of` 0) or a pair of bytes (`of` 1), the latest in the low bits.
@@ -319,6 +357,7 @@ impl Text {
         self.window.touch(at / WINDOW_LINE);
         self.window.lines_mut()[at / WINDOW_LINE][at % WINDOW_LINE] = byte;
         state.position = state.position.wrapping_add(1);
+        self.stripes.count();
         state.last = state.last << 8 | u64::from(byte);
         if byte.is_ascii_alphabetic() || byte >= 0x80 {
             state.word = hash(state.word.wrapping_add(u32::from(byte.to_ascii_lowercase())), 1);
@@ -337,6 +376,17 @@ impl Text {
                 state.above = state.above.wrapping_add(1);
             }
         }
+    }
+
+    /// Continues at a position before which nothing belongs to the text's line.
+    pub(crate) fn jump(&mut self, position: u32) {
+        self.state.position = position;
+        self.begin_line();
+    }
+
+    /// The number of bytes of the window.
+    pub(crate) fn window(&self) -> u64 {
+        self.window_mask as u64 + 1
     }
 
     /// Starts a line that has no line above it.

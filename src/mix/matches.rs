@@ -81,21 +81,17 @@ impl MatchContent {
     /// # Errors
     /// `Memory`.
     pub(crate) fn initial(log: u32, confidence: &[Adaptive; KINDS]) -> Result<Self> {
-        let state = MatchState {
-            at: None,
-            len: 0,
-            pending: None,
-            since_miss: RECOVERED,
-            expected: None,
-            chosen: 0,
-            rolling: 0,
-        };
+        let state = MatchState::NONE;
         let heads = Frozen::zeros((1 << log) / LINE, 1)?;
         Ok(Self { heads, state, confidence: copied(confidence, "match model")? })
     }
 }
 
 impl MatchState {
+    /// That of a text of no bytes.
+    pub(crate) const NONE: Self =
+        Self { at: None, len: 0, pending: None, since_miss: RECOVERED, expected: None, chosen: 0, rolling: 0 };
+
     /// The position of the predicted byte, the length, and the number of bytes since the last mismatch. The rest
     /// follows from the text.
     pub(crate) fn stored(&self) -> (Option<u32>, u32, u32) {
@@ -174,6 +170,11 @@ impl Match {
         &self.confidence
     }
 
+    /// Swaps the state of two lanes.
+    pub(crate) fn swap(&mut self, state: &mut MatchState) {
+        std::mem::swap(&mut self.state, state);
+    }
+
     /// Sets the content.
     pub(crate) fn start_at(&mut self, content: &MatchContent) {
         self.heads.start_at(&content.heads);
@@ -225,7 +226,7 @@ impl Match {
     pub(crate) fn byte(&mut self, text: &Text) {
         let f = &mut self.state;
         let last = text.back(1) as u8;
-        let gone = text.get(text.position().wrapping_sub(self.min_len + 1));
+        let gone = text.before_last(self.min_len);
         f.rolling =
             f.rolling.wrapping_mul(ROLL).wrapping_add(last.into()).wrapping_sub(self.leaving.wrapping_mul(gone.into()));
         if let Some(at) = f.at {
@@ -234,7 +235,10 @@ impl Match {
             let goes_on = hit || (f.len >= 16 && f.since_miss >= 8);
             f.len = if hit { (f.len + 1).min(MAX_LEN) } else { 0 };
             f.since_miss = if hit { (f.since_miss + 1).min(RECOVERED) } else { 0 };
-            f.at = goes_on.then(|| at.wrapping_add(1));
+            f.at = goes_on.then(|| at.wrapping_add(1)).filter(|at| text.is_coded(*at));
+            if f.at.is_none() {
+                f.len = 0;
+            }
         }
         // The entry was prefetched one byte ago, when its index became known.
         if let Some(at) = f.pending {
@@ -249,7 +253,7 @@ impl Match {
             }
             *head = text.position().wrapping_sub(1);
         }
-        if text.position() >= self.min_len {
+        if text.has_at_least(self.min_len) {
             let at = (hash(f.rolling, 0) >> (32 - self.log)) as usize;
             self.heads.prefetch(at / LINE);
             f.pending = Some(at);

@@ -11,6 +11,7 @@ mod content;
 mod contexts;
 mod history;
 mod kernels;
+mod lanes;
 mod logistic;
 mod maps;
 mod matches;
@@ -18,6 +19,7 @@ mod mixer;
 mod slots;
 mod start;
 mod store;
+mod stripes;
 mod table;
 mod trial;
 
@@ -25,6 +27,7 @@ pub use self::bits::BitView;
 use self::bypass::Bypass;
 pub use self::content::Content;
 use self::contexts::{Kinds, MAX_CONTEXTS, Text};
+use self::lanes::Lanes;
 use self::logistic::ONE;
 use self::maps::{Adaptive, Apm, Cells};
 use self::matches::Match;
@@ -198,6 +201,7 @@ pub struct Mix {
     bypass: Option<Bypass>,
     apms: [Apm; APMS],
     bit_state: BitState,
+    lanes: Lanes,
     /// Number of bits that the mixer has learned, at most 2^24. It determines the learning rate.
     seen: u32,
     /// The learning rate that follows from `seen`.
@@ -287,6 +291,7 @@ impl Mix {
             bypass: content.bypass.as_ref().map(Bypass::new).transpose()?,
             apms: [Apm::new(a)?, Apm::new(b)?, Apm::new(c)?],
             bit_state,
+            lanes: Lanes::one(),
             seen: content.seen,
             rate: kernels::rate(&options, content.seen),
             marked: MarkedState { maps: copied(&content.maps, "context maps")?, bit_state, seen: 0 },
@@ -322,6 +327,7 @@ impl Mix {
     /// the content has.
     pub fn start_at(&mut self, content: &Content) {
         debug_assert!(self.options == content.options);
+        self.lanes.start_at(content);
         self.text.start_at(&content.text);
         self.slots.table.start_at(&content.slots);
         self.maps.copy_from_slice(&content.maps);
@@ -358,7 +364,7 @@ impl Mix {
         }
     }
 
-    /// A copy of the content, at a byte boundary.
+    /// A copy of the content of a mix of one lane, at a byte boundary.
     ///
     /// # Errors
     /// `Memory`.
@@ -408,6 +414,7 @@ impl Mix {
     /// Sets a mark, at a byte boundary, to which [`Mix::undo`] goes back. It replaces an earlier one.
     pub fn mark(&mut self) {
         debug_assert!(self.bit_state.bits == 0);
+        self.mark_lanes();
         self.each_table(&mut |table, _| table.mark());
         self.text.mark();
         self.matches.iter_mut().flatten().for_each(Match::mark);
@@ -446,6 +453,7 @@ impl Mix {
         self.each_table(&mut |table, _| whole &= table.is_logged());
         if whole {
             self.each_table(&mut |table, _| table.undo());
+            self.undo_lanes();
             self.text.undo();
             self.matches.iter_mut().flatten().for_each(Match::undo);
             self.bypass.iter_mut().for_each(Bypass::undo);

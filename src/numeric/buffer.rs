@@ -279,6 +279,11 @@ impl Rows {
         &self.data
     }
 
+    /// Copies a row to another one.
+    pub fn copy_row(&mut self, from: usize, to: usize) {
+        self.data.copy_within(from * self.stride..(from + 1) * self.stride, to * self.stride);
+    }
+
     /// Copies all rows of `other`, which was created with the same shape.
     pub fn copy_from(&mut self, other: &Self) {
         self.data.copy_from_slice(&other.data);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::network::{Blueprint as NetworkBlueprint, Network, NetworkState};
 use super::port::Port;
+use super::turn::{Turn, lanes_of};
 use crate::coder::Bit;
 use crate::error::{Result, fail};
 use crate::mix::{Content, MAX_VIEWS, Mix, Options, Views};
@@ -29,17 +30,23 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The bytes that a predictor takes, without shared weights; saturates.
-    pub fn predictor_bytes(&self) -> u64 {
-        let of = |n: &NetworkBlueprint| n.bytes().saturating_add(n.scratch_bytes());
+    /// The bytes that a predictor of this many lanes takes, without shared weights; saturates.
+    pub fn predictor_bytes(&self, lanes: usize) -> u64 {
+        let of = |n: &NetworkBlueprint| n.bytes(lanes as u64).saturating_add(n.scratch_bytes(lanes as u64));
         let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(of(n)));
-        networks.saturating_add(self.mix.map_or(0, |options| options.bytes()))
+        networks.saturating_add(self.mix.map_or(0, |options| options.bytes() + Mix::lane_bytes(lanes)))
     }
 
-    /// The bytes that a mark takes, after which `bytes` bytes are observed; saturates.
-    pub fn mark_bytes(&self, bytes: usize) -> u64 {
-        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+    /// The bytes that a mark of a predictor of this many lanes takes, after which `bytes` bytes are observed; saturates.
+    pub fn mark_bytes(&self, bytes: usize, lanes: usize) -> u64 {
+        let networks = self.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes(lanes as u64)));
         networks.saturating_add(self.mix.map_or(0, |options| options.log_bytes(bytes)))
+    }
+
+    /// The number of lanes of predictors for frames of `lanes` lanes. A method with a policy has one lane.
+    pub fn lanes(&self, lanes: usize) -> usize {
+        let has_policy = self.networks.iter().any(|n| matches!(n, NetworkBlueprint::Learner { .. }));
+        if has_policy { 1 } else { lanes }
     }
 
     /// The approximate number of multiplications a byte, on average; saturates.
@@ -83,7 +90,7 @@ impl State {
     pub fn load(blueprint: &Blueprint, networks: &[u8], mix: Option<Arc<Content>>) -> Result<Self> {
         let mut from = Load(networks);
         let load = |i: usize| {
-            let mut network = blueprint.networks[i].initial()?;
+            let mut network = blueprint.networks[i].initial(1)?;
             network.transfer(&mut from)?;
             Ok(network)
         };
@@ -101,15 +108,15 @@ impl State {
 
     /// The memory that it takes in bytes, without what all states of the method share.
     pub fn bytes(&self, blueprint: &Blueprint) -> u64 {
-        let networks = blueprint.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes()));
+        let networks = blueprint.networks.iter().fold(0u64, |sum, n| sum.saturating_add(n.bytes(1)));
         networks.saturating_add(self.mix.as_ref().map_or(0, |mix| mix.bytes()))
     }
 }
 
-/// The networks' distributions of the next byte, as of the last [`Network::prepare_views`].
-fn views(networks: &[Network]) -> Views<'_> {
+/// The networks' distributions of a lane's next byte, as of the last [`Network::prepare_views`].
+fn views(networks: &[Network], lane: usize) -> Views<'_> {
     let mut all = [None; MAX_VIEWS];
-    let views = networks.iter().flat_map(|network| network.views());
+    let views = networks.iter().flat_map(|network| network.views(lane));
     all.iter_mut().zip(views).for_each(|(to, view)| *to = Some(view));
     all
 }
@@ -125,28 +132,93 @@ fn new_mix(content: &Content) -> Result<Box<Mix>> {
 pub struct Predictor {
     networks: Vec<Network>,
     mix: Option<Box<Mix>>,
+    /// The most lanes of a block.
+    lanes: usize,
+    /// The lanes of the block before.
+    used: usize,
+    turn: Turn,
     /// Whether networks are bypassed: they neither predict nor observe.
     bypassed: bool,
-    /// The networks' states at the mark.
-    marked: Option<Vec<NetworkState>>,
+    /// The networks' states at the mark, and the lanes of the block before it.
+    marked: Option<(Vec<NetworkState>, usize)>,
     /// [`Blueprint::work`].
     work: u64,
 }
 
 impl Predictor {
-    /// A predictor before any byte.
+    /// A predictor of one lane before any byte.
     ///
     /// # Errors
     /// `Memory`.
     pub fn new(blueprint: &Blueprint) -> Result<Self> {
         let initial = blueprint.mix.map(Content::initial).transpose()?;
         Ok(Self {
-            networks: made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i]))?,
+            networks: made(blueprint.networks.len(), "networks", |i| Network::new(&blueprint.networks[i], 1))?,
             mix: initial.map(|content| new_mix(&content)).transpose()?,
+            lanes: 1,
+            used: 1,
+            turn: Turn::ONE,
             bypassed: false,
             marked: None,
             work: blueprint.work(),
         })
+    }
+
+    /// Sets the most lanes of a block, a power of two up to 64. [`Predictor::start_at`] must be called then, unless the number
+    /// does not change. Drops the mark.
+    ///
+    /// # Errors
+    /// `Memory`. The predictor must be dropped then.
+    pub fn set_lanes(&mut self, blueprint: &Blueprint, lanes: usize) -> Result<()> {
+        let lanes = blueprint.lanes(lanes);
+        if lanes != self.lanes {
+            // First, so that no more memory is taken than that of the new ones.
+            (self.networks, self.marked) = (Vec::new(), None);
+            if let Some(mix) = &mut self.mix {
+                mix.set_lanes(lanes)?;
+            }
+            let new = |i: usize| Network::new(&blueprint.networks[i], lanes);
+            self.networks = made(blueprint.networks.len(), "networks", new)?;
+            (self.lanes, self.used, self.turn) = (lanes, 1, Turn::ONE);
+        }
+        Ok(())
+    }
+
+    /// The most lanes of a block.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Begins a block of `len` bytes: lane 0 goes on from the last lane of the block before. Its bytes are then coded in the
+    /// order of [`to_coding_order`](super::to_coding_order). Returns the number of lanes, which is 1 for a predictor of
+    /// one lane; then it need not be called.
+    ///
+    /// # Errors
+    /// `Memory`. The state then does not change.
+    pub fn begin_block(&mut self, len: usize) -> Result<usize> {
+        if self.lanes == 1 {
+            return Ok(1);
+        }
+        let window = self.mix.as_ref().map_or(u64::MAX, |mix| mix.window());
+        let lanes = lanes_of(len as u64, self.lanes, window);
+        if let Some(mix) = &mut self.mix {
+            mix.reserve(lanes)?;
+            mix.begin_block(len as u32, lanes);
+        }
+        // Also where networks are bypassed: the lanes of a network are those of the mix.
+        if self.used > 1 {
+            self.networks.iter_mut().for_each(|network| network.copy_lane(self.used - 1, 0));
+        }
+        self.used = lanes;
+        self.turn = Turn::first(len, lanes);
+        Ok(lanes)
+    }
+
+    /// Ends a block whose bytes, in the order of the text, are `block`, and which the networks observed.
+    pub fn end_block(&mut self, block: &[u8]) {
+        if self.used > 1 {
+            self.networks.iter_mut().for_each(|network| network.keep(block));
+        }
     }
 
     /// Switches to the current CPU level.
@@ -183,7 +255,7 @@ impl Predictor {
         Ok(State { networks, mix: blueprint.mix.map(Content::initial).transpose()? })
     }
 
-    /// A copy of the state.
+    /// A copy of the state of a predictor of one lane.
     ///
     /// # Errors
     /// `Memory`.
@@ -196,7 +268,7 @@ impl Predictor {
     }
 
     fn copy_networks(&self, blueprint: &Blueprint) -> Result<Vec<NetworkState>> {
-        made(self.networks.len(), "states", |i| self.networks[i].state().try_clone(&blueprint.networks[i]))
+        made(self.networks.len(), "states", |i| self.networks[i].state().try_clone(&blueprint.networks[i], self.lanes))
     }
 
     /// Starts from a state of the same blueprint, and switches to the current CPU level. A mix takes its tables from
@@ -204,6 +276,7 @@ impl Predictor {
     pub fn start_at(&mut self, state: &State) {
         self.use_current_level();
         self.bypassed = false;
+        (self.used, self.turn) = (1, Turn::ONE);
         let networks = state.networks.read().unwrap_or_else(PoisonError::into_inner);
         self.networks.iter_mut().zip(&*networks).for_each(|(to, from)| to.restore(from));
         if let (Some(mix), Some(content)) = (&mut self.mix, &state.mix) {
@@ -218,8 +291,11 @@ impl Predictor {
     /// `Memory`.
     pub fn mark(&mut self, blueprint: &Blueprint) -> Result<()> {
         match &mut self.marked {
-            Some(marked) => marked.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state())),
-            None => self.marked = Some(self.copy_networks(blueprint)?),
+            Some((marked, used)) => {
+                marked.iter_mut().zip(&self.networks).for_each(|(to, from)| to.copy_from(from.state()));
+                *used = self.used;
+            }
+            None => self.marked = Some((self.copy_networks(blueprint)?, self.used)),
         }
         if let Some(mix) = &mut self.mix {
             mix.mark();
@@ -256,7 +332,8 @@ impl Predictor {
     pub fn undo(&mut self) {
         self.use_current_level();
         self.bypassed = false;
-        let marked = self.marked.as_ref().expect("a mark");
+        let (marked, used) = self.marked.as_ref().expect("a mark");
+        (self.used, self.turn) = (*used, Turn::ONE);
         self.networks.iter_mut().zip(marked).for_each(|(to, from)| to.restore(from));
         if let Some(mix) = &mut self.mix {
             assert!(mix.undo(), "room for all bytes was reserved");
@@ -315,16 +392,22 @@ impl Predictor {
         self.mix.as_deref_mut()
     }
 
-    /// Codes the port's next byte and learns from it.
+    /// Codes the port's next byte and learns from it. In a block of several lanes, networks learn after each turn.
     pub fn code_byte<P: Port>(&mut self, port: &mut P) {
         let networks = if self.bypassed { &mut [] } else { &mut self.networks[..] };
-        let needs_logits = P::NEEDS_DISTRIBUTION || self.mix.is_some();
-        networks.iter_mut().for_each(|network| network.lookahead(port.lookahead(), needs_logits));
+        let (lane, turn) = (self.turn.lane(), &mut self.turn);
+        if lane == 0 {
+            let needs_logits = P::NEEDS_DISTRIBUTION || self.mix.is_some();
+            let known = port.lookahead();
+            let known = &known[..known.len().min(turn.left())];
+            networks.iter_mut().for_each(|network| network.lookahead(known, turn.lanes(), needs_logits));
+        }
         let known = port.next_known();
         let byte = match (&mut self.mix, networks.first_mut()) {
             (Some(mix), _) => {
-                networks.iter_mut().for_each(Network::prepare_views);
-                let views = &views(networks);
+                networks.iter_mut().for_each(|network| network.prepare_views(turn.active()));
+                mix.select(lane);
+                let views = &views(networks, lane);
                 // A leading 1, then the bits so far.
                 let mut partial = 1u32;
                 mix.code_byte(views, &mut |ones| {
@@ -335,22 +418,28 @@ impl Predictor {
                 });
                 partial as u8
             }
-            (None, Some(network)) if P::NEEDS_DISTRIBUTION => port.code(network.frequencies(), known.into()) as u8,
+            (None, Some(network)) if P::NEEDS_DISTRIBUTION => {
+                network.prepare(turn.active());
+                port.code(network.distribution(lane), known.into()) as u8
+            }
             (None, _) => known,
         };
         port.finish_byte(byte);
-        networks.iter_mut().for_each(|network| network.observe(byte));
+        let kept = turn.lanes() == 1;
+        if let Some(bytes) = turn.take(byte) {
+            networks.iter_mut().for_each(|network| network.observe(bytes, kept));
+        }
     }
 
-    /// The probabilities of all bytes, as the coders use them.
+    /// The probabilities of all bytes, as the coders use them. For predictors of one lane.
     ///
     /// # Errors
     /// `Memory`. The state then does not change.
     pub fn probabilities(&mut self, out: &mut [f32; VOCAB]) -> Result<()> {
         match (&mut self.mix, self.networks.first_mut()) {
             (Some(mix), _) => {
-                self.networks.iter_mut().for_each(Network::prepare_views);
-                return mix.probabilities(&views(&self.networks), out);
+                self.networks.iter_mut().for_each(|network| network.prepare_views(1));
+                return mix.probabilities(&views(&self.networks, 0), out);
             }
             (None, Some(network)) => network.probabilities(out),
             (None, None) => out.fill(1.0 / VOCAB as f32),

@@ -7,10 +7,9 @@ use crate::adapt::{Head, Rule, Train};
 use crate::error::Result;
 use crate::model::VOCAB;
 use crate::model::rwkv7::{Config, Scratch as StepScratch, State, Weights};
-use crate::numeric::buffer::Rows;
+use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::Level;
 use crate::numeric::transfer::Transfer;
-use crate::numeric::vector::{Vec16, WIDTH};
 
 /// The weights and how the head learns. Immutable and shared.
 #[derive(Clone, Debug)]
@@ -41,9 +40,10 @@ pub fn work(config: &Config, rule: &Rule, second_head: bool) -> u64 {
     config.multiplications().saturating_add(VOCAB as u64 * config.hidden as u64 * heads)
 }
 
-/// The most bytes in a batch, given the work a byte.
-fn batch_len(work: u64) -> usize {
-    (BATCH_WORK / work.max(1)).clamp(1, LOOKAHEAD as u64) as usize
+/// The most bytes in a batch of whole steps of `lanes` lanes, given the work a byte.
+fn batch_len(work: u64, lanes: usize) -> usize {
+    let most = (BATCH_WORK / work.max(1)).clamp(1, LOOKAHEAD as u64) as usize;
+    (most / lanes).max(1) * lanes
 }
 
 /// Scratch memory of a step, and the current batch.
@@ -51,38 +51,41 @@ fn batch_len(work: u64) -> usize {
 pub struct Scratch {
     step: StepScratch,
     /// The bytes of the batch, and the range of those not yet observed.
-    bytes: [u8; LOOKAHEAD],
+    bytes: Vec<u8>,
     pending: Range<usize>,
     /// The frozen head's logits after each byte of the batch, if `batch_has_logits`.
     batch_logits: Rows,
     batch_has_logits: bool,
-    /// The frozen head's logits after the last observed byte, if `has_logits`. The batch may already contain later
-    /// bytes.
+    /// The frozen head's logits after the last observed byte of each lane, in the first `known` lanes. The batch may
+    /// already contain later bytes.
     logits: Rows,
-    has_logits: bool,
+    known: usize,
 }
 
 impl Scratch {
-    fn new(config: &Config) -> Result<Self> {
+    fn new(config: &Config, lanes: usize) -> Result<Self> {
+        let batch = LOOKAHEAD.max(lanes);
         Ok(Self {
-            step: StepScratch::new(config, LOOKAHEAD)?,
-            bytes: [0; LOOKAHEAD],
+            step: StepScratch::new(config, batch)?,
+            bytes: filled(batch, 0, "a batch")?,
             pending: 0..0,
-            batch_logits: Rows::new(LOOKAHEAD, VOCAB)?,
+            batch_logits: Rows::new(batch, VOCAB)?,
             batch_has_logits: false,
-            logits: Rows::new(1, VOCAB)?,
-            has_logits: false,
+            logits: Rows::new(lanes, VOCAB)?,
+            known: 0,
         })
     }
 
-    /// The bytes that it takes; saturates.
-    pub fn bytes(config: &Config) -> u64 {
-        StepScratch::bytes(config).saturating_add(4 * VOCAB as u64).saturating_mul(LOOKAHEAD as u64)
+    /// The bytes that it takes for this many lanes; saturates.
+    pub fn bytes(config: &Config, lanes: u64) -> u64 {
+        let batch = (LOOKAHEAD as u64).max(lanes);
+        let all = StepScratch::bytes(config).saturating_add(4 * VOCAB as u64).saturating_mul(batch);
+        all.saturating_add(lanes.saturating_sub(1).saturating_mul(4 * VOCAB as u64))
     }
 
     /// Drops the batch, after the state was replaced.
     pub fn clear(&mut self) {
-        (self.pending, self.has_logits) = (0..0, false);
+        (self.pending, self.known) = (0..0, 0);
     }
 
     /// Whether every byte of the batch was observed. Only then is the network's state that of the observed bytes.
@@ -95,31 +98,31 @@ impl Scratch {
 #[derive(Debug)]
 pub struct NetworkState {
     recurrent: State,
-    /// The input of the head for the next byte: `[1][hidden]`.
+    /// The input of the head for the next byte: `[lane][hidden]`.
     features: Rows,
     head: Option<Head>,
 }
 
 impl Blueprint {
-    /// The state before any byte.
+    /// The state of this many lanes before any byte.
     ///
     /// # Errors
     /// `Memory`.
-    pub fn initial(&self) -> Result<NetworkState> {
+    pub fn initial(&self, lanes: usize) -> Result<NetworkState> {
         let config = self.weights.config();
         let head = match (self.rule.train, self.weights.start()) {
             (Train::None, _) => None,
             (train, start) => Some(Head::new(start.expect("a head that is trained has a start"), train)?),
         };
-        Ok(NetworkState { recurrent: State::new(config, 1)?, features: Rows::new(1, config.hidden)?, head })
+        Ok(NetworkState { recurrent: State::new(config, lanes)?, features: Rows::new(lanes, config.hidden)?, head })
     }
 
-    /// New scratch memory.
+    /// New scratch memory for this many lanes.
     ///
     /// # Errors
     /// `Memory`.
-    pub fn scratch(&self) -> Result<Scratch> {
-        Scratch::new(self.weights.config())
+    pub fn scratch(&self, lanes: usize) -> Result<Scratch> {
+        Scratch::new(self.weights.config(), lanes)
     }
 
     /// The number of heads.
@@ -127,21 +130,37 @@ impl Blueprint {
         1 + usize::from(self.second_head)
     }
 
-    /// The logits of the next byte by one head, `[1][256]`. Of two heads, the last one learns.
-    pub fn logits(&self, level: Level, head: usize, state: &NetworkState, logits: &mut Rows, scratch: &mut Scratch) {
+    /// The logits of the next byte by one head in the first `lanes` lanes: `[lane][256]`.
+    pub fn logits(
+        &self,
+        level: Level,
+        head: usize,
+        lanes: usize,
+        state: &mut NetworkState,
+        logits: &mut Rows,
+        scratch: &mut Scratch,
+    ) {
         match &state.head {
-            Some(trained) if head + 1 == self.heads() => trained.logits(level, &state.features, logits),
-            _ if scratch.has_logits => logits.copy_from(&scratch.logits),
-            _ => self.weights.logits(level, &state.features, logits, &mut scratch.step),
+            Some(trained) if head + 1 == self.heads() => trained.logits(level, lanes, &state.features, logits),
+            _ if scratch.known >= lanes => {
+                logits.span_mut(0..lanes).copy_from_slice(scratch.logits.span(0..lanes));
+            }
+            _ => {
+                state.features.set_lanes(lanes);
+                logits.set_lanes(lanes);
+                self.weights.logits(level, &state.features, logits, &mut scratch.step);
+            }
         }
     }
 
-    /// Processes the first of these bytes as one batch, unless the current batch has bytes left. `needs_logits`:
-    /// whether the frozen head's logits after these bytes will be used.
+    /// Processes the first of these bytes as one batch, unless the current batch has bytes left. They are in the order in
+    /// which they are coded: one byte of each of the first `lanes` lanes, then the next ones. `needs_logits`: whether the
+    /// frozen head's logits after these bytes will be used.
     pub fn lookahead(
         &self,
         level: Level,
         bytes: &[u8],
+        lanes: usize,
         needs_logits: bool,
         state: &mut NetworkState,
         scratch: &mut Scratch,
@@ -149,9 +168,11 @@ impl Blueprint {
         if !scratch.is_drained() || bytes.is_empty() {
             return;
         }
-        let n = bytes.len().min(batch_len(work(self.weights.config(), &self.rule, self.second_head)));
+        let most = batch_len(work(self.weights.config(), &self.rule, self.second_head), lanes);
+        // Whole steps, or, at the end of a block, one with fewer lanes.
+        let n = if bytes.len() < lanes { bytes.len() } else { most.min(bytes.len() / lanes * lanes) };
         scratch.bytes[..n].copy_from_slice(&bytes[..n]);
-        self.weights.step(level, &bytes[..n], &mut state.recurrent, &mut scratch.step);
+        self.weights.step(level, &bytes[..n], lanes, &mut state.recurrent, &mut scratch.step);
         scratch.pending = 0..n;
         scratch.batch_has_logits = needs_logits && (self.second_head || state.head.is_none());
         if scratch.batch_has_logits {
@@ -160,43 +181,61 @@ impl Blueprint {
         }
     }
 
-    /// Trains the head on a byte. `error` is ignored unless [`NetworkState::learns_next`].
-    pub fn learn(&self, level: Level, state: &mut NetworkState, error: &[Vec16; VOCAB / WIDTH]) {
+    /// Trains the head on a step: one byte in each of the first `lanes` lanes. `errors` are ignored unless
+    /// [`NetworkState::learns_next`].
+    pub fn learn(&self, level: Level, lanes: usize, state: &mut NetworkState, errors: &Rows) {
         let NetworkState { features, head, .. } = state;
         if let Some(head) = head {
-            head.learn(level, &self.rule, error, features.row(0));
+            head.learn(level, &self.rule, lanes, errors, features);
         }
     }
 
-    /// Updates the state with a byte. If the current batch has bytes left, it must be the next of them.
-    pub fn step(&self, level: Level, byte: u8, state: &mut NetworkState, scratch: &mut Scratch) {
-        self.lookahead(level, &[byte], false, state, scratch);
-        let row = scratch.pending.next().expect("the batch has at least this byte");
-        debug_assert!(scratch.bytes[row] == byte, "the lookahead had another byte");
-        state.features.row_mut(0).copy_from_slice(scratch.step.features().row(row));
-        scratch.has_logits = scratch.batch_has_logits;
-        if scratch.has_logits {
-            scratch.logits.row_mut(0).copy_from_slice(scratch.batch_logits.row(row));
+    /// Updates the state with a byte in each of the first lanes. If the current batch has bytes left, they must be the next
+    /// of them.
+    pub fn step(&self, level: Level, bytes: &[u8], state: &mut NetworkState, scratch: &mut Scratch) {
+        self.lookahead(level, bytes, bytes.len(), false, state, scratch);
+        let first = scratch.pending.start;
+        scratch.pending.start += bytes.len();
+        let rows = first..scratch.pending.start;
+        debug_assert!(scratch.bytes[rows.clone()] == *bytes, "the lookahead had other bytes");
+        state.features.span_mut(0..bytes.len()).copy_from_slice(scratch.step.features().span(rows.clone()));
+        scratch.known = if scratch.batch_has_logits { bytes.len() } else { 0 };
+        if scratch.known > 0 {
+            scratch.logits.span_mut(0..bytes.len()).copy_from_slice(scratch.batch_logits.span(rows));
         }
     }
 }
 
 impl NetworkState {
-    /// Whether the head trains on the next byte.
-    pub fn learns_next(&self) -> bool {
-        self.head.as_ref().is_some_and(Head::learns_next)
+    /// The number of lanes.
+    fn lanes(&self) -> usize {
+        self.recurrent.lanes()
     }
 
-    /// Copies another state of the same blueprint. Allocates nothing.
+    /// Whether the head trains on the next step, of `lanes` bytes.
+    pub fn learns_next(&self, lanes: usize) -> bool {
+        self.head.as_ref().is_some_and(|head| head.learns_next(lanes))
+    }
+
+    /// Copies another state of the same blueprint. If it has one lane, all lanes become copies of it. Allocates nothing.
     pub fn copy_from(&mut self, other: &Self) {
         self.recurrent.copy_from(&other.recurrent);
-        self.features.copy_from(&other.features);
+        for lane in 0..self.lanes() {
+            let from = if other.lanes() == 1 { 0 } else { lane };
+            self.features.row_mut(lane).copy_from_slice(other.features.row(from));
+        }
         if let (Some(to), Some(from)) = (&mut self.head, &other.head) {
             to.copy_from(from);
         }
     }
 
-    /// Stores or loads the whole state.
+    /// Copies a lane to another one.
+    pub fn copy_lane(&mut self, from: usize, to: usize) {
+        self.recurrent.copy_lane(from, to);
+        self.features.copy_row(from, to);
+    }
+
+    /// Stores or loads the whole state of one lane.
     ///
     /// # Errors
     /// Those of `t`.
@@ -206,10 +245,10 @@ impl NetworkState {
         self.head.as_mut().map_or(Ok(()), |head| head.transfer(t))
     }
 
-    /// The bytes that it takes; saturates.
-    pub fn bytes(config: &Config, train: Train) -> u64 {
+    /// The bytes that it takes with this many lanes; saturates.
+    pub fn bytes(config: &Config, train: Train, lanes: u64) -> u64 {
         let head = if train == Train::None { 0 } else { Head::bytes(config.hidden as u64, train) };
-        config.state_bytes().saturating_add(head).saturating_add(config.hidden as u64 * 4)
+        config.state_bytes().saturating_add(config.hidden as u64 * 4).saturating_mul(lanes).saturating_add(head)
     }
 }
 
@@ -226,9 +265,10 @@ mod tests {
         // About as many multiplications as weights.
         let small = work_of(256, 6, 1024);
         assert!((4_000_000..8_000_000).contains(&small), "{small}");
-        assert_eq!(batch_len(small / 4), LOOKAHEAD);
+        assert_eq!(batch_len(small / 4, 1), LOOKAHEAD);
+        assert_eq!([3, 8, 64].map(|lanes| batch_len(small / 4, lanes)), [30, 32, 64], "whole steps");
         let large = work_of(1024, 24, 4096);
-        assert!(batch_len(large) as u64 * large <= BATCH_WORK || batch_len(large) == 1, "{large}");
-        assert_eq!(batch_len(work_of(65_536, 1024, 65_536)), 1);
+        assert!(batch_len(large, 1) as u64 * large <= BATCH_WORK || batch_len(large, 1) == 1, "{large}");
+        assert_eq!(batch_len(work_of(65_536, 1024, 65_536), 1), 1);
     }
 }

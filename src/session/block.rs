@@ -6,7 +6,7 @@ use crate::coder::Encoder;
 use crate::container::BlockKind;
 use crate::error::Result;
 use crate::numeric::buffer::reserved;
-use crate::predict::Predictor;
+use crate::predict::{Predictor, to_coding_order};
 
 /// The number of bytes after which coding with networks and by the mix alone are compared again.
 const PIECE: usize = 1 << 14;
@@ -26,7 +26,29 @@ pub(super) struct BlockEncoder<'a> {
 impl BlockEncoder<'_> {
     /// Encodes the block into the payload and returns its kind. A stored block's payload is the raw bytes.
     pub(super) fn encode<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
+        let lanes = self.predictor.begin_block(self.raw.len())?;
+        let ordered = in_coding_order(self.raw, lanes)?;
+        let mut block = BlockEncoder {
+            predictor: &mut *self.predictor,
+            raw: if lanes > 1 { &ordered } else { self.raw },
+            payload: &mut *self.payload,
+        };
+        let kind = block.encode_ordered::<E>(progress)?;
+        if is_observed(kind, self.predictor) {
+            self.predictor.end_block(self.raw);
+        }
+        Ok(kind)
+    }
+
+    /// The same of a block that has begun and is in the order in which it is coded.
+    fn encode_ordered<E: Encoder + Default>(&mut self, progress: &mut Progress) -> Result<BlockKind> {
         if self.predictor.may_bypass_networks() { self.choose::<E>(progress) } else { self.code::<E>(progress) }
+    }
+
+    /// Goes back to the mark and begins the block again.
+    fn restart(&mut self) -> Result<()> {
+        self.predictor.undo();
+        self.predictor.begin_block(self.raw.len()).map(|_| ())
     }
 
     /// Codes the block with the whole method, or stores it.
@@ -83,14 +105,14 @@ impl BlockEncoder<'_> {
         };
         self.predictor.bypass_networks(true);
         let alone = progress.trial(|progress| self.cost(first, &mut E::default(), progress))?;
-        self.predictor.undo();
+        self.restart()?;
         if alone >= 8.0 * first.len() as f64 {
             return Ok(false);
         }
         let mut encoder = E::default();
         let with = progress.trial(|progress| self.cost(first, &mut encoder, progress))?;
         if with >= alone * (1.0 - OBVIOUS) {
-            self.predictor.undo();
+            self.restart()?;
             return Ok(false);
         }
         progress.advance(first.len() as u64)?;
@@ -114,7 +136,7 @@ impl BlockEncoder<'_> {
         left: &mut usize,
         progress: &mut Progress,
     ) -> Result<bool> {
-        self.predictor.undo();
+        self.restart()?;
         let (mut encoder, mut limits, mut better) = (E::default(), limits.iter(), true);
         *left = self.pieces(&mut encoder, progress, |bits| {
             better = limits.next().is_some_and(|limit| bits < *limit);
@@ -134,7 +156,7 @@ impl BlockEncoder<'_> {
 
     /// Goes back to the mark, then observes the block with networks bypassed.
     fn observe_alone(&mut self, progress: &mut Progress) -> Result<()> {
-        self.predictor.undo();
+        self.restart()?;
         self.predictor.bypass_networks(true);
         progress.trial(|progress| drive(self.predictor, &mut Observe::new(self.raw), progress))
     }
@@ -170,6 +192,37 @@ impl BlockEncoder<'_> {
     }
 }
 
+/// The bytes of a block in the order in which they are coded; none for one lane.
+fn in_coding_order(raw: &[u8], lanes: usize) -> Result<Vec<u8>> {
+    let mut ordered = reserved(if lanes > 1 { raw.len() } else { 0 }, "a block")?;
+    if lanes > 1 {
+        to_coding_order(raw, lanes, &mut ordered);
+    }
+    Ok(ordered)
+}
+
+/// Whether the networks observe a block of this kind.
+pub(super) fn is_observed(kind: BlockKind, predictor: &Predictor) -> bool {
+    match kind {
+        BlockKind::Coded => true,
+        BlockKind::StoredLearned => !predictor.may_bypass_networks(),
+        BlockKind::CodedAlone | BlockKind::StoredSkipped => false,
+    }
+}
+
+/// Lets the predictor observe a stored block, as it does a coded one.
+pub(super) fn observe_stored(predictor: &mut Predictor, raw: &[u8], progress: &mut Progress) -> Result<()> {
+    let lanes = predictor.begin_block(raw.len())?;
+    let ordered = in_coding_order(raw, lanes)?;
+    predictor.bypass_networks(predictor.may_bypass_networks());
+    drive(predictor, &mut Observe::new(if lanes > 1 { &ordered } else { raw }), progress)?;
+    predictor.bypass_networks(false);
+    if is_observed(BlockKind::StoredLearned, predictor) {
+        predictor.end_block(raw);
+    }
+    Ok(())
+}
+
 /// A block is stored if coding saves nothing. If the payload is not much longer than the block, the predictor learns
 /// the block, since later blocks may be similar. Otherwise the block is skipped, so that decoders save time and the
 /// predictor does not learn noise.
@@ -195,7 +248,7 @@ mod tests {
     #[test]
     fn networks_are_bypassed_in_a_block_that_is_stored_after_all() {
         let mut session = Session::create("mix:neural=(builtin:1;head:),mem=64K").unwrap();
-        let (mut predictor, mut progress) = (session.take_scratch().unwrap(), Progress::start(None, 0).unwrap());
+        let (mut predictor, mut progress) = (session.take_scratch(1).unwrap(), Progress::start(None, 0).unwrap());
         let digest = |predictor: &Predictor| {
             let (state, mut out) = (predictor.save(&session.blueprint).unwrap(), Vec::new());
             state.store_networks(&mut out).unwrap();

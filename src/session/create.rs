@@ -48,15 +48,15 @@ fn learning_bytes(config: &Config, policy: &Policy) -> (u64, u64) {
     (own, Parameters::vectors(config).saturating_mul(64).saturating_add(config.loading_bytes()))
 }
 
-/// The memory that a network takes in a handle, computed before it is allocated. 0 for a file, whose shape is not known
+/// The memory that a network takes in a handle that decodes frames of `lanes` lanes, computed before it is allocated. 0 for a file, whose shape is not known
 /// yet.
-fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
+fn bytes_of(network: &Network, lanes: u64, builtin: Option<&Model>) -> Result<u64> {
     let of_shape = |config| {
         if let Some(learning) = &network.learning {
             return learning_bytes(config, &learning.policy);
         }
-        let states = Rwkv7State::bytes(config, network.rule().train).saturating_mul(STATES);
-        let own = states.saturating_add(Rwkv7Scratch::bytes(config));
+        let states = [1, lanes].map(|lanes| Rwkv7State::bytes(config, network.rule().train, lanes));
+        let own = states.into_iter().fold(Rwkv7Scratch::bytes(config, lanes), u64::saturating_add);
         (own, config.weight_bytes(network.packing()).saturating_add(config.loading_bytes()))
     };
     let (own, shared) = match &network.base {
@@ -67,7 +67,7 @@ fn bytes_of(network: &Network, builtin: Option<&Model>) -> Result<u64> {
             if work > MOST_WORK {
                 fail!(Method, "a network needs {work} multiplications a byte, {MOST_WORK} are allowed");
             }
-            (Gru::bytes(config, rule).saturating_mul(STATES), 0)
+            (Gru::bytes(config, rule, 1).saturating_add(Gru::bytes(config, rule, lanes)), 0)
         }
         Base::File(_) => (0, 0),
     };
@@ -98,13 +98,13 @@ fn open_builtin(method: &Method) -> Result<Option<Arc<Model>>> {
     builtin.transpose()
 }
 
-/// What decompression by a method needs, computed before the method is built.
-fn needs_of(method: &Method, builtin: Option<&Model>) -> Result<Limits> {
+/// What decompression of frames of `lanes` lanes by a method needs, computed before the method is built.
+fn needs_of(method: &Method, lanes: usize, builtin: Option<&Model>) -> Result<Limits> {
     let mut memory = method.mix.map_or(0, |options| options.bytes() + options.initial_bytes());
     let mut work = method.mix.map_or(0, |_| MIX_WORK);
     for network in &method.networks {
         work = work.saturating_add(work_of(network, builtin));
-        let bytes = bytes_of(network, builtin).map_err(|e| e.within(shortened(&method.canonical())))?;
+        let bytes = bytes_of(network, lanes as u64, builtin).map_err(|e| e.within(shortened(&method.canonical())))?;
         memory = memory.saturating_add(bytes);
     }
     Ok(Limits { memory, work })
@@ -123,18 +123,18 @@ fn parse_stored(text: &str) -> Result<Method> {
 ///
 /// # Errors
 /// As [`memory_of_stored`]; `Memory` and `Method` if it needs more.
-pub(super) fn check_stored(text: &str, memory: u64, work: u64) -> Result<()> {
+pub(super) fn check_stored(text: &str, lanes: usize, memory: u64, work: u64) -> Result<()> {
     let method = parse_stored(text)?;
-    Limits { memory, work }.check(&method, &needs_of(&method, open_builtin(&method)?.as_deref())?)
+    Limits { memory, work }.check(&method, &needs_of(&method, lanes, open_builtin(&method)?.as_deref())?)
 }
 
 /// The most bytes that a handle of a method that a frame names takes, which needs no weights file.
 ///
 /// # Errors
 /// `Corrupt` if the method is not canonical, `Method` if this build does not have it.
-pub(super) fn memory_of_stored(text: &str) -> Result<u64> {
+pub(super) fn memory_of_stored(text: &str, lanes: usize) -> Result<u64> {
     let method = parse_stored(text)?;
-    Ok(needs_of(&method, open_builtin(&method)?.as_deref())?.memory)
+    Ok(needs_of(&method, lanes, open_builtin(&method)?.as_deref())?.memory)
 }
 
 impl Limits {
@@ -243,7 +243,7 @@ impl Session {
     /// A session of this method. `given` is the model of a method whose base is an open model.
     fn of(method: &Method, limits: &Limits, given: Option<&Model>) -> Result<Self> {
         let builtin = open_builtin(method)?;
-        limits.check(method, &needs_of(method, builtin.as_deref())?)?;
+        limits.check(method, &needs_of(method, 1, builtin.as_deref())?)?;
         let (mut networks, mut fingerprint) = (reserved(method.networks.len(), "networks")?, None);
         for network in &method.networks {
             if let Some(learning) = &network.learning {

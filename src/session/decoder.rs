@@ -30,9 +30,9 @@ impl FrameDecoder {
         match origin {
             Origin::Base | Origin::Initial => {
                 host.check_work()?;
-                host.check_memory(true, buffers)?;
+                host.check_memory(header.shape.lanes(), buffers)?;
             }
-            Origin::Registered(method) => guests.admit(host, method, at, buffers)?,
+            Origin::Registered(method) => guests.admit(host, method, header.shape.lanes(), at, buffers)?,
         }
         let (coder, shape, length) = (header.coder, header.shape, header.length);
         Ok(Self { origin, coder, shape, length, segment: None })
@@ -52,7 +52,7 @@ impl FrameDecoder {
     /// `Memory`; `Corrupt` if the policy needs a length that the header does not state.
     pub fn seek(&mut self, host: &mut Session, guests: &mut Guests, raw: u64) -> Result<()> {
         let session = self.session(host, guests)?;
-        let mut scratch = session.take_scratch()?;
+        let mut scratch = session.take_scratch(self.shape.lanes())?;
         if matches!(self.origin, Origin::Initial) {
             scratch.start_at(&session.initial);
         }

@@ -1,7 +1,8 @@
 //! Decompression of frames.
 
 use super::Session;
-use super::driver::{Decode, Observe, drive};
+use super::block::observe_stored;
+use super::driver::{Decode, drive};
 use super::guests::Guests;
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
@@ -11,7 +12,8 @@ use crate::container::{
 use crate::error::{Error, Result, Status, fail, shortened};
 use crate::method::{registered_method, resolve};
 use crate::numeric::NUMERICS_VERSION;
-use crate::predict::{Predictor, State};
+use crate::numeric::buffer::filled;
+use crate::predict::{Predictor, State, from_coding_order};
 use crate::snapshot::hex;
 
 /// The length of the content of all frames of `src`. Their structure is checked; nothing is decoded.
@@ -58,8 +60,11 @@ impl Session {
         for frame in frames(src) {
             let frame = frame?;
             match self.origin_of(&frame)? {
-                Origin::Base | Origin::Initial => self.check_work()?,
-                Origin::Registered(method) => guests.admit(self, method, frame.at as u64, 0)?,
+                Origin::Base | Origin::Initial => {
+                    self.check_work()?;
+                    self.check_memory(lanes_of(&frame), 0)?;
+                }
+                Origin::Registered(method) => guests.admit(self, method, lanes_of(&frame), frame.at as u64, 0)?,
             }
         }
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
@@ -89,7 +94,7 @@ impl Session {
 
     /// Decodes a frame of this handle's method from its base, or from the initial state.
     fn decode(&mut self, frame: &Frame, content: &mut [u8], initial: bool, progress: &mut Progress) -> Result<()> {
-        self.with_scratch(|session, scratch| {
+        self.with_scratch_of(lanes_of(frame), |session, scratch| {
             let start = if initial { &session.initial } else { session.base_state() };
             if initial {
                 scratch.start_at(start);
@@ -111,10 +116,6 @@ impl Session {
     pub(super) fn origin(&self, header: &HeaderV3, at: u64) -> Result<Origin> {
         check_numerics(header.numerics)?;
         let text = resolve(&header.method)?;
-        if header.shape.lanes_log != 0 {
-            let lanes = 1 << header.shape.lanes_log;
-            fail!(Format, "the frame at byte {at} has {lanes} lanes; this library decodes 1");
-        }
         // A registered method needs no weights file.
         let registered = match header.method {
             MethodRef::Registered(id) if header.base.is_none() && header.fingerprint.is_none() => registered_method(id),
@@ -146,6 +147,14 @@ impl Session {
             fail!(Mismatch, "the frame at byte {at} needs base {theirs}, the handle has {own}");
         }
         Ok(Origin::Base)
+    }
+}
+
+/// The lanes of a frame.
+fn lanes_of(frame: &Frame) -> usize {
+    match &frame.header {
+        Header::V3(header) => header.shape.lanes(),
+        Header::V2(_) => 1,
     }
 }
 
@@ -237,20 +246,21 @@ pub(super) fn decode_block(
     progress: &mut Progress,
 ) -> Result<()> {
     match block.kind {
-        BlockKind::Coded => symbols(predictor, coder, block.payload, raw, progress)?,
+        BlockKind::Coded => {
+            coded_block(predictor, coder, block.payload, raw, progress)?;
+            predictor.end_block(raw);
+        }
         BlockKind::CodedAlone => {
             if !predictor.may_bypass_networks() {
                 fail!(Corrupt, "a block bypasses networks that the method may not bypass");
             }
             predictor.bypass_networks(true);
-            symbols(predictor, coder, block.payload, raw, progress)?;
+            coded_block(predictor, coder, block.payload, raw, progress)?;
             predictor.bypass_networks(false);
         }
         BlockKind::StoredLearned => {
             raw.copy_from_slice(block.payload);
-            predictor.bypass_networks(predictor.may_bypass_networks());
-            drive(predictor, &mut Observe::new(raw), progress)?;
-            predictor.bypass_networks(false);
+            observe_stored(predictor, raw, progress)?;
         }
         BlockKind::StoredSkipped => {
             raw.copy_from_slice(block.payload);
@@ -258,6 +268,24 @@ pub(super) fn decode_block(
         }
     }
     check_crc(block.crc, block_crc(block.kind, raw))
+}
+
+/// Decodes a block of coded symbols.
+fn coded_block(
+    predictor: &mut Predictor,
+    coder: Coder,
+    payload: &[u8],
+    raw: &mut [u8],
+    progress: &mut Progress,
+) -> Result<()> {
+    let lanes = predictor.begin_block(raw.len())?;
+    if lanes == 1 {
+        return symbols(predictor, coder, payload, raw, progress);
+    }
+    let mut ordered = filled(raw.len(), 0, "a block")?;
+    symbols(predictor, coder, payload, &mut ordered, progress)?;
+    from_coding_order(&ordered, lanes, raw);
+    Ok(())
 }
 
 /// Decodes one payload.

@@ -10,25 +10,32 @@ use crate::error::Result;
 /// All of them and the handle together stay below the handle's memory limit.
 #[derive(Debug, Default)]
 pub struct Guests {
-    /// The methods that were checked.
-    admitted: Vec<&'static str>,
+    /// The methods that were checked, with the number of lanes.
+    admitted: Vec<(&'static str, usize)>,
     sessions: Vec<Session>,
 }
 
 impl Guests {
-    /// Checks that a method, which a frame at byte `at` names, stays within the limits of its host, with `buffers` bytes
-    /// beside it.
+    /// Checks that a method, which a frame of `lanes` lanes at byte `at` names, stays within the limits of its host, with
+    /// `buffers` bytes beside it.
     ///
     /// # Errors
     /// `Memory`, `Method`.
-    pub(super) fn admit(&mut self, host: &Session, method: &'static str, at: u64, buffers: u64) -> Result<()> {
-        if buffers == 0 && self.admitted.contains(&method) {
+    pub(super) fn admit(
+        &mut self,
+        host: &Session,
+        method: &'static str,
+        lanes: usize,
+        at: u64,
+        buffers: u64,
+    ) -> Result<()> {
+        if buffers == 0 && self.admitted.iter().any(|(known, most)| *known == method && *most >= lanes) {
             return Ok(());
         }
         let (memory, work) = room(host);
-        check_stored(method, memory.saturating_sub(buffers), work)
+        check_stored(method, lanes, memory.saturating_sub(buffers), work)
             .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
-        self.admitted.push(method);
+        self.admitted.push((method, lanes));
         Ok(())
     }
 

@@ -107,10 +107,10 @@ fn value_of_v3(header: &HeaderV3, what: FrameValue) -> Result<i64> {
             if header.fingerprint.is_some() {
                 fail!(Model, "the memory of the frame's method depends on its weights file");
             }
-            return as_value(memory_of_stored(resolve(&header.method)?)?);
+            return as_value(memory_of_stored(resolve(&header.method)?, shape.lanes())?);
         }
         FrameValue::Numerics => header.numerics.into(),
-        FrameValue::Lanes => 1 << shape.lanes_log,
+        FrameValue::Lanes => shape.lanes() as i64,
         FrameValue::BlockLog => shape.block_log.into(),
         FrameValue::SegmentLog => shape.segment_log.into(),
         FrameValue::NeedsModel => header.fingerprint.is_some().into(),

@@ -17,6 +17,8 @@ mod decompress;
 mod driver;
 mod guests;
 mod info;
+#[cfg(test)]
+mod lanes;
 mod live;
 mod measure;
 mod params;

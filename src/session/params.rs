@@ -1,6 +1,6 @@
 //! The options of a handle and their ranges.
 
-use crate::container::{Coder, MAX_BLOCK_LOG, MAX_SEGMENT_LOG, MIN_BLOCK_LOG, MIN_SEGMENT_LOG, Shape};
+use crate::container::{Coder, MAX_BLOCK_LOG, MAX_LANES_LOG, MAX_SEGMENT_LOG, MIN_BLOCK_LOG, MIN_SEGMENT_LOG, Shape};
 use crate::error::{Result, fail};
 
 /// The default of [`Param::MemoryLimit`]: 1 GiB.
@@ -22,7 +22,7 @@ pub enum Param {
     Checksum = 3,
     /// The most threads that a call may use; 0 for one per core.
     Threads = 4,
-    /// The number of lanes, which share a pass over the weights.
+    /// The number of lanes, which share a pass over the weights; 0 to let the library choose.
     Lanes = 5,
     /// Binary logarithm of the block size.
     BlockLog = 6,
@@ -71,7 +71,7 @@ impl Param {
             Self::Format => (2, 3),
             Self::Checksum => (0, 1),
             Self::Threads => (0, 1024),
-            Self::Lanes => (1, 1),
+            Self::Lanes => (0, 1 << MAX_LANES_LOG),
             Self::BlockLog => (i64::from(MIN_BLOCK_LOG), i64::from(MAX_BLOCK_LOG)),
             Self::SegmentLog => (0, i64::from(MAX_SEGMENT_LOG)),
             Self::MemoryLimit | Self::WorkLimit => (1, i64::MAX),
@@ -90,7 +90,7 @@ pub struct Params([i64; LAST]);
 
 impl Default for Params {
     fn default() -> Self {
-        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64, -1, 0, DEFAULT_WORK_LIMIT as i64])
+        Self([0, 3, 1, 1, 0, 17, 0, DEFAULT_MEMORY_LIMIT as i64, -1, 0, DEFAULT_WORK_LIMIT as i64])
     }
 }
 
@@ -103,6 +103,9 @@ impl Params {
         let (low, high) = param.range();
         if param == Param::RecordCheck && value == 3 {
             fail!(Argument, "{param:?} = 3: 0, 1, 2 and 4 are allowed");
+        }
+        if param == Param::Lanes && value.count_ones() > 1 {
+            fail!(Argument, "{param:?} = {value}: 0 and the powers of two up to {high} are allowed");
         }
         if param == Param::SegmentLog && (1..i64::from(MIN_SEGMENT_LOG)).contains(&value) {
             fail!(Argument, "{param:?} = {value}: 0 and {MIN_SEGMENT_LOG} to {high} are allowed");
@@ -119,9 +122,9 @@ impl Params {
         self.0[param as usize - 1]
     }
 
-    /// Lanes, blocks and segments.
+    /// Blocks and segments, with one lane.
     pub(super) fn shape(&self) -> Shape {
-        let lanes_log = self.get(Param::Lanes).trailing_zeros() as u8;
+        let lanes_log = 0;
         let [block_log, segment_log] = [Param::BlockLog, Param::SegmentLog].map(|param| self.get(param) as u8);
         Shape { lanes_log, block_log, segment_log }
     }

@@ -6,6 +6,7 @@ use super::driver::{Observe, drive};
 use super::params::Param;
 use super::progress::{Progress, ProgressFn};
 use super::{Live, Session, Snapshot};
+use crate::container::Shape;
 use crate::error::{Result, fail};
 use crate::mix::Mix;
 use crate::model::VOCAB;
@@ -48,27 +49,44 @@ impl Session {
     /// base, the predictor, what undoing a block needs, and weights unless they come from a file or from a model that
     /// the caller opened; saturates.
     pub fn memory_estimate(&self) -> u64 {
-        self.memory(true).saturating_add(self.block_bytes())
+        let lanes = self.lanes();
+        self.memory(lanes).saturating_add(self.block_bytes(lanes))
     }
 
     /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, its
     /// payload, and its content, which a stream gathers.
-    pub(super) fn block_bytes(&self) -> u64 {
+    pub(super) fn block_bytes(&self, lanes: usize) -> u64 {
         let block = self.params.shape().max_block();
-        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(2 * block)
+        let mark = self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX), lanes);
+        // The block in the order in which it is coded.
+        let ordered = if lanes > 1 { block } else { 0 };
+        mark.saturating_add(2 * block + ordered)
     }
 
-    /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
-    /// scratch predictor.
-    fn memory(&self, scratch: bool) -> u64 {
+    /// The lanes of frames. One by default, because more cost too many bytes (docs/REJECTED.md).
+    pub(super) fn lanes(&self) -> usize {
+        let lanes = self.params.get(Param::Lanes) as usize;
+        self.blueprint.lanes(lanes.max(1))
+    }
+
+    /// The shape of frames.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { lanes_log: self.lanes().ilog2() as u8, ..self.params.shape() }
+    }
+
+    /// The bytes that this handle takes while a call works without a mark; saturates. `lanes`: those of the scratch
+    /// predictor; 0 if there is none.
+    fn memory(&self, lanes: usize) -> u64 {
         let of = |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().map_or(0, |s| s.bytes(&self.blueprint));
         let mut needed = self.initial.bytes(&self.blueprint).saturating_add(of(&self.base));
         let same = matches!((&self.base, &self.start), (Some(base), Some(start)) if Arc::ptr_eq(base, start));
         if !same {
             needed = needed.saturating_add(of(&self.start));
         }
-        let predictors = u64::from(scratch) + u64::from(self.live.is_some());
-        needed = needed.saturating_add(self.blueprint.predictor_bytes().saturating_mul(predictors));
+        let live = usize::from(self.live.is_some());
+        for lanes in [self.blueprint.lanes(lanes), live].into_iter().filter(|lanes| *lanes > 0) {
+            needed = needed.saturating_add(self.blueprint.predictor_bytes(lanes));
+        }
         // Weights from a file or from a model that the caller opened are not counted.
         if self.identity.fingerprint.is_none() {
             let shared = self.blueprint.networks.iter().map(NetworkBlueprint::shared_bytes);
@@ -77,10 +95,10 @@ impl Session {
         needed
     }
 
-    /// Checks the memory that this handle takes, with or without a scratch predictor, and `more` bytes, against the
+    /// Checks the memory that this handle takes, with a scratch predictor of `lanes` lanes, and `more` bytes, against the
     /// limit.
-    pub(super) fn check_memory(&self, scratch: bool, more: u64) -> Result<()> {
-        let needed = self.memory(scratch).saturating_add(more);
+    pub(super) fn check_memory(&self, lanes: usize, more: u64) -> Result<()> {
+        let needed = self.memory(lanes).saturating_add(more);
         let limit = self.params.get(Param::MemoryLimit) as u64;
         if needed > limit {
             fail!(Memory, "the method needs {needed} bytes, the memory limit is {limit}");
@@ -97,20 +115,36 @@ impl Session {
         Ok(())
     }
 
-    /// Removes and returns the scratch predictor, at the base, so that a call can borrow the rest of the session.
-    pub(super) fn take_scratch(&mut self) -> Result<Predictor> {
-        self.check_memory(true, 0)?;
+    /// The lanes of the scratch predictor; 0 if there is none.
+    fn scratch_lanes(&self) -> usize {
+        self.scratch.as_ref().map_or(0, Predictor::lanes)
+    }
+
+    /// Removes and returns the scratch predictor, at the base and with this number of lanes, so that a call can borrow the
+    /// rest of the session.
+    pub(super) fn take_scratch(&mut self, lanes: usize) -> Result<Predictor> {
+        self.check_memory(lanes, 0)?;
         let mut scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Predictor::new(&self.blueprint)?,
         };
+        scratch.set_lanes(&self.blueprint, lanes)?;
         scratch.start_at(self.base_state());
         Ok(scratch)
     }
 
-    /// Runs `f` on the scratch predictor, at the base.
+    /// [`Session::with_scratch_of`] one lane.
     pub(super) fn with_scratch<T>(&mut self, f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>) -> Result<T> {
-        let mut scratch = self.take_scratch()?;
+        self.with_scratch_of(1, f)
+    }
+
+    /// Runs `f` on the scratch predictor, at the base and with this number of lanes.
+    pub(super) fn with_scratch_of<T>(
+        &mut self,
+        lanes: usize,
+        f: impl FnOnce(&mut Self, &mut Predictor) -> Result<T>,
+    ) -> Result<T> {
+        let mut scratch = self.take_scratch(lanes)?;
         let result = f(self, &mut scratch);
         self.scratch = Some(scratch);
         result
@@ -122,10 +156,10 @@ impl Session {
             Some(live) => live,
             None => {
                 // The scratch predictor can be made again.
-                let own = self.blueprint.predictor_bytes();
-                if self.check_memory(self.scratch.is_some(), own).is_err() {
+                let own = self.blueprint.predictor_bytes(1);
+                if self.check_memory(self.scratch_lanes(), own).is_err() {
                     self.scratch = None;
-                    self.check_memory(false, own)?;
+                    self.check_memory(0, own)?;
                 }
                 let mut predictor = Predictor::new(&self.blueprint)?;
                 predictor.start_at(self.state_of(&self.start));
@@ -170,7 +204,7 @@ impl Session {
         self.live()?.predictor.check_length()?;
         let cancellable = progress.is_some();
         if cancellable {
-            self.check_memory(self.scratch.is_some(), self.blueprint.mark_bytes(data.len()))?;
+            self.check_memory(self.scratch_lanes(), self.blueprint.mark_bytes(data.len(), 1))?;
         }
         let Self { live: Some(Live { predictor, history }), blueprint, .. } = self else { unreachable!("made above") };
         if cancellable {
@@ -284,13 +318,13 @@ mod tests {
             let e = session.compress(b"text", &mut frame, None).unwrap_err();
             assert_eq!(e.status(), Status::Memory, "{method}");
             session.cross_entropy(b"text", None).unwrap();
-            let least = session.memory(true) as i64 - 1;
+            let least = session.memory(1) as i64 - 1;
             session.params_mut().set(Param::MemoryLimit, least).unwrap();
             assert_eq!(session.cross_entropy(b"text", None).unwrap_err().status(), Status::Memory, "{method}");
             // The live state takes the place of the scratch predictor.
             session.params_mut().set(Param::MemoryLimit, estimate as i64).unwrap();
             session.predict(&mut [0.0; VOCAB]).unwrap();
-            assert!(session.scratch.is_none() || session.memory(true) <= estimate);
+            assert!(session.scratch.is_none() || session.memory(1) <= estimate);
         }
     }
 }

@@ -57,8 +57,9 @@ impl Session {
             fail!(State, "version 2 frames cannot be written as a stream");
         }
         // Also for short contents, so that a handle whose limit is too low says so at once.
-        self.check_memory(true, self.block_bytes())?;
-        let mut scratch = self.take_scratch()?;
+        let lanes = self.lanes();
+        self.check_memory(lanes, self.block_bytes(lanes))?;
+        let mut scratch = self.take_scratch(lanes)?;
         if total.is_none() {
             scratch.check_unknown_length()?;
         }
@@ -81,7 +82,7 @@ impl Session {
             method: reference(&self.identity.canonical),
             fingerprint: self.identity.fingerprint.map(|f| std::array::from_fn(|i| f[i])),
             base: self.base.as_ref().map(|b| b.id()),
-            shape: self.params.shape(),
+            shape: self.shape(),
             layout,
             length,
         }
@@ -197,7 +198,7 @@ impl FrameWriter {
 
     fn open_segment(&mut self, session: &mut Session, out: &mut Written) -> Result<()> {
         if self.raw > 0 {
-            let mut scratch = session.take_scratch()?;
+            let mut scratch = session.take_scratch(self.header.shape.lanes())?;
             scratch.begin_stream(self.header.length.map(|len| self.header.shape.segment_len(len, self.raw)));
             session.scratch = Some(scratch);
         }

@@ -49,6 +49,10 @@ static const struct test tests[] = {
     {"frozen-f32", WIDE "train=none;weights=f32", NULL, 1000, 0, {GPTZ_PARAM_CODER, GPTZ_CODER_RANS, 0}},
     {"weights", NULL, "weights=i8", 800, 0, {0}},
     {"weights-f32", NULL, "weights=f32", 800, 0, {0}},
+    {"lanes", "mix:neural=(" SMALL "train=none;head:train=sgd,lr=0.02)"
+              "+(gru:embed=16,hidden=16,layers=2,bptt=8,stride=4,replay=2,train=adam,lr=0.005),mem=1M", NULL,
+     5001, 0, {GPTZ_PARAM_LANES, 4, GPTZ_PARAM_CODER, GPTZ_CODER_RANS, 0}},
+    {"lanes-mix", "level:1", NULL, 9000, 0, {GPTZ_PARAM_LANES, 8, GPTZ_PARAM_BLOCK_LOG, 12, 0}},
     {"subnormal", NULL, "weights=f32", 500, 0, {GPTZ_PARAM_FORMAT, 2, 0}},
 };
 

@@ -67,7 +67,7 @@ fn lanes(data: &[u8], head_size: usize) -> f64 {
         let mut coders: Vec<RangeEncoder> = (0..LANES).map(|_| RangeEncoder::default()).collect();
         let mut tokens = [0u8; LANES];
         for t in 0..streams[0].len() {
-            weights.step(level, &tokens, &mut state, &mut scratch);
+            weights.step(level, &tokens, tokens.len(), &mut state, &mut scratch);
             for lane in 0..LANES {
                 features.row_mut(lane).copy_from_slice(scratch.features().row(lane));
             }

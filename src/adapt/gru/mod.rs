@@ -18,7 +18,7 @@ use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::Level;
 use crate::numeric::random::Random;
 use crate::numeric::transfer::Transfer;
-use crate::numeric::vector::{Vec16, WIDTH};
+use crate::numeric::vector::Vec16;
 
 /// How a GRU trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,20 +70,17 @@ pub struct Workspace {
     replay: Option<Replay>,
 }
 
-/// The lanes of the live text. (The replayed segments have lanes of their own.)
-const LANES: usize = 1;
-
 impl Workspace {
-    /// For one lane.
+    /// For this many lanes. The replayed segments have lanes of their own.
     ///
     /// # Errors
     /// `Memory`.
-    pub fn new(config: &Config, rule: &Rule) -> Result<Self> {
+    pub fn new(config: &Config, rule: &Rule, lanes: usize) -> Result<Self> {
         let steps = rule.bptt as usize;
         Ok(Self {
-            scratch: Scratch::new(config, LANES)?,
-            gradients: Gradients::new(config, steps, LANES)?,
-            factors: Factors::new(config, steps * (LANES + rule.replay as usize))?,
+            scratch: Scratch::new(config, lanes)?,
+            gradients: Gradients::new(config, steps, lanes)?,
+            factors: Factors::new(config, steps * (lanes + rule.replay as usize))?,
             embeddings: EmbeddingGradients::new(config)?,
             replay: if rule.replay == 0 { None } else { Some(Replay::new(config, rule)?) },
         })
@@ -91,11 +88,11 @@ impl Workspace {
 }
 
 impl Gru {
-    /// The state before any byte.
+    /// The state of this many lanes before any byte.
     ///
     /// # Errors
     /// `Memory`.
-    pub fn new(config: &Config, seed: u64, rule: &Rule) -> Result<Self> {
+    pub fn new(config: &Config, seed: u64, rule: &Rule, lanes: usize) -> Result<Self> {
         let weights = Weights::new(config, seed)?;
         let mut moments = made(2 * config.layers + 2, "the optimiser's moments", |_| Moments::new(0, rule.train))?;
         let vectors = weights.matrices().map(|m| m.panels.len() + m.bias.len());
@@ -105,7 +102,7 @@ impl Gru {
         Ok(Self {
             moments,
             powers: Powers::FIRST,
-            tape: made(rule.bptt as usize + 1, "activations", |_| Moment::new(config, LANES))?,
+            tape: made(rule.bptt as usize + 1, "activations", |_| Moment::new(config, lanes))?,
             weights,
             latest: 0,
             held: 0,
@@ -116,13 +113,13 @@ impl Gru {
         })
     }
 
-    /// The bytes that a GRU and its workspace take; saturates.
-    pub fn bytes(config: &Config, rule: &Rule) -> u64 {
+    /// The bytes that a GRU of this many lanes and its workspace take; saturates.
+    pub fn bytes(config: &Config, rule: &Rule, lanes: u64) -> u64 {
         let copies = if rule.train == Train::Adam { 3 } else { 1 };
         let (layers, hidden, steps) = (config.layers as u64, config.hidden as u64, u64::from(rule.bptt));
         // One time step: its activations, its gradients, and its part of the factors.
         let step = layers * (4 * config.embed as u64 + 18 * hidden) + 3 * VOCAB as u64;
-        let lanes = 1 + u64::from(rule.replay);
+        let lanes = lanes + u64::from(rule.replay);
         let all_steps = lanes.saturating_mul(steps).saturating_add(1);
         let rest = VOCAB as u64 * (config.embed as u64 + lanes) + lanes * hidden * (6 + layers);
         let floats = config.parameters().saturating_mul(copies).saturating_add(step.saturating_mul(all_steps));
@@ -146,7 +143,8 @@ impl Gru {
         2 * u64::from(rule.bptt) + 3 * u64::from(rule.bptt) * u64::from(rule.replay)
     }
 
-    /// Copies another state of the same shape and rule. Allocates nothing.
+    /// Copies another state of the same network and rule. If it has one lane, all lanes become copies of it, but only
+    /// the first one has its losses that were not trained on. Allocates nothing.
     pub fn copy_from(&mut self, other: &Self) {
         self.weights.copy_from(&other.weights);
         for (to, from) in self.moments.iter_mut().zip(&other.moments) {
@@ -190,36 +188,64 @@ impl Gru {
         Ok(())
     }
 
-    /// Updates the recurrent state with a byte.
-    pub fn step(&mut self, level: Level, byte: u8, work: &mut Workspace) {
-        if !self.history.is_empty() {
-            self.history[self.count as usize % HISTORY] = byte;
-            self.count += 1;
+    /// Updates the recurrent states with a byte in each of the first lanes. `replayed`: whether the byte becomes part of the
+    /// text that is replayed; only if there is one.
+    pub fn step(&mut self, level: Level, bytes: &[u8], replayed: bool, work: &mut Workspace) {
+        if replayed {
+            self.keep(bytes);
         }
         let n = self.tape.len();
         let next = (self.latest + 1) % n;
         let [now, before] = self.tape.get_disjoint_mut([next, self.latest]).expect("a ring of two at least");
         let before = (self.held > 0).then_some(&*before);
-        self.weights.step(level, &[byte], before, &mut work.scratch, now);
+        self.weights.step(level, bytes, before, &mut work.scratch, now);
         (self.latest, self.held) = (next, (self.held + 1).min(n - 1));
     }
 
-    /// The logits of the next byte.
-    pub fn logits(&self, level: Level, logits: &mut Rows) {
-        self.weights.logits(level, &self.tape[self.latest].features, logits);
+    /// Appends bytes to the text that is replayed.
+    pub fn keep(&mut self, bytes: &[u8]) {
+        if !self.history.is_empty() {
+            for byte in bytes {
+                self.history[self.count as usize % HISTORY] = *byte;
+                self.count += 1;
+            }
+        }
     }
 
-    /// Records the loss of a byte, and trains after every stride-th one. `error` is target minus probability for each
-    /// of the 256 outputs.
-    pub fn learn(&mut self, level: Level, rule: &Rule, error: &[Vec16; VOCAB / WIDTH], work: &mut Workspace) {
+    /// Copies a lane to another one.
+    pub fn copy_lane(&mut self, from: usize, to: usize) {
+        self.tape.iter_mut().for_each(|moment| moment.copy_lane(from, to));
+    }
+
+    /// The logits of the next byte in the first `lanes` lanes.
+    pub fn logits(&self, level: Level, lanes: usize, logits: &mut Rows) {
+        self.weights.logits(level, lanes, &self.tape[self.latest].features, logits);
+    }
+
+    /// Records the losses of a step: one byte in each of the first `lanes` lanes. Trains after a step with a stride-th
+    /// byte. A row of `errors` is target minus probability for each of the 256 outputs. The loss of a step is the mean of
+    /// those of its lanes.
+    pub fn learn(&mut self, level: Level, rule: &Rule, lanes: usize, errors: &Rows, work: &mut Workspace) {
         let latest = &mut self.tape[self.latest];
-        latest.error.row_mut(0).copy_from_slice(error);
-        latest.trains = true;
-        self.countdown -= 1;
-        if self.countdown == 0 {
-            self.countdown = rule.stride;
-            self.train(level, rule, work);
+        let share = 1.0 / lanes as f32;
+        for lane in 0..latest.tokens().len() {
+            let to = latest.error.row_mut(lane);
+            if lane < lanes {
+                let scaled = errors.row(lane).iter().map(|v| Vec16(v.0.map(|e| e * share)));
+                to.iter_mut().zip(scaled).for_each(|(to, error)| *to = error);
+            } else {
+                to.fill(Vec16::ZERO);
+            }
         }
+        latest.trains = true;
+        let n = lanes as u32;
+        if self.countdown > n {
+            self.countdown -= n;
+            return;
+        }
+        // The first stride-th byte after this step.
+        self.countdown = self.countdown + ((n - self.countdown) / rule.stride + 1) * rule.stride - n;
+        self.train(level, rule, work);
     }
 
     fn train(&mut self, level: Level, rule: &Rule, work: &mut Workspace) {
@@ -251,7 +277,7 @@ impl Gru {
         let trained = steps().filter(|(m, ..)| m.trains).map(|(m, ..)| (&m.error, &m.features));
         factors.gather(trained, self.weights.head.cols);
         learn(&mut self.weights.head, factors);
-        embeddings.gather(steps().map(|(m, g, i)| (m.tokens(), g.embedding(i))));
+        embeddings.gather(steps().map(|(m, g, i)| (m, g.embedding(i))));
         let moments = all_moments.next().expect("the embeddings' come last");
         level.run(UpdateEmbeddings { rows: &mut self.weights.embeddings, moments, gradients: embeddings, update });
         self.tape.iter_mut().for_each(|moment| moment.trains = false);

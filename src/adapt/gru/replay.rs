@@ -62,7 +62,7 @@ impl Replay {
             // The first quarter only warms up the state, which starts at zero.
             now.trains = 4 * step as u64 >= steps;
             if now.trains {
-                weights.logits(level, &now.features, &mut self.logits);
+                weights.logits(level, self.starts.len(), &now.features, &mut self.logits);
                 for (lane, start) in self.starts.iter().enumerate() {
                     self.frequencies.set(level, self.logits.row(lane));
                     let error = self.frequencies.error(byte(start + step as u64 + 1));

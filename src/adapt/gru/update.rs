@@ -3,7 +3,7 @@
 use crate::adapt::optimiser::{AdamStep, Moments};
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::model::gru::{Config, Matrix};
+use crate::model::gru::{Config, Matrix, Moment};
 use crate::numeric::buffer::{Rows, filled};
 use crate::numeric::level::Kernel;
 use crate::numeric::simd::Simd;
@@ -129,10 +129,14 @@ impl EmbeddingGradients {
         Ok(Self { bytes: filled(VOCAB, 0, "gradients")?, used: 0, sums: Rows::new(VOCAB, config.embed)? })
     }
 
-    /// Sums the gradients of time steps, each with one byte and one row a lane.
-    pub(super) fn gather<'a>(&mut self, steps: impl Iterator<Item = (&'a [u8], &'a Rows)>) {
+    /// Sums the gradients of time steps, each with one row for each lane that has a byte.
+    pub(super) fn gather<'a>(&mut self, steps: impl Iterator<Item = (&'a Moment, &'a Rows)>) {
         self.used = 0;
-        for (byte, more) in steps.flat_map(|(bytes, rows)| bytes.iter().zip((0..rows.lanes()).map(|l| rows.row(l)))) {
+        let lanes = |(moment, rows): (&'a Moment, &'a Rows)| {
+            let active = (0..rows.lanes()).filter(|lane| moment.is_active(*lane));
+            active.map(move |lane| (&moment.tokens()[lane], rows.row(lane)))
+        };
+        for (byte, more) in steps.flat_map(lanes) {
             match self.bytes[..self.used].iter().position(|b| b == byte) {
                 Some(at) => {
                     for (to, more) in self.sums.row_mut(at).iter_mut().zip(more) {

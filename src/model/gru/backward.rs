@@ -119,6 +119,12 @@ impl Kernel for Step<'_> {
             }
         }
         step.embedding.row_mut(lane).fill(Vec16::ZERO);
+        if !moment.is_active(lane) {
+            // The state did not change in this step.
+            let all = step.input.iter_mut().chain(&mut step.recurrent);
+            all.for_each(|rows| rows.row_mut(lane).fill(Vec16::ZERO));
+            return;
+        }
         for (layer, matrices) in weights.layers.iter().enumerate().rev() {
             let (input, recurrent) = (step.input[layer].row_mut(lane), step.recurrent[layer].row_mut(lane));
             gates(s, &moment.layers[layer], lane, carried[layer].row_mut(lane), input, recurrent);

@@ -7,7 +7,7 @@ use crate::model::VOCAB;
 use crate::numeric::buffer::{Rows, filled, made};
 use crate::numeric::level::{Kernel, Level};
 use crate::numeric::math::{sigmoid, tanh};
-use crate::numeric::matmul::mul_panels;
+use crate::numeric::matmul::mul_rows;
 use crate::numeric::simd::Simd;
 use crate::numeric::transfer::Transfer;
 use crate::numeric::vector::{Vec16, WIDTH, flat, flat_mut};
@@ -27,6 +27,8 @@ pub(super) struct Gates {
 /// A time step of all lanes.
 #[derive(Debug)]
 pub struct Moment {
+    /// The lanes that have a byte in this step, a bit each. The states of the others did not change.
+    pub(super) active: u64,
     pub(super) tokens: Vec<u8>,
     pub(super) layers: Vec<Gates>,
     /// The states of all layers after the step: the head's input.
@@ -38,11 +40,12 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Memory for a time step.
+    /// Memory for a time step of at most 64 lanes.
     ///
     /// # Errors
     /// `Memory`.
     pub fn new(config: &Config, lanes: usize) -> Result<Self> {
+        assert!(lanes <= 64);
         let layer = |l| {
             Ok(Gates {
                 x: Rows::new(lanes, config.inputs(l))?,
@@ -51,6 +54,7 @@ impl Moment {
             })
         };
         Ok(Self {
+            active: 0,
             tokens: filled(lanes, 0, "tokens")?,
             layers: made(config.layers, "activations", layer)?,
             features: Rows::new(lanes, config.features())?,
@@ -59,24 +63,60 @@ impl Moment {
         })
     }
 
-    /// Copies another time step of the same shape.
+    /// Copies another time step of the same network. If it has one lane, all lanes become copies of it,
+    /// but only the first one has its error.
     pub fn copy_from(&mut self, other: &Self) {
-        self.tokens.copy_from_slice(&other.tokens);
-        for (to, from) in self.layers.iter_mut().zip(&other.layers) {
-            to.x.copy_from(&from.x);
-            to.before.copy_from(&from.before);
-            to.gates.copy_from(&from.gates);
+        let one = other.tokens.len() == 1;
+        for lane in 0..self.tokens.len() {
+            self.copy_lane_from(other, if one { 0 } else { lane }, lane);
+            if one && lane > 0 {
+                self.error.row_mut(lane).fill(Vec16::ZERO);
+            }
         }
-        self.features.copy_from(&other.features);
-        self.error.copy_from(&other.error);
         self.trains = other.trains;
     }
 
-    /// Stores or loads the time step. The error is included only if `trains`.
+    fn copy_lane_from(&mut self, other: &Self, from: usize, to: usize) {
+        self.tokens[to] = other.tokens[from];
+        self.active = self.active & !(1 << to) | (other.active >> from & 1) << to;
+        for (to_rows, rows) in self.rows_mut().zip(other.rows()) {
+            to_rows.row_mut(to).copy_from_slice(rows.row(from));
+        }
+    }
+
+    /// Copies a lane to another one.
+    pub fn copy_lane(&mut self, from: usize, to: usize) {
+        self.tokens[to] = self.tokens[from];
+        self.active = self.active & !(1 << to) | (self.active >> from & 1) << to;
+        self.rows_mut().for_each(|rows| rows.copy_row(from, to));
+    }
+
+    /// All rows, one for each lane.
+    fn rows(&self) -> impl Iterator<Item = &Rows> {
+        self.layers
+            .iter()
+            .flat_map(|gates| [&gates.x, &gates.before, &gates.gates])
+            .chain([&self.features, &self.error])
+    }
+
+    /// The same, mutable.
+    fn rows_mut(&mut self) -> impl Iterator<Item = &mut Rows> {
+        let layers = self.layers.iter_mut().flat_map(|gates| [&mut gates.x, &mut gates.before, &mut gates.gates]);
+        layers.chain([&mut self.features, &mut self.error])
+    }
+
+    /// Whether a lane has a byte in this step.
+    #[inline(always)]
+    pub fn is_active(&self, lane: usize) -> bool {
+        self.active >> lane & 1 != 0
+    }
+
+    /// Stores or loads the time step of one lane. The error is included only if `trains`.
     ///
     /// # Errors
     /// Those of `t`.
     pub fn transfer(&mut self, t: &mut impl Transfer) -> Result<()> {
+        self.active = 1;
         t.bytes(&mut self.tokens)?;
         let mut trains = self.trains.into();
         t.number(&mut trains, 0, 1, "whether a time step trains")?;
@@ -110,11 +150,13 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Processes a byte in each lane, starting from the states of `before`, or from zero states if it is `None`.
+    /// Processes a byte in each of the first lanes, starting from the states of `before`, or from zero states if it is
+    /// `None`. The other lanes keep their states.
     pub fn step(&self, level: Level, tokens: &[u8], before: Option<&Moment>, scratch: &mut Scratch, now: &mut Moment) {
         let (embed, hidden) = (self.config.embed / WIDTH, self.config.hidden / WIDTH);
-        now.tokens.copy_from_slice(tokens);
-        now.trains = false;
+        let n = tokens.len();
+        now.rest(n, before);
+        now.tokens[..n].copy_from_slice(tokens);
         for (l, layer) in self.layers.iter().enumerate() {
             let Gates { x, before: h, gates } = &mut now.layers[l];
             for (lane, token) in tokens.iter().enumerate() {
@@ -128,9 +170,10 @@ impl Weights {
                     None => h.row_mut(lane).fill(Vec16::ZERO),
                 }
             }
-            mul_panels(level, &layer.input.panels, layer.input.cols, x, &mut scratch.a);
-            mul_panels(level, &layer.recurrent.panels, layer.recurrent.cols, h, &mut scratch.u);
-            for lane in 0..tokens.len() {
+            for (matrix, x, out) in [(&layer.input, &*x, &mut scratch.a), (&layer.recurrent, &*h, &mut scratch.u)] {
+                mul_rows(level, &matrix.panels, matrix.cols, n, x.span(0..n), out.span_mut(0..n));
+            }
+            for lane in 0..n {
                 level.run(Cells {
                     biases: [&layer.input.bias, &layer.recurrent.bias],
                     a: scratch.a.row(lane),
@@ -143,12 +186,32 @@ impl Weights {
         }
     }
 
-    /// The logits of the next byte, a row for each lane: the dot products plus the bias.
-    pub fn logits(&self, level: Level, features: &Rows, logits: &mut Rows) {
-        mul_panels(level, &self.head.panels, self.head.cols, features, logits);
-        for lane in 0..features.lanes() {
+    /// The logits of the next byte in the first `lanes` lanes, a row for each: the dot products plus the bias.
+    pub fn logits(&self, level: Level, lanes: usize, features: &Rows, logits: &mut Rows) {
+        let (x, y) = (features.span(0..lanes), logits.span_mut(0..lanes));
+        mul_rows(level, &self.head.panels, self.head.cols, lanes, x, y);
+        for lane in 0..lanes {
             let bias = flat(&self.head.bias);
             flat_mut(logits.row_mut(lane)).iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    }
+}
+
+impl Moment {
+    /// Starts a step in which the first `active` lanes have a byte. The other lanes keep the states of `before`, and their
+    /// activations are zeros.
+    fn rest(&mut self, active: usize, before: Option<&Self>) {
+        self.active = u64::MAX >> (64 - active);
+        self.trains = false;
+        for lane in active..self.tokens.len() {
+            for gates in &mut self.layers {
+                let rows = [&mut gates.x, &mut gates.before, &mut gates.gates];
+                rows.into_iter().for_each(|rows| rows.row_mut(lane).fill(Vec16::ZERO));
+            }
+            match before {
+                Some(before) => self.features.row_mut(lane).copy_from_slice(before.features.row(lane)),
+                None => self.features.row_mut(lane).fill(Vec16::ZERO),
+            }
         }
     }
 }

@@ -77,7 +77,7 @@ fn run(level: Level, weights: &Weights, texts: &[Vec<u8>]) -> (Vec<Moment>, Vec<
         let tokens: Vec<u8> = texts.iter().map(|text| text[i]).collect();
         weights.step(level, &tokens, moments.last(), &mut scratch, &mut now);
         let mut logits = Rows::new(lanes, VOCAB).unwrap();
-        weights.logits(level, &now.features, &mut logits);
+        weights.logits(level, lanes, &now.features, &mut logits);
         now.trains = i >= FIRST;
         for (lane, text) in texts.iter().enumerate().filter(|_| i >= FIRST) {
             let (target, p) = (usize::from(text[i + 1]), softmax(logits.values(lane)));

@@ -40,13 +40,34 @@ impl State {
         self.lanes
     }
 
-    /// Copies another state of the same shape, without allocating.
+    /// Copies another state of the same network, without allocating. If it has one lane, all lanes become copies of it.
     ///
     /// # Panics
-    /// If the shapes differ.
+    /// If the shapes differ otherwise.
     pub fn copy_from(&mut self, other: &Self) {
-        self.shifts.copy_from_slice(&other.shifts);
-        self.wkv.copy_from_slice(&other.wkv);
+        let lanes = self.lanes;
+        if other.lanes == lanes {
+            self.shifts.copy_from_slice(&other.shifts);
+            self.wkv.copy_from_slice(&other.wkv);
+            return;
+        }
+        assert!(other.lanes == 1);
+        for (to, from, n) in [(&mut self.shifts, &other.shifts, self.width), (&mut self.wkv, &other.wkv, self.matrices)]
+        {
+            for (lanes, from) in to.chunks_exact_mut(n * lanes).zip(from.chunks_exact(n)) {
+                lanes.chunks_exact_mut(n).for_each(|to| to.copy_from_slice(from));
+            }
+        }
+    }
+
+    /// Copies a lane to another one.
+    pub fn copy_lane(&mut self, from: usize, to: usize) {
+        let lanes = self.lanes;
+        for (all, n) in [(&mut self.shifts, self.width), (&mut self.wkv, self.matrices)] {
+            for all in all.chunks_exact_mut(n * lanes) {
+                all.copy_within(from * n..(from + 1) * n, to * n);
+            }
+        }
     }
 
     /// The last input of the attention (`half` 0) or the feed-forward network (`half` 1) of a layer.

@@ -1,4 +1,4 @@
-//! The forward step: one byte in each lane, or several consecutive bytes of a single lane.
+//! The forward step: one byte in each lane, or several consecutive bytes of each lane.
 
 use super::kernels::{Activate, Activation, Add, Finish, Prepare, TokenShift, ValueMix};
 use super::weights::{Layer, LowRank};
@@ -31,10 +31,12 @@ pub struct Scratch {
     low: [Rows; 4],
     wide: Rows,
     quantised: Activations,
+    /// The number of lanes whose bytes a step processes.
+    state_lanes: usize,
 }
 
 impl Scratch {
-    /// Scratch memory for steps of up to `lanes` bytes: one in each lane, or all in one lane.
+    /// Scratch memory for steps of up to `lanes` bytes in all lanes together.
     ///
     /// # Errors
     /// `Memory`.
@@ -60,12 +62,13 @@ impl Scratch {
             low: [rank(config.decay_rank)?, rank(config.a_rank)?, rank(config.v_rank)?, rank(config.g_rank)?],
             wide: Rows::new(lanes, config.intermediate)?,
             quantised: Activations::new(lanes, widest.into_iter().max().unwrap_or(0))?,
+            state_lanes: 1,
         })
     }
 
     /// Sets the number of bytes of the next step.
     fn set_lanes(&mut self, lanes: usize) {
-        let Self { x, normed, mixed, r, w, k, v, a, g, kk, y, v_first, v_low, low, wide, quantised: _ } = self;
+        let Self { x, normed, mixed, r, w, k, v, a, g, kk, y, v_first, v_low, low, wide, .. } = self;
         let rows = [x, normed, r, w, k, v, a, g, kk, y, v_first, v_low, wide];
         rows.into_iter().chain(mixed).chain(low).for_each(|rows| rows.set_lanes(lanes));
     }
@@ -87,16 +90,17 @@ impl Scratch {
 }
 
 impl Weights {
-    /// Processes one byte in each lane or, if `state` has one lane, all of `tokens` in that lane in order. Then
-    /// `scratch` holds the head's input after each byte. The weights are read once in both cases, and the results are
-    /// the same bits as those of bytes processed one at a time.
+    /// Processes bytes of the first `lanes` lanes of `state`: one byte of each lane in order, then the next ones. The last
+    /// lanes may have one byte less. Then `scratch` holds the head's input after each byte. The weights are read once,
+    /// and the results are the same bits as those of bytes processed one at a time.
     ///
     /// # Panics
-    /// If there are more `tokens` than `scratch` was made for, if `state` has neither one lane nor one per token, or if
-    /// an argument was made for another shape.
-    pub fn step(&self, level: Level, tokens: &[u8], state: &mut State, scratch: &mut Scratch) {
-        assert!([1, tokens.len()].contains(&state.lanes()));
+    /// If there are more `tokens` than `scratch` was made for, if `state` has fewer lanes, or if an argument was made for
+    /// another shape.
+    pub fn step(&self, level: Level, tokens: &[u8], lanes: usize, state: &mut State, scratch: &mut Scratch) {
+        assert!((1..=state.lanes()).contains(&lanes));
         scratch.set_lanes(tokens.len());
+        scratch.state_lanes = lanes;
         let width = vectors(self.config.hidden);
         for (lane, token) in tokens.iter().enumerate() {
             let row = &self.embeddings[usize::from(*token) * width..][..width];
@@ -127,7 +131,7 @@ impl Weights {
             let x = t.normed.row(lane);
             let out = t.mixed.each_mut().map(|rows| rows.row_mut(lane));
             let mix = layer.mix.each_ref().map(|m| &**m);
-            level.run(TokenShift { x, last: state.shift_mut(index, 0, lane % state.lanes()), mix, out });
+            level.run(TokenShift { x, last: state.shift_mut(index, 0, lane % t.state_lanes), mix, out });
         }
         let [x_r, x_w, x_k, x_v, x_a, x_g] = &t.mixed;
         let [low_w, low_a, low_v, low_g] = &mut t.low;
@@ -174,7 +178,7 @@ impl Weights {
             }),
         });
         let rows = [&t.r, &t.w, &t.k, &t.v, &t.kk, &t.a].map(|rows| rows.row(lane));
-        let states = state.wkv_mut(index, lane % state.lanes()).chunks_exact_mut(head * self.config.head_size);
+        let states = state.wkv_mut(index, lane % t.state_lanes).chunks_exact_mut(head * self.config.head_size);
         for ((i, state), y) in states.enumerate().zip(t.y.row_mut(lane).chunks_exact_mut(head)) {
             let [r, w, k, v, kk, b] = rows.map(|row| &row[i * head..(i + 1) * head]);
             wkv::step_head(level, state, wkv::Head { r, w, k, v, kk, b }, y);
@@ -199,7 +203,7 @@ fn feed_forward(level: Level, index: usize, layer: &Layer, state: &mut State, t:
     norm_lanes(level, &layer.ffn_norm, &t.x, &mut t.normed);
     let [mixed, ..] = &mut t.mixed;
     for lane in 0..t.x.lanes() {
-        let last = state.shift_mut(index, 1, lane % state.lanes());
+        let last = state.shift_mut(index, 1, lane % t.state_lanes);
         let out = [mixed.row_mut(lane)];
         level.run(TokenShift { x: t.normed.row(lane), last, mix: [&layer.ffn_mix], out });
     }

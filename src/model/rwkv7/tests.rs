@@ -211,7 +211,7 @@ fn the_tape_gives_the_bits_of_the_frozen_step() {
         for step in 0..5u8 {
             let tokens = [step, 200 - 3 * step];
             tape.step(level, &params, &tokens);
-            weights.step(level, &tokens, &mut state, &mut scratch);
+            weights.step(level, &tokens, tokens.len(), &mut state, &mut scratch);
             let features = scratch.features().clone();
             weights.logits(level, &features, &mut want, &mut scratch);
             let rows = usize::from(step) * 2..usize::from(step) * 2 + 2;

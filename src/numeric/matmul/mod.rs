@@ -13,7 +13,7 @@ use super::simd::Simd;
 use super::vector::{Vec16, WIDTH};
 use crate::error::Result;
 
-pub(crate) use float::{mul_panels, mul_rows};
+pub(crate) use float::mul_rows;
 pub use int8::Activations;
 pub(crate) use int8::{quantise, row_scale};
 
