@@ -135,7 +135,7 @@ pub const GPTZ_MODEL_CONTEXT: c_int = 2;
 pub const GPTZ_MODEL_PARAMETERS: c_int = 3;
 /// The bytes of memory that the weights take: of a transformer as int8, of a byte-level network as its file has them.
 pub const GPTZ_MODEL_BYTES: c_int = 4;
-/// The token at the start of a text, or -1 if the model has none.
+/// The token that the model expects at the start of a text, or -1 if it expects none. gptz_tokenize does not add it.
 pub const GPTZ_MODEL_BOS: c_int = 5;
 /// The token at the end of a text, or -1 if the model has none.
 pub const GPTZ_MODEL_EOS: c_int = 6;
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn gptz_model_info(model: *const gptz_model, what: c_int, 
             GPTZ_MODEL_CONTEXT => model.context() as i64,
             GPTZ_MODEL_PARAMETERS => model.parameters() as i64,
             GPTZ_MODEL_BYTES => model.weight_bytes() as i64,
-            GPTZ_MODEL_BOS => special(Tokenizer::bos),
+            GPTZ_MODEL_BOS => special(|tokenizer| tokenizer.bos().filter(|_| tokenizer.adds_bos())),
             GPTZ_MODEL_EOS => special(Tokenizer::eos),
             _ => fail!(Argument, "what = {what}: no such property of a model"),
         })

@@ -10,14 +10,14 @@ use crate::session::{ProgressFn, Session, Snapshot};
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    session: Session,
+    session: Box<Session>,
     /// The state before the history.
     start: Snapshot,
     logits: [Vec16; VOCAB / WIDTH],
 }
 
 impl Engine {
-    pub(super) fn new(session: Session) -> Result<Self> {
+    pub(super) fn new(session: Box<Session>) -> Result<Self> {
         let start = session.snapshot()?;
         let mut engine = Self { session, start, logits: [Vec16::ZERO; VOCAB / WIDTH] };
         engine.predict()?;
