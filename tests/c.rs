@@ -112,7 +112,7 @@ fn language_models_work_from_c() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tiny.gguf");
     for link in [Link::Shared, Link::Static] {
-        let output = run(Command::new(build("tests/c/language_model.c", link, folder.path())).arg(&model));
+        let output = run(Command::new(build("tests/c/language_model.c", link, folder.path())).arg("-w").arg(&model));
         assert!(output.stderr.is_empty(), "the library prints: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
     }

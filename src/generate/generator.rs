@@ -49,8 +49,8 @@ impl Generator {
             }
             Opened::Bytes(model) => {
                 no_options(options)?;
-                let session = on_heap(|| Session::create_from_model(model, ""))?;
-                Ok(Self::of(Engine::Bytes(boxed(bytes::Engine::new(session)?, "a generator")?), None, VOCAB, false))
+                let engine = bytes::Engine::new(|| Session::create_from_model(model, ""))?;
+                Ok(Self::of(Engine::Bytes(engine), None, VOCAB, false))
             }
         }
     }
@@ -62,8 +62,8 @@ impl Generator {
     /// `Argument`, `Memory`.
     pub fn from_session(session: &Session, options: &str) -> Result<Self> {
         no_options(options)?;
-        let session = on_heap(|| session.copy_live())?;
-        Ok(Self::of(Engine::Bytes(boxed(bytes::Engine::new(session)?, "a generator")?), None, VOCAB, true))
+        let engine = bytes::Engine::new(|| session.copy_live())?;
+        Ok(Self::of(Engine::Bytes(engine), None, VOCAB, true))
     }
 
     fn of(engine: Engine, tokenizer: Option<Arc<Tokenizer>>, vocabulary: usize, ready: bool) -> Self {
@@ -235,12 +235,6 @@ impl Generator {
     pub fn tokens(&self) -> Result<Vec<u32>> {
         owned(&self.history)
     }
-}
-
-/// Makes a session, which is large, in a frame of the stack that ends before it is used.
-#[inline(never)]
-fn on_heap(make: impl FnOnce() -> Result<Session>) -> Result<Box<Session>> {
-    boxed(make()?, "a generator")
 }
 
 /// Byte-level models have no options.
