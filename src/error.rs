@@ -46,7 +46,8 @@ pub enum Status {
 pub struct Error {
     status: Status,
     message: String,
-    needed: Option<u64>,
+    /// A size: see [`Error::needed`] and [`Error::wanted`].
+    size: Option<u64>,
 }
 
 /// The result of a fallible call.
@@ -55,19 +56,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with this status and message.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), needed: None }
+        Self { status, message: message.into(), size: None }
     }
 
     /// The error of a destination of `capacity` bytes that is too small for `needed` bytes.
     pub fn buffer_too_small(capacity: usize, needed: u64) -> Self {
         let message = format!("the destination holds {capacity} bytes, {needed} are needed");
-        Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
+        Self { status: Status::BufferTooSmall, message, size: Some(needed) }
     }
 
     /// The error of an array for `capacity` tokens that is too small for `needed` of them.
     pub(crate) fn array_too_small(capacity: usize, needed: u64) -> Self {
         let message = format!("the array holds {capacity} tokens, {needed} are needed");
-        Self { status: Status::BufferTooSmall, message, needed: Some(needed) }
+        Self { status: Status::BufferTooSmall, message, size: Some(needed) }
     }
 
     /// The kind of the failure.
@@ -80,9 +81,19 @@ impl Error {
         &self.message
     }
 
+    /// The error of an input that ends where at least `wanted` bytes of it were expected.
+    pub(crate) fn truncated(message: String, wanted: u64) -> Self {
+        Self { status: Status::Truncated, message, size: Some(wanted) }
+    }
+
     /// The size that the destination needs, in bytes or tokens, if it is known.
     pub fn needed(&self) -> Option<u64> {
-        self.needed
+        self.size.filter(|_| self.status == Status::BufferTooSmall)
+    }
+
+    /// The length that a truncated input has at least, from the start of the part that was parsed, if it is known.
+    pub(crate) fn wanted(&self) -> Option<u64> {
+        self.size.filter(|_| self.status == Status::Truncated)
     }
 
     /// The same error with `place` in front of its message.

@@ -24,6 +24,7 @@
 //!
 //! - [`ffi`]: the C ABI, one file for each noun
 //! - [`generate`]: text out of a model: prefill, decode, step
+//! - [`stream`]: frames over time: streams of any length, random access, salvage
 //! - [`session`]: a compressor: predictor, coder and container together; live state and base; records; measures
 //! - [`method`]: method strings: grammar, canonical form, registered methods and levels
 //! - [`predict`]: predictors of the next byte: a network, a mix, or both
@@ -51,5 +52,6 @@ pub mod numeric;
 pub mod predict;
 pub mod session;
 pub mod snapshot;
+pub mod stream;
 pub mod text;
 pub mod weights;

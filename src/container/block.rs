@@ -36,6 +36,21 @@ impl BlockKind {
     }
 }
 
+/// A block's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// The payload's kind.
+    pub kind: BlockKind,
+    /// The length of its content in bytes.
+    pub raw_len: u32,
+    /// The length of its payload in bytes.
+    pub coded_len: u32,
+    /// The stored [`block_crc`]. `None` if the frame has no checksums.
+    pub crc: Option<u32>,
+    /// The position of its first byte in the input.
+    pub at: u64,
+}
+
 /// A parsed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block<'a> {
@@ -48,7 +63,7 @@ pub struct Block<'a> {
     /// The payload.
     pub payload: &'a [u8],
     /// The position of its first byte in the input.
-    pub at: usize,
+    pub at: u64,
 }
 
 /// A block's CRC-32, over the number of its kind and its content. It covers the kind so that damage that turns a
@@ -77,9 +92,14 @@ pub(super) fn plausible(symbols: u64, payload: u64) -> bool {
     symbols / Frequencies::MAX_SYMBOLS_A_BYTE <= payload + 1
 }
 
-impl<'a> Block<'a> {
-    /// Reads a block. `None` at the end of the blocks.
-    pub(super) fn read(r: &mut Reader<'a>, shape: Shape, checksums: bool) -> Result<Option<Self>> {
+impl BlockHeader {
+    /// The block with this header and payload.
+    pub fn with(self, payload: &[u8]) -> Block<'_> {
+        Block { kind: self.kind, raw_len: self.raw_len, crc: self.crc, payload, at: self.at }
+    }
+
+    /// Reads a block's header. `None` at the end of the blocks.
+    pub(super) fn read(r: &mut Reader, shape: Shape, checksums: bool) -> Result<Option<Self>> {
         let at = r.at();
         let kind = match r.u8("a block")? {
             END_BLOCK => return Ok(None),
@@ -105,7 +125,6 @@ impl<'a> Block<'a> {
                 "the block at byte {at} states {raw_len} bytes, its payload of {coded_len} cannot hold them"
             );
         }
-        let payload = r.take(u64::from(coded_len), "a block's payload")?;
-        Ok(Some(Self { kind, raw_len, crc, payload, at }))
+        Ok(Some(Self { kind, raw_len, coded_len, crc, at }))
     }
 }

@@ -4,7 +4,7 @@ use super::block::{Block, BlockKind, plausible};
 use super::check::frame_tag;
 use super::header::{Coder, Header, HeaderV2, HeaderV3, Layout, SKIPPABLE, read_version};
 use super::read::Reader;
-use super::skippable::Skippable;
+use super::skippable::{Skippable, SkippableHeader};
 use super::walk::{Pieces, Walk};
 use crate::coder::RANS_BLOCK;
 use crate::error::{Result, fail};
@@ -62,7 +62,7 @@ fn read_part<'a>(r: &mut Reader<'a>) -> Result<&'a [u8]> {
 
 /// The frames of an input. Skippable frames are checked and left out. An empty input gives `Truncated`.
 pub fn frames(input: &[u8]) -> Frames<'_> {
-    Frames { reader: Some(Reader::new(input, 0)) }
+    Frames { reader: Some(Reader::new(input)) }
 }
 
 /// An iterator over frames. It ends after the first error.
@@ -91,20 +91,20 @@ impl<'a> Iterator for Frames<'a> {
 impl<'a> Frame<'a> {
     /// Reads a frame. `None` for a skippable one.
     fn read(r: &mut Reader<'a>) -> Result<Option<Self>> {
-        let at = r.at();
+        let (at, pos) = (r.at(), r.pos());
         let version = read_version(r)?;
         if version == SKIPPABLE {
             Skippable::read(r, at)?;
             return Ok(None);
         }
         let header = Header::read(r, version, at)?;
-        let header_len = r.at() - at;
+        let header_len = r.pos() - pos;
         let (length, crc, body) = match &header {
             Header::V2(header) => read_v2(r, header, at)?,
             Header::V3(header) if header.layout == Layout::Blocks => read_blocks(r, header, at)?,
             Header::V3(header) => read_single(r, header, at)?,
         };
-        Ok(Some(Self { header, at, header_len, end: r.at(), length, crc, body }))
+        Ok(Some(Self { header, at: pos, header_len, end: r.pos(), length, crc, body }))
     }
 
     /// The header of the first frame that is not skippable, and the position of the byte behind this header. The input
@@ -113,12 +113,12 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// As [`frames`].
     pub fn first_header(input: &[u8]) -> Result<(Header, usize)> {
-        let mut r = Reader::new(input, 0);
+        let mut r = Reader::new(input);
         loop {
             let at = r.at();
             match read_version(&mut r)? {
                 SKIPPABLE => Skippable::read(&mut r, at).map(|_| ())?,
-                version => return Ok((Header::read(&mut r, version, at)?, r.at())),
+                version => return Ok((Header::read(&mut r, version, at)?, r.pos())),
             }
         }
     }
@@ -127,7 +127,7 @@ impl<'a> Frame<'a> {
 /// A frame's length, CRC-32 and payload.
 type Rest<'a> = (u64, Option<u32>, Body<'a>);
 
-fn read_v2<'a>(r: &mut Reader<'a>, header: &HeaderV2, at: usize) -> Result<Rest<'a>> {
+fn read_v2<'a>(r: &mut Reader<'a>, header: &HeaderV2, at: u64) -> Result<Rest<'a>> {
     let length = header.length;
     let (body, payload) = match header.coder {
         Coder::Range => {
@@ -154,7 +154,7 @@ fn read_v2<'a>(r: &mut Reader<'a>, header: &HeaderV2, at: usize) -> Result<Rest<
     Ok((length, Some(header.crc), body))
 }
 
-fn read_single<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: usize) -> Result<Rest<'a>> {
+fn read_single<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: u64) -> Result<Rest<'a>> {
     let length = header.length.expect("the header's check demands it");
     let block_at = r.at();
     let coded_len = u64::from(r.varint("the length of a payload")?);
@@ -174,17 +174,77 @@ fn read_single<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: usize) -> Result<R
     Ok((length, crc, Body::Single(block)))
 }
 
-fn read_blocks<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: usize) -> Result<Rest<'a>> {
+fn read_blocks<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: u64) -> Result<Rest<'a>> {
     let mut walk = Walk::new(header, frame_tag(r.since(at)));
     let pieces = Pieces::new(r.clone(), walk.clone());
     while walk.next(r)?.is_some() {}
+    let (length, crc) = read_trailer(r, header, at, walk.raw())?;
+    Ok((length, crc, Body::Blocks(pieces)))
+}
+
+/// Reads the trailer of a frame whose blocks hold `raw` bytes. Returns the content's length and CRC-32.
+fn read_trailer(r: &mut Reader, header: &HeaderV3, at: u64, raw: u64) -> Result<(u64, Option<u32>)> {
     let length = match header.length {
         Some(length) => length,
         None => r.varint64("a frame's trailer")?,
     };
     let crc = if header.checksums { Some(r.u32("a frame's trailer")?) } else { None };
-    if walk.raw() != length {
-        fail!(Corrupt, "the frame at byte {at} states {length} bytes, its blocks hold {}", walk.raw());
+    if raw != length {
+        fail!(Corrupt, "the frame at byte {at} states {length} bytes, its blocks hold {raw}");
     }
-    Ok((length, crc, Body::Blocks(pieces)))
+    Ok((length, crc))
+}
+
+/// What starts a frame of an input that is read in parts.
+#[derive(Clone, Debug)]
+pub enum Opening {
+    /// A frame with content.
+    Frame {
+        /// Its header.
+        header: Header,
+        /// Its [`frame_tag`].
+        tag: u32,
+    },
+    /// A skippable frame.
+    Skippable(SkippableHeader),
+}
+
+/// Reads the start of a frame at the start of a part of an input, which is at byte `base` of it. Returns the length
+/// read too.
+///
+/// # Errors
+/// `Format`, `Truncated`, `Corrupt`, `Numerics`.
+pub fn opening(part: &[u8], base: u64) -> Result<(Opening, usize)> {
+    let mut r = Reader::part(part, base);
+    let opening = match read_version(&mut r)? {
+        SKIPPABLE => Opening::Skippable(SkippableHeader::read(&mut r, base)?),
+        version => {
+            let header = Header::read(&mut r, version, base)?;
+            Opening::Frame { header, tag: frame_tag(r.since(base)) }
+        }
+    };
+    Ok((opening, r.pos()))
+}
+
+/// Reads the block and the CRC-32 of the content of a frame of one block. They follow the header of a frame at byte `at`,
+/// and `part` starts there, at byte `base` of the input. Returns the length read too.
+///
+/// # Errors
+/// `Truncated`, `Corrupt`.
+pub fn single<'a>(part: &'a [u8], base: u64, header: &HeaderV3, at: u64) -> Result<(Block<'a>, Option<u32>, usize)> {
+    let mut r = Reader::part(part, base);
+    let (_, crc, body) = read_single(&mut r, header, at)?;
+    let Body::Single(block) = body else { unreachable!("just made") };
+    Ok((block, crc, r.pos()))
+}
+
+/// Reads the trailer of a frame at byte `at` whose blocks hold `raw` bytes, from a part of the input at byte `base`.
+/// Returns the CRC-32 of the content, and the length read.
+///
+/// # Errors
+/// `Truncated`, `Corrupt`.
+pub fn trailer(part: &[u8], base: u64, header: &HeaderV3, at: u64, raw: u64) -> Result<(Option<u32>, usize)> {
+    let mut r = Reader::part(part, base);
+    let (_, crc) = read_trailer(&mut r, header, at, raw)?;
+    Ok((crc, r.pos()))
 }

@@ -130,7 +130,7 @@ impl Shape {
         .map(|(bit, value, _)| (bit, value))
     }
 
-    fn read(r: &mut Reader, start: usize) -> Result<Self> {
+    fn read(r: &mut Reader, start: u64) -> Result<Self> {
         let fields = r.u8(WHAT)?;
         if fields & !(LANES | BLOCK | SEGMENT) != 0 {
             fail!(Format, "the frame at byte {start} has a shape {fields:#04x}; 0x01 to 0x07 are known");
@@ -147,7 +147,7 @@ impl Shape {
     }
 
     /// Checks the ranges, after the header's check.
-    fn check(self, start: usize) -> Result<()> {
+    fn check(self, start: u64) -> Result<()> {
         let Self { lanes_log, block_log, segment_log } = self;
         if lanes_log > MAX_LANES_LOG {
             fail!(Corrupt, "the frame at byte {start} has 2^{lanes_log} lanes; 2^{MAX_LANES_LOG} are the most");
@@ -214,7 +214,7 @@ impl HeaderV2 {
         out.extend(self.crc.to_le_bytes());
     }
 
-    fn read(r: &mut Reader, start: usize) -> Result<Self> {
+    fn read(r: &mut Reader, start: u64) -> Result<Self> {
         let coder = r.u8(WHAT)?;
         let Some(coder) = Coder::from_number(coder) else {
             fail!(Format, "the frame at byte {start} has coder {coder}; 0 (range) and 1 (rANS) are known");
@@ -262,7 +262,7 @@ impl HeaderV3 {
     }
 
     /// Reads the fields that follow the version byte of a header that starts at `start`.
-    fn read(r: &mut Reader, start: usize) -> Result<Self> {
+    fn read(r: &mut Reader, start: u64) -> Result<Self> {
         let flags = r.u8(WHAT)?;
         let layouts = [Layout::Blocks, Layout::Single, Layout::SingleAlone];
         let Some(layout) = layouts.into_iter().find(|l| *l as u8 == flags >> LAYOUT_SHIFT) else {
@@ -306,7 +306,7 @@ impl HeaderV3 {
 
     /// A header has exactly one encoding, so any other is damage: a shape that stores a default, for example. The
     /// content of one block is not longer than a block, and its length is in the header.
-    fn check_consistent(&self, read: &[u8], start: usize) -> Result<()> {
+    fn check_consistent(&self, read: &[u8], start: u64) -> Result<()> {
         let mut written = Vec::new();
         self.write(&mut written);
         let fits = match (self.layout, self.length) {
@@ -342,7 +342,7 @@ impl Header {
     ///
     /// # Errors
     /// `Format` for an unknown coder, flag or layout; `Truncated`; `Corrupt`; `Numerics`.
-    pub(super) fn read(r: &mut Reader, version: u8, start: usize) -> Result<Self> {
+    pub(super) fn read(r: &mut Reader, version: u8, start: u64) -> Result<Self> {
         Ok(if version == 2 { Self::V2(HeaderV2::read(r, start)?) } else { Self::V3(HeaderV3::read(r, start)?) })
     }
 
@@ -388,10 +388,10 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Header> {
-        let mut r = Reader::new(bytes, 0);
+        let mut r = Reader::new(bytes);
         let version = read_version(&mut r)?;
         let header = Header::read(&mut r, version, 0)?;
-        assert!(r.is_empty(), "{} of {} bytes read", r.at(), bytes.len());
+        assert!(r.is_empty(), "{} of {} bytes read", r.pos(), bytes.len());
         Ok(header)
     }
 
@@ -416,11 +416,11 @@ mod tests {
                 bad[at] ^= change;
                 // Bytes behind the header, which a changed length may reach.
                 bad.extend([0; 300]);
-                let mut r = Reader::new(&bad, 0);
+                let mut r = Reader::new(&bad);
                 let read = read_version(&mut r).and_then(|version| Header::read(&mut r, version, 0));
                 // A version 0 or 2 is another kind of frame. A byte that changes the length of the header has a check
                 // elsewhere, which agrees by chance in one of 256 cases.
-                if at != 4 && r.at() == bytes.len() {
+                if at != 4 && r.pos() == bytes.len() {
                     prop_assert!(read.is_err(), "byte {} ^ {:#x}", at, change);
                 }
             }

@@ -67,7 +67,7 @@ impl Index {
     /// # Errors
     /// `Format` if it is another frame; `Truncated`; `Corrupt`; `Memory`.
     pub fn read(bytes: &[u8], at: u64) -> Result<Self> {
-        let mut r = Reader::new(bytes, 0);
+        let mut r = Reader::new(bytes);
         let version = super::header::read_version(&mut r)?;
         if version != super::header::SKIPPABLE {
             fail!(Format, "the frame at byte {at} is no index");
@@ -85,7 +85,7 @@ impl Index {
 
     fn parse(data: &[u8], at: u64) -> Result<Self> {
         const WHAT: &str = "an index";
-        let mut r = Reader::new(data, 0);
+        let mut r = Reader::new(data);
         let (tag, frame_len, content_len) = (r.u32(WHAT)?, r.varint64(WHAT)?, r.varint64(WHAT)?);
         let segment_log = r.u8(WHAT)?;
         if !(MIN_SEGMENT_LOG..=MAX_SEGMENT_LOG).contains(&segment_log) {
@@ -93,7 +93,7 @@ impl Index {
         }
         let count = content_len.div_ceil(1 << segment_log);
         // Each offset takes a byte or more.
-        let rest = (data.len() - r.at()) as u64;
+        let rest = (data.len() - r.pos()) as u64;
         if count > rest {
             fail!(Corrupt, "the index at byte {at} states {content_len} bytes of content and has no room for them");
         }
@@ -111,7 +111,7 @@ impl Index {
             offsets.push(offset);
         }
         if !r.is_empty() {
-            fail!(Corrupt, "the index at byte {at} has {} bytes too many", data.len() - r.at());
+            fail!(Corrupt, "the index at byte {at} has {} bytes too many", data.len() - r.pos());
         }
         Ok(Self { tag, frame_len, content_len, segment_log, offsets })
     }

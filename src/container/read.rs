@@ -1,54 +1,72 @@
 //! A reader of untrusted input, which may end at any byte.
 
 use crate::coder::varint;
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
-/// An input and the position of the next byte to read.
+/// A part of an input, and the position of the next byte to read.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
-    input: &'a [u8],
-    at: usize,
+    part: &'a [u8],
+    /// The position of the part in the input.
+    base: u64,
+    /// The position of the next byte in the part.
+    pos: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a [u8], at: usize) -> Self {
-        Self { input, at }
+    /// A reader of a whole input.
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        Self::part(input, 0)
     }
 
-    /// The position of the next byte.
-    pub(super) fn at(&self) -> usize {
-        self.at
+    /// A reader of the part of an input that starts at byte `base`.
+    pub(super) fn part(part: &'a [u8], base: u64) -> Self {
+        Self { part, base, pos: 0 }
+    }
+
+    /// The position of the next byte in the input.
+    pub(super) fn at(&self) -> u64 {
+        self.base + self.pos as u64
+    }
+
+    /// The position of the next byte in the part: how many bytes were read.
+    pub(super) fn pos(&self) -> usize {
+        self.pos
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.at >= self.input.len()
+        self.pos >= self.part.len()
     }
 
     /// The next byte, which stays unread.
     pub(super) fn peek(&self) -> Option<u8> {
-        self.input.get(self.at).copied()
+        self.part.get(self.pos).copied()
     }
 
-    /// The bytes from position `from` to the current one.
-    pub(super) fn since(&self, from: usize) -> &'a [u8] {
-        &self.input[from..self.at]
+    /// The bytes from position `from` of the input to the current one.
+    pub(super) fn since(&self, from: u64) -> &'a [u8] {
+        &self.part[(from - self.base) as usize..self.pos]
     }
 
     /// Reads `n` bytes. `what` names them in an error message.
     pub(super) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8]> {
-        let left = (self.input.len() - self.at) as u64;
+        let left = (self.part.len() - self.pos) as u64;
         if n > left {
-            fail!(Truncated, "{what} at byte {} takes {n} bytes, the input ends after {left}", self.at);
+            let at = self.at();
+            return Err(Error::truncated(
+                format!("{what} at byte {at} takes {n} bytes, the input ends after {left}"),
+                (self.pos as u64).saturating_add(n),
+            ));
         }
-        let bytes = &self.input[self.at..][..n as usize];
-        self.at += n as usize;
+        let bytes = &self.part[self.pos..][..n as usize];
+        self.pos += n as usize;
         Ok(bytes)
     }
 
     /// Reads all bytes that are left.
     pub(super) fn take_all(&mut self) -> &'a [u8] {
-        let bytes = &self.input[self.at..];
-        self.at = self.input.len();
+        let bytes = &self.part[self.pos..];
+        self.pos = self.part.len();
         bytes
     }
 
@@ -81,14 +99,14 @@ impl<'a> Reader<'a> {
     }
 
     fn varint_below(&mut self, bits: u32, what: &str) -> Result<u64> {
-        let start = self.at;
-        match varint::get(&self.input[self.at..], bits) {
+        let start = self.at();
+        match varint::get(&self.part[self.pos..], bits) {
             Ok((value, len)) => {
                 self.take(len as u64, what)?;
                 Ok(value)
             }
             // Told as a cut.
-            Err(varint::Bad::Cut) => self.take((self.input.len() - self.at) as u64 + 1, what).map(|_| 0),
+            Err(varint::Bad::Cut) => self.take((self.part.len() - self.pos) as u64 + 1, what).map(|_| 0),
             Err(varint::Bad::Form) => {
                 fail!(Corrupt, "{what} at byte {start} is not a varint below 2^{bits} in its shortest form")
             }
@@ -108,22 +126,22 @@ mod tests {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
             assert!(bytes.len() <= MAX_LEN);
-            assert_eq!(Reader::new(&bytes, 0).varint64("it"), Ok(value));
-            let small = Reader::new(&bytes, 0).varint("it");
+            assert_eq!(Reader::new(&bytes).varint64("it"), Ok(value));
+            let small = Reader::new(&bytes).varint("it");
             assert!(
                 small.is_ok() == (value <= u64::from(u32::MAX)) && small.is_ok_and(|v| u64::from(v) == value)
                     || value > u64::from(u32::MAX)
             );
             for cut in 0..bytes.len() {
-                assert_eq!(Reader::new(&bytes[..cut], 0).varint64("it").unwrap_err().status(), Status::Truncated);
+                assert_eq!(Reader::new(&bytes[..cut]).varint64("it").unwrap_err().status(), Status::Truncated);
             }
             // A longer form of the same number.
             *bytes.last_mut().unwrap() |= 0x80;
             bytes.push(0);
-            assert_eq!(Reader::new(&bytes, 0).varint64("it").unwrap_err().status(), Status::Corrupt, "{value}");
+            assert_eq!(Reader::new(&bytes).varint64("it").unwrap_err().status(), Status::Corrupt, "{value}");
         }
         let too_large = [&[0xff; 9][..], &[2]].concat();
-        assert_eq!(Reader::new(&too_large, 0).varint64("it").unwrap_err().status(), Status::Corrupt);
-        assert_eq!(Reader::new(&[0xff; 30], 0).varint64("it").unwrap_err().status(), Status::Corrupt);
+        assert_eq!(Reader::new(&too_large).varint64("it").unwrap_err().status(), Status::Corrupt);
+        assert_eq!(Reader::new(&[0xff; 30]).varint64("it").unwrap_err().status(), Status::Corrupt);
     }
 }

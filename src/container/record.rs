@@ -70,7 +70,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// `Truncated`, `Corrupt`.
     pub fn read(bytes: &'a [u8], check_len: usize) -> Result<Self> {
-        let mut r = Reader::new(bytes, 0);
+        let mut r = Reader::new(bytes);
         let len = r.varint("a record's length")?;
         let check = r.take(check_len as u64, "a record's check")?;
         let body = r.take_all();

@@ -3,7 +3,8 @@
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::buffers::input;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result, Status, fail};
 use crate::method::{DEFAULT, available_level_method};
 use crate::numeric::buffer::boxed;
 use crate::session::{Param, ProgressFn, Session};
+use crate::stream::{Compressor, Decompressor};
 
 /// A compressor, which is also a decompressor. It has a method, a base, a live state and options.
 ///
@@ -33,9 +35,10 @@ pub struct gptz {
     _opaque: [u8; 0],
 }
 
-/// The value of a handle.
+/// The value of a handle. Readers of the handle share it.
 pub(super) struct Handle {
-    busy: AtomicBool,
+    /// One of [`IDLE`], [`IN_CALL`] and [`IN_READER`].
+    busy: AtomicU8,
     /// A call panicked, so the session may be inconsistent.
     broken: AtomicBool,
     method: CString,
@@ -51,10 +54,54 @@ pub(super) struct Inner {
     progress: gptz_progress_fn,
     userdata: *mut c_void,
     pub(super) last: LastCall,
+    pub(super) hold: Hold,
 }
 
+/// No call is running.
+const IDLE: u8 = 0;
+/// A call on the handle is running.
+const IN_CALL: u8 = 1;
+/// A call on a reader of the handle is running.
+const IN_READER: u8 = 2;
+
+/// What is under way on a handle between its calls.
+#[derive(Default)]
+pub(super) enum Hold {
+    /// Nothing.
+    #[default]
+    Free,
+    /// A frame of a stream was ended, and the next has not begun.
+    Ended,
+    /// A frame is being compressed as a stream.
+    Compress(Box<Compressor>),
+    /// A stream is being decompressed.
+    Decompress(Box<Decompressor>),
+    /// A reader is open.
+    #[expect(dead_code, reason = "readers are not in yet")]
+    Reader,
+}
+
+impl Hold {
+    /// Why other calls have to wait.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Free | Self::Ended => None,
+            Self::Decompress(stream) if stream.is_between_frames() => None,
+            Self::Compress(_) => Some("a frame is being compressed as a stream: end it, or reset the stream"),
+            Self::Decompress(_) => Some("a stream is being decompressed: finish it, or reset the stream"),
+            Self::Reader => Some("a reader of the handle is open: free it"),
+        }
+    }
+}
+
+// SAFETY: `inner` is used only by the thread that holds the claim, and a session may move between threads. Callbacks and
+// their userdata are the caller's, who promised that calls on this handle may use them.
+unsafe impl Send for Handle {}
+// SAFETY: as above; the other fields are atomics, a message made for threads, and a constant.
+unsafe impl Sync for Handle {}
+
 impl Opaque for gptz {
-    type Value = Handle;
+    type Value = Arc<Handle>;
     const TAG: u64 = u64::from_ne_bytes(*b"gptz-hdl");
     const NAME: &'static str = "handle";
 }
@@ -116,6 +163,11 @@ pub const GPTZ_PARAM_SEGMENT_LOG: c_int = 7;
 /// larger value matters only for such networks.
 pub const GPTZ_PARAM_MEMORY_LIMIT: c_int = 8;
 
+/// Option: the length in bytes of the content of the next frame that gptz_stream_compress writes, or -1 (default) if it is
+/// not known. A stated length becomes part of the frame's header, as in frames of gptz_compress; it is a promise: a content
+/// of another length is an error. It is -1 again after the frame, and after gptz_stream_reset. Calls on whole buffers do
+/// not use it.
+pub const GPTZ_PARAM_CONTENT_LENGTH: c_int = 9;
 /// Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be
 /// the same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base
 /// stays undetected in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content
@@ -141,6 +193,7 @@ const _: () = assert!(
         && GPTZ_PARAM_BLOCK_LOG == Param::BlockLog as c_int
         && GPTZ_PARAM_SEGMENT_LOG == Param::SegmentLog as c_int
         && GPTZ_PARAM_MEMORY_LIMIT == Param::MemoryLimit as c_int
+        && GPTZ_PARAM_CONTENT_LENGTH == Param::ContentLength as c_int
         && GPTZ_PARAM_RECORD_CHECK == Param::RecordCheck as c_int
         && GPTZ_PARAM_WORK_LIMIT == Param::WorkLimit as c_int
         && GPTZ_CODER_AC == Coder::Range as c_int
@@ -151,18 +204,23 @@ fn new_handle(session: Session) -> Result<*mut gptz> {
     let method = CString::new(session.identity().canonical.clone())
         .map_err(|_| Error::new(Status::Internal, "a method with a NUL"))?;
     let session = boxed(session, "a handle")?;
-    let inner =
-        UnsafeCell::new(Inner { session, progress: None, userdata: ptr::null_mut(), last: LastCall::default() });
-    let (busy, broken, error) = (AtomicBool::new(false), AtomicBool::new(false), message::Shared::new());
-    hand_out(Handle { busy, broken, method, error, inner })
+    let inner = UnsafeCell::new(Inner {
+        session,
+        progress: None,
+        userdata: ptr::null_mut(),
+        last: LastCall::default(),
+        hold: Hold::Free,
+    });
+    let (busy, broken, error) = (AtomicU8::new(IDLE), AtomicBool::new(false), message::Shared::new());
+    hand_out(Arc::new(Handle { busy, broken, method, error, inner }))
 }
 
 /// The exclusive use of a handle by a call. Dropping it ends the use.
 struct Claim<'a>(&'a Handle);
 
 impl<'a> Claim<'a> {
-    fn take(handle: &'a Handle) -> Result<Self> {
-        if handle.busy.swap(true, Ordering::Acquire) {
+    fn take(handle: &'a Handle, by: u8) -> Result<Self> {
+        if handle.busy.compare_exchange(IDLE, by, Ordering::Acquire, Ordering::Relaxed).is_err() {
             fail!(Busy, "the handle is in a call already");
         }
         let claim = Self(handle);
@@ -175,18 +233,38 @@ impl<'a> Claim<'a> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
+        self.0.busy.store(IDLE, Ordering::Release);
     }
 }
 
-/// Runs `body` with exclusive use of the handle.
+/// Runs `body` with exclusive use of the handle, if no stream and no reader is under way.
 ///
 /// # Safety
 /// As [`object`].
 pub(super) unsafe fn on_handle<T>(handle: *const gptz, body: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    let body = |inner: &mut Inner| {
+        if let Some(reason) = inner.hold.reason() {
+            fail!(State, "{reason}");
+        }
+        inner.hold = Hold::Free;
+        body(inner)
+    };
     // SAFETY: the caller's promise.
-    let handle = unsafe { object(handle) }?;
-    let _claim = Claim::take(handle)?;
+    unsafe { on_held_handle(handle, body) }
+}
+
+/// Runs `body` with exclusive use of the handle, whatever is under way.
+///
+/// # Safety
+/// As [`object`].
+pub(super) unsafe fn on_held_handle<T>(handle: *const gptz, body: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    // SAFETY: the caller's promise.
+    claimed(unsafe { object(handle) }?, IN_CALL, body)
+}
+
+/// Runs `body` with exclusive use of a handle.
+fn claimed<T>(handle: &Handle, by: u8, body: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    let _claim = Claim::take(handle, by)?;
     let result = caught(|| {
         // SAFETY: this call holds the claim, so no other call has a reference into the cell.
         body(unsafe { &mut *handle.inner.get() })
@@ -340,14 +418,18 @@ pub unsafe extern "C" fn gptz_free(handle: *mut gptz) {
         return;
     }
     call_without_memory(|| {
-        // SAFETY: a handle, as the header asks. This call has claimed it for good, so no other call has a reference to
-        // it.
-        unsafe {
-            if object(handle.cast_const())?.busy.swap(true, Ordering::Acquire) {
-                fail!(Busy, "a handle that is in a call cannot be freed");
-            }
-            release(handle)
-        }
+        // SAFETY: a handle, as the header asks.
+        let shared = Arc::clone(unsafe { object(handle.cast_const()) }?);
+        let claim = match shared.busy.compare_exchange(IDLE, IN_CALL, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Some(Claim(&shared)),
+            // The call is not on this pointer, and the reader has its own share.
+            Err(IN_READER) => None,
+            Err(_) => fail!(Busy, "a handle that is in a call cannot be freed"),
+        };
+        // SAFETY: as above; no call on the handle runs, so that none has a reference to the object.
+        let released = unsafe { release(handle) };
+        drop(claim);
+        released
     });
 }
 
@@ -412,7 +494,7 @@ pub unsafe extern "C" fn gptz_set(handle: *mut gptz, param: c_int, value: i64) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_get(handle: *const gptz, param: c_int, value: *mut i64) -> gptz_status {
     // SAFETY: a handle or NULL, as the header asks.
-    let body = || unsafe { on_handle(handle, |h| Ok(h.session.params().get(Param::from_number(param)?))) };
+    let body = || unsafe { on_held_handle(handle, |h| Ok(h.session.params().get(Param::from_number(param)?))) };
     // SAFETY: `value` is NULL or the caller's to write, as the header asks.
     unsafe { ended(handle, with_out(value, 0, "value", body)) }
 }

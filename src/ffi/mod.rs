@@ -29,6 +29,7 @@ mod records;
 mod snapshot;
 mod stats;
 mod status;
+mod stream;
 mod tensor_writer;
 mod tensors;
 #[cfg(gptz_test_panic)]
@@ -47,6 +48,7 @@ pub use records::*;
 pub use snapshot::*;
 pub use stats::*;
 pub use status::*;
+pub use stream::*;
 pub use tensor_writer::*;
 pub use tensors::*;
 pub use tokenize::*;

@@ -25,6 +25,16 @@ pub(crate) fn grow<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
     fallible(|| v.try_reserve(n)).map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
 }
 
+/// As [`grow`], without room for more than `n` values.
+pub(crate) fn grow_exact<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
+    if v.capacity() - v.len() >= n {
+        return Ok(());
+    }
+    let len = v.len().saturating_add(n);
+    fallible(|| v.try_reserve_exact(n))
+        .map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
+}
+
 /// A vector of the `n` values that `make` returns. The error is that of `make`, or `Memory` naming `what`.
 pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
     let mut v = reserved(n, what)?;

@@ -1,20 +1,16 @@
 //! Compression of a content into one frame.
 
 use super::Session;
-use super::block::BlockEncoder;
 use super::content::Content;
 use super::driver::{Encode, drive};
 use super::params::Param;
 use super::progress::{Progress, ProgressFn};
+use super::writer::{FrameWriter, Written};
 use crate::coder::{Encoder, RANS_BLOCK, RangeEncoder, RansEncoder};
 use crate::container::{
-    BlockKind, Coder, END_BLOCK, HeaderV2, HeaderV3, Index, Layout, MAX_BLOCK_OVERHEAD, MAX_HEADER_LEN,
-    MAX_SINGLE_OVERHEAD, MAX_TRAILER_LEN, MIN_BLOCK_LOG, Segment, Shape, V2_HEADER_LEN, block_crc, frame_tag,
-    write_block_header, write_single_length, write_trailer,
+    Coder, HeaderV2, MAX_BLOCK_OVERHEAD, MAX_HEADER_LEN, MAX_TRAILER_LEN, MIN_BLOCK_LOG, V2_HEADER_LEN,
 };
 use crate::error::{Error, Result};
-use crate::method::reference;
-use crate::numeric::NUMERICS_VERSION;
 use crate::numeric::buffer::reserved;
 use crate::predict::Predictor;
 
@@ -46,6 +42,12 @@ impl<'a> Sink<'a> {
             to.copy_from_slice(bytes);
         }
         self.len = self.len.saturating_add(bytes.len());
+    }
+
+    fn write(&mut self, written: &Written, raw: &[u8]) {
+        self.put(&written.head);
+        self.put(written.body(raw));
+        self.put(&written.tail);
     }
 
     pub(super) fn finish(self) -> Result<usize> {
@@ -102,165 +104,43 @@ impl Session {
         sink: &mut Sink,
         progress: Option<&'p mut ProgressFn<'p>>,
     ) -> Result<()> {
-        self.with_scratch(|session, scratch| {
-            let mut content = Content::new(parts);
-            let mut progress = Progress::start(progress, content.len())?;
-            scratch.begin_stream(Some(session.params.shape().segment_len(content.len(), 0)));
-            match (session.params.get(Param::Format), session.params.coder()) {
-                (2, coder) => version_2(scratch, &mut content, coder, sink, &mut progress),
-                (_, Coder::Range) => session.version_3::<RangeEncoder>(scratch, &mut content, sink, &mut progress),
-                (_, Coder::Rans) => session.version_3::<RansEncoder>(scratch, &mut content, sink, &mut progress),
-            }
-        })
-    }
-
-    /// The header of a version 3 frame.
-    fn header(&self, layout: Layout, length: u64) -> HeaderV3 {
-        HeaderV3 {
-            coder: self.params.coder(),
-            checksums: self.params.get(Param::Checksum) != 0,
-            numerics: NUMERICS_VERSION,
-            method: reference(&self.identity.canonical),
-            fingerprint: self.identity.fingerprint.map(|f| std::array::from_fn(|i| f[i])),
-            base: self.base.as_ref().map(|b| b.id()),
-            shape: self.params.shape(),
-            layout,
-            length: Some(length),
+        let mut content = Content::new(parts);
+        if self.params.get(Param::Format) == 2 {
+            return self.with_scratch(|session, scratch| {
+                let mut progress = Progress::start(progress, content.len())?;
+                scratch.begin_stream(Some(content.len()));
+                version_2(scratch, &mut content, session.params.coder(), sink, &mut progress)
+            });
         }
-    }
-
-    fn version_3<E: Encoder + Default>(
-        &mut self,
-        scratch: &mut Predictor,
-        content: &mut Content,
-        sink: &mut Sink,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        // Also for short contents, so that a handle whose limit is too low says so at once.
-        self.check_memory(true, self.block_bytes())?;
-        if content.len() <= self.params.shape().max_block() {
-            return self.single::<E>(scratch, content, sink, progress);
+        self.begin_frame(Some(content.len()))?;
+        let mut progress = Progress::start(progress, content.len())?;
+        if content.len() <= self.max_block() as u64 {
+            return self.single(&mut content, sink, &mut progress);
         }
-        self.blocks::<E>(scratch, content, sink, progress)
+        self.blocks(&mut content, sink, &mut progress)
     }
 
     /// A frame whose content is one block.
-    fn single<E: Encoder + Default>(
-        &mut self,
-        scratch: &mut Predictor,
-        content: &mut Content,
-        sink: &mut Sink,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let (length, crc) = (content.len(), content.crc());
-        let (raw, mut payload) = (content.take(length as usize)?, Vec::new());
-        let mut kind = BlockKind::StoredSkipped;
-        if !raw.is_empty() {
-            scratch.mark(&self.blueprint)?;
-            kind = BlockEncoder { predictor: scratch, raw, payload: &mut payload }.encode::<E>(progress)?;
-        }
-        let body = if kind.is_coded() { &payload } else { raw };
-        let layout = if kind == BlockKind::CodedAlone { Layout::SingleAlone } else { Layout::Single };
-        let header = self.header(layout, length);
-        let mut bytes = reserved(MAX_HEADER_LEN + MAX_SINGLE_OVERHEAD, "a frame's header")?;
-        header.write(&mut bytes);
-        write_single_length(&mut bytes, body.len() as u32);
-        sink.put(&bytes);
-        sink.put(body);
-        bytes.clear();
-        write_trailer(&mut bytes, None, header.checksums.then_some(crc));
-        sink.put(&bytes);
+    fn single(&mut self, content: &mut Content, sink: &mut Sink, progress: &mut Progress) -> Result<()> {
+        let mut out = Written::default();
+        let raw = content.take(content.len() as usize)?;
+        self.write_single(raw, &mut out, progress)?;
+        sink.write(&out, raw);
         Ok(())
     }
 
     /// A frame of several blocks.
-    fn blocks<E: Encoder + Default>(
-        &mut self,
-        scratch: &mut Predictor,
-        content: &mut Content,
-        sink: &mut Sink,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let header = self.header(Layout::Blocks, content.len());
-        let mut bytes = reserved(MAX_HEADER_LEN, "a frame's header")?;
-        header.write(&mut bytes);
-        let mut segments = Segments::start(&header, frame_tag(&bytes), content.len())?;
-        sink.put(&bytes);
-        let (mut crc, mut payload) = (crc32fast::Hasher::new(), Vec::new());
-        let mut at = 0;
-        while at < content.len() {
-            bytes.clear();
-            let first = segments.open(at, sink.len, &mut bytes);
-            if first && at > 0 {
-                scratch.start_at(self.base_state());
-                scratch.begin_stream(Some(header.shape.segment_len(content.len(), at)));
-            }
-            scratch.mark(&self.blueprint)?;
-            let raw = content.take(segments.next_block(at) as usize)?;
-            payload.clear();
-            let kind = BlockEncoder { predictor: scratch, raw, payload: &mut payload }.encode::<E>(progress)?;
-            crc.update(raw);
-            let block_crc = header.checksums.then(|| block_crc(kind, raw));
-            write_block_header(&mut bytes, kind, raw.len() as u32, block_crc, payload.len());
-            sink.put(&bytes);
-            sink.put(if kind.is_coded() { &payload } else { raw });
-            at += raw.len() as u64;
+    fn blocks(&mut self, content: &mut Content, sink: &mut Sink, progress: &mut Progress) -> Result<()> {
+        let mut out = Written::default();
+        let mut writer = FrameWriter::start(self, Some(content.len()))?;
+        while writer.raw() < content.len() {
+            let raw = content.take(writer.next_block() as usize)?;
+            writer.block(self, raw, &mut out, progress)?;
+            sink.write(&out, raw);
         }
-        bytes.clear();
-        bytes.push(END_BLOCK);
-        write_trailer(&mut bytes, None, header.checksums.then(|| crc.finalize()));
-        segments.finish(sink.len + bytes.len(), &mut bytes)?;
-        sink.put(&bytes);
+        writer.finish(&mut out)?;
+        sink.write(&out, &[]);
         Ok(())
-    }
-}
-
-/// The segments of a frame that is being written.
-struct Segments {
-    shape: Shape,
-    index: Index,
-}
-
-impl Segments {
-    /// The segments of a frame with this header.
-    fn start(header: &HeaderV3, tag: u32, content_len: u64) -> Result<Self> {
-        let (shape, segment_log) = (header.shape, header.shape.segment_log);
-        let count = if segment_log == 0 { 0 } else { content_len.div_ceil(1 << segment_log) };
-        let offsets = reserved(count as usize, "the offsets of segments")?;
-        Ok(Self { shape, index: Index { tag, frame_len: 0, content_len, segment_log, offsets } })
-    }
-
-    /// Whether a segment starts at byte `raw_offset` of the content. If the frame has several, its header, which will be
-    /// at byte `at` of the frame, is appended.
-    fn open(&mut self, raw_offset: u64, at: usize, out: &mut Vec<u8>) -> bool {
-        if self.shape.segment_log == 0 {
-            return raw_offset == 0;
-        }
-        let first = raw_offset.is_multiple_of(1 << self.shape.segment_log);
-        if first {
-            self.index.offsets.push(at as u64);
-            Segment { tag: self.index.tag, raw_offset }.write(out);
-        }
-        first
-    }
-
-    /// The length of the block that starts at byte `raw_offset` of the content.
-    fn next_block(&self, raw_offset: u64) -> u64 {
-        let left = self.index.content_len - raw_offset;
-        let segment = match self.shape.segment_log {
-            0 => left,
-            log => (1 << log) - raw_offset % (1 << log),
-        };
-        left.min(segment).min(self.shape.max_block())
-    }
-
-    /// Appends the index if the frame, which has `frame_len` bytes, has segments.
-    fn finish(mut self, frame_len: usize, out: &mut Vec<u8>) -> Result<()> {
-        if self.shape.segment_log == 0 {
-            return Ok(());
-        }
-        self.index.frame_len = frame_len as u64;
-        self.index.write(out)
     }
 }
 

@@ -5,7 +5,9 @@ use super::driver::{Decode, Observe, drive};
 use super::guests::Guests;
 use super::progress::{Progress, ProgressFn};
 use crate::coder::{RANS_BLOCK, RangeDecoder, RansDecoder};
-use crate::container::{Block, BlockKind, Body, Coder, Frame, Header, MethodRef, Piece, Shape, block_crc, frames};
+use crate::container::{
+    Block, BlockKind, Body, Coder, Frame, Header, HeaderV3, MethodRef, Piece, Shape, block_crc, frames,
+};
 use crate::error::{Error, Result, Status, fail, shortened};
 use crate::method::{registered_method, resolve};
 use crate::numeric::NUMERICS_VERSION;
@@ -55,9 +57,9 @@ impl Session {
         let mut guests = Guests::default();
         for frame in frames(src) {
             let frame = frame?;
-            match self.origin(&frame)? {
+            match self.origin_of(&frame)? {
                 Origin::Base | Origin::Initial => self.check_work()?,
-                Origin::Registered(method) => guests.admit(self, method, frame.at)?,
+                Origin::Registered(method) => guests.admit(self, method, frame.at as u64, 0)?,
             }
         }
         let Some(dst) = usize::try_from(total).ok().and_then(|n| dst.get_mut(..n)) else {
@@ -71,7 +73,7 @@ impl Session {
             // An input may consist of very many empty frames, so these copy no state, and the call can be cancelled
             // between them.
             progress.advance(0)?;
-            let decoded = match self.origin(&frame)? {
+            let decoded = match self.origin_of(&frame)? {
                 _ if content.is_empty() => check_crc(frame.crc, crc32fast::hash(content)),
                 Origin::Base => self.decode(&frame, content, false, &mut progress),
                 Origin::Initial => self.decode(&frame, content, true, &mut progress),
@@ -96,12 +98,19 @@ impl Session {
         })
     }
 
-    /// From which state a frame is decoded. It is checked that its version of the arithmetic, its method, weights and
-    /// base are there, and that this library decodes its shape.
-    fn origin(&self, frame: &Frame) -> Result<Origin> {
-        let Header::V3(header) = &frame.header else { return Ok(Origin::Base) };
+    /// As [`Session::origin`], of any frame.
+    fn origin_of(&self, frame: &Frame) -> Result<Origin> {
+        match &frame.header {
+            Header::V3(header) => self.origin(header, frame.at as u64),
+            Header::V2(_) => Ok(Origin::Base),
+        }
+    }
+
+    /// From which state a frame at byte `at` is decoded. It is checked that its version of the arithmetic, its method,
+    /// weights and base are there, and that this library decodes its shape.
+    pub(super) fn origin(&self, header: &HeaderV3, at: u64) -> Result<Origin> {
         check_numerics(header.numerics)?;
-        let (text, at) = (resolve(&header.method)?, frame.at);
+        let text = resolve(&header.method)?;
         if header.shape.lanes_log != 0 {
             let lanes = 1 << header.shape.lanes_log;
             fail!(Format, "the frame at byte {at} has {lanes} lanes; this library decodes 1");
@@ -141,7 +150,8 @@ impl Session {
 }
 
 /// The state from which a frame is decoded.
-enum Origin {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
     /// The handle's base.
     Base,
     /// The initial state of the handle's method.
@@ -219,7 +229,7 @@ fn decode_body(
     Ok(())
 }
 
-fn decode_block(
+pub(super) fn decode_block(
     predictor: &mut Predictor,
     coder: Coder,
     block: &Block,
@@ -272,7 +282,7 @@ fn symbols(
     }
 }
 
-fn check_crc(expected: Option<u32>, found: u32) -> Result<()> {
+pub(super) fn check_crc(expected: Option<u32>, found: u32) -> Result<()> {
     match expected {
         Some(expected) if expected != found => {
             fail!(Corrupt, "the content is damaged: CRC-32 {found:08x}, not {expected:08x}")

@@ -8,24 +8,26 @@ use crate::error::Result;
 /// The compressors of a call, by their methods. They are dropped with it.
 ///
 /// All of them and the handle together stay below the handle's memory limit.
-#[derive(Default)]
-pub(super) struct Guests {
+#[derive(Debug, Default)]
+pub struct Guests {
     /// The methods that were checked.
     admitted: Vec<&'static str>,
     sessions: Vec<Session>,
 }
 
 impl Guests {
-    /// Checks that a method, which a frame at byte `at` names, stays within the limits of its host.
+    /// Checks that a method, which a frame at byte `at` names, stays within the limits of its host, with `buffers` bytes
+    /// beside it.
     ///
     /// # Errors
     /// `Memory`, `Method`.
-    pub(super) fn admit(&mut self, host: &Session, method: &'static str, at: usize) -> Result<()> {
-        if self.admitted.contains(&method) {
+    pub(super) fn admit(&mut self, host: &Session, method: &'static str, at: u64, buffers: u64) -> Result<()> {
+        if buffers == 0 && self.admitted.contains(&method) {
             return Ok(());
         }
         let (memory, work) = room(host);
-        check_stored(method, memory, work).map_err(|e| e.within(format_args!("frame at byte {at}")))?;
+        check_stored(method, memory.saturating_sub(buffers), work)
+            .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
         self.admitted.push(method);
         Ok(())
     }

@@ -3,14 +3,16 @@
 //! The *base* is the initial state or a snapshot: every compress, decompress and cross-entropy call starts from it, on
 //! a scratch copy. Feed, predict, reset and snapshots use the *live* state.
 //!
-//! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `block`: how a block
-//! is coded), `decompress` (with `guests`: frames of other methods), `info`, `records`, `measure`, `state` and `live`.
+//! [`Session`] is defined here. Each file adds the calls of one kind: `create`, `compress` (with `writer`, a frame
+//! block by block, and `block`, how a block is coded), `decompress` (with `decoder`, a frame block by block, and `guests`:
+//! frames of other methods), `info`, `records`, `measure`, `state` and `live`.
 //! `driver` is the loop that all of them use.
 
 mod block;
 mod compress;
 mod content;
 mod create;
+mod decoder;
 mod decompress;
 mod driver;
 mod guests;
@@ -22,15 +24,19 @@ mod progress;
 mod records;
 mod snapshot;
 mod state;
+mod writer;
 
 use std::sync::Arc;
 
 pub use compress::compress_bound;
+pub use decoder::FrameDecoder;
 pub use decompress::decompressed_size;
+pub use guests::Guests;
 pub use info::{FrameValue, frame_info, frame_method};
 pub use params::{DEFAULT_MEMORY_LIMIT, DEFAULT_WORK_LIMIT, Param, Params};
-pub use progress::ProgressFn;
+pub use progress::{Progress, ProgressFn};
 pub use snapshot::Snapshot;
+pub use writer::{FrameWriter, Written};
 
 pub use crate::method::DEFAULT;
 

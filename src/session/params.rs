@@ -30,6 +30,8 @@ pub enum Param {
     SegmentLog = 7,
     /// The bytes that the weights and all states may take.
     MemoryLimit = 8,
+    /// The length of the content of the next stream; -1 if it is not known.
+    ContentLength = 9,
     /// The length of the check of a record: 0, 1, 2 or 4 bytes.
     RecordCheck = 10,
     /// The multiplications that the method of frames and records may take for a byte.
@@ -37,7 +39,7 @@ pub enum Param {
 }
 
 impl Param {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Coder,
         Self::Format,
         Self::Checksum,
@@ -46,6 +48,7 @@ impl Param {
         Self::BlockLog,
         Self::SegmentLog,
         Self::MemoryLimit,
+        Self::ContentLength,
         Self::RecordCheck,
         Self::WorkLimit,
     ];
@@ -57,7 +60,7 @@ impl Param {
     pub fn from_number(n: i32) -> Result<Self> {
         match Self::ALL.into_iter().find(|p| *p as i32 == n) {
             Some(param) => Ok(param),
-            None => fail!(Argument, "parameter {n} does not exist; 1 to 8, 10 and 11 do"),
+            None => fail!(Argument, "parameter {n} does not exist; 1 to 11 do"),
         }
     }
 
@@ -72,6 +75,7 @@ impl Param {
             Self::BlockLog => (i64::from(MIN_BLOCK_LOG), i64::from(MAX_BLOCK_LOG)),
             Self::SegmentLog => (0, i64::from(MAX_SEGMENT_LOG)),
             Self::MemoryLimit | Self::WorkLimit => (1, i64::MAX),
+            Self::ContentLength => (-1, i64::MAX),
             Self::RecordCheck => (0, 4),
         }
     }
@@ -86,8 +90,7 @@ pub struct Params([i64; LAST]);
 
 impl Default for Params {
     fn default() -> Self {
-        // Option 9 does not exist yet.
-        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64, 0, 0, DEFAULT_WORK_LIMIT as i64])
+        Self([0, 3, 1, 1, 1, 17, 0, DEFAULT_MEMORY_LIMIT as i64, -1, 0, DEFAULT_WORK_LIMIT as i64])
     }
 }
 

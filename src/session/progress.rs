@@ -20,7 +20,15 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// `Cancelled`.
     pub fn start(callback: Option<&'a mut ProgressFn<'a>>, total: u64) -> Result<Self> {
-        let mut progress = Self { callback, done: 0, total, counts: true };
+        Self::resume(callback, 0, total)
+    }
+
+    /// Goes on with a count that an earlier call began: `done` of `total` bytes, which is `u64::MAX` if it is not known.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn resume(callback: Option<&'a mut ProgressFn<'a>>, done: u64, total: u64) -> Result<Self> {
+        let mut progress = Self { callback, done, total, counts: true };
         progress.advance(0)?;
         Ok(progress)
     }
@@ -44,7 +52,8 @@ impl<'a> Progress<'a> {
         if let Some(callback) = &mut self.callback
             && !callback(self.done, self.total)
         {
-            fail!(Cancelled, "cancelled by the progress callback after {} of {} bytes", self.done, self.total);
+            let of = if self.total == u64::MAX { String::new() } else { format!(" of {}", self.total) };
+            fail!(Cancelled, "cancelled by the progress callback after {}{of} bytes", self.done);
         }
         Ok(())
     }

@@ -51,11 +51,11 @@ impl Session {
         self.memory(true).saturating_add(self.block_bytes())
     }
 
-    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, and
-    /// its payload.
+    /// The bytes that compression of blocks takes in addition to [`Session::memory`]: what undoing a block needs, its
+    /// payload, and its content, which a stream gathers.
     pub(super) fn block_bytes(&self) -> u64 {
         let block = self.params.shape().max_block();
-        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(block)
+        self.blueprint.mark_bytes(usize::try_from(block).unwrap_or(usize::MAX)).saturating_add(2 * block)
     }
 
     /// The bytes that this handle takes while a call works without a mark; saturates. `scratch`: whether there is a
