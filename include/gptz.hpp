@@ -955,6 +955,8 @@ public:
 private:
     compressor &z_;
     detail::decompressing_buffer buffer_;
+};
+
 /**
  * A generator of text. It keeps the weights that it uses, so the model may be destroyed first. As a compressor, it may move
  * between threads and serves one call at a time. A prefill that is cancelled keeps a part of its tokens: see
