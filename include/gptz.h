@@ -285,7 +285,7 @@
 #define GPTZ_MODEL_BYTES 4
 
 /**
- * The token at the start of a text, or -1 if the model has none.
+ * The token that the model expects at the start of a text, or -1 if it expects none. gptz_tokenize does not add it.
  */
 #define GPTZ_MODEL_BOS 5
 

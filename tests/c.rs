@@ -108,6 +108,23 @@ fn the_abi_works_from_c() {
 }
 
 #[test]
+fn language_models_work_from_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("tiny.gguf");
+    for link in [Link::Shared, Link::Static] {
+        let output = run(Command::new(build("tests/c/language_model.c", link, folder.path())).arg("-w").arg(&model));
+        assert!(output.stderr.is_empty(), "the library prints: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok");
+    }
+    // The example, on the model that the program wrote.
+    let generate = build("examples-c/generate.c", Link::Shared, folder.path());
+    let text = run(Command::new(&generate).arg(&model).args(["the path", "10"])).stdout;
+    assert!(text.starts_with(b"the path") && (19..=29).contains(&text.len()), "{text:?}");
+    let failed = Command::new(&generate).arg(&model).args(["two\nlines", "1"]).output().unwrap();
+    assert!(!failed.status.success() && String::from_utf8_lossy(&failed.stderr).contains("0x0a"));
+}
+
+#[test]
 fn threads_may_end_around_and_inside_calls() {
     let folder = tempfile::tempdir().unwrap();
     for link in [Link::Shared, Link::Static] {

@@ -1,4 +1,4 @@
-//! Speed and memory of a transformer with real weights, and its logits against a reference's. See README.md beside it.
+//! Speed and memory of a transformer, and its logits against a reference's. See README.md beside it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -10,6 +10,8 @@ use gptz::numeric::buffer::Rows;
 use gptz::numeric::level::Level;
 use gptz::numeric::matmul::{Activations, Matrix, Precision};
 use gptz::numeric::vector::{Vec16, flat};
+use gptz::weights::metadata::{Metadata, Value};
+use gptz::weights::{DType, Format, TensorWriter};
 
 /// Seconds of one call, the best of some.
 fn best(times: usize, mut f: impl FnMut()) -> f64 {
@@ -46,6 +48,97 @@ fn peak_products(level: Level) -> f64 {
     let (mut y, mut scratch) = (Rows::new(lanes, r).expect("memory"), Activations::new(lanes, c).expect("memory"));
     let seconds = best(50, || matrix.mul(level, &x, &mut y, &mut scratch));
     (r * c * lanes) as f64 / seconds
+}
+
+/// Seconds of all products of a step of `lanes` lanes, with matrices of the model's shapes that are not in the cache.
+fn products_alone(level: Level, matrices: &[Matrix], lanes: usize) -> f64 {
+    let widest = matrices.iter().map(|m| m.rows().max(m.cols())).max().unwrap_or(0);
+    let mut scratch = Activations::new(lanes, widest).expect("memory");
+    let mut buffers: Vec<(Rows, Rows)> = matrices
+        .iter()
+        .map(|m| {
+            let mut x = Rows::new(lanes, m.cols()).expect("memory");
+            (0..lanes).for_each(|lane| x.row_mut(lane).fill(Vec16([0.5; 16])));
+            (x, Rows::new(lanes, m.rows()).expect("memory"))
+        })
+        .collect();
+    best(4, || {
+        for (matrix, (x, y)) in matrices.iter().zip(&mut buffers) {
+            matrix.mul(level, x, y, &mut scratch);
+        }
+    })
+}
+
+/// Matrices of the shapes of a model's, the head last.
+fn matrices(model: &Model) -> Vec<Matrix> {
+    let c = model.config();
+    let (q, k) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+    let layer = [(q, c.hidden), (k, c.hidden), (k, c.hidden), (c.hidden, q)];
+    let layer =
+        layer.into_iter().chain([(c.intermediate, c.hidden), (c.intermediate, c.hidden), (c.hidden, c.intermediate)]);
+    let shapes = (0..c.layers.len()).flat_map(|_| layer.clone()).chain([(c.vocab, c.hidden)]);
+    let pack = |(rows, cols)| {
+        Matrix::pack_rows(rows, cols, Precision::Grouped, |row, values| {
+            values.iter_mut().enumerate().for_each(|(i, v)| *v = ((row * 31 + i * 17) % 255) as f32 - 127.0);
+            Ok(())
+        })
+    };
+    shapes.map(|shape| pack(shape).expect("memory")).collect()
+}
+
+/// Writes a model of the shape of SmolLM2-135M with random weights of type Q8_0.
+fn write_random(path: &Path) {
+    let (layers, hidden, inner, keys, vocab) = (30, 576, 1536, 192, 49152);
+    let mut metadata = Metadata::default();
+    metadata.push("general.architecture", Value::Text("llama".into())).expect("a key");
+    for (key, value) in [
+        ("block_count", layers),
+        ("context_length", 8192),
+        ("embedding_length", hidden),
+        ("feed_forward_length", inner),
+        ("attention.head_count", 9),
+        ("attention.head_count_kv", 3),
+    ] {
+        metadata.push(&format!("llama.{key}"), Value::U32(value)).expect("a key");
+    }
+    metadata.push("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)).expect("a key");
+    metadata.push("llama.rope.freq_base", Value::F32(1e5)).expect("a key");
+    let mut writer = TensorWriter::create(path, Format::Gguf, &metadata).expect("a file");
+    let mut random = 1u64;
+    let mut matrix = |writer: &mut TensorWriter, name: &str, rows: u32, cols: u32| {
+        let n = (rows * cols / 32) as usize;
+        let mut bytes = vec![0u8; n * 34];
+        for block in bytes.chunks_exact_mut(34) {
+            // About 1 / (127 sqrt(width)), as binary16.
+            block[..2].copy_from_slice(&half::f16::from_f32(1.7 / 127.0 / (cols as f32).sqrt()).to_le_bytes());
+            for part in block[2..].chunks_exact_mut(8) {
+                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                part.copy_from_slice(&(random ^ random >> 29).to_le_bytes());
+            }
+        }
+        writer.add(name, DType::Q8_0, &[rows.into(), cols.into()], &bytes).expect("a tensor");
+    };
+    let norm = |writer: &mut TensorWriter, name: &str| {
+        writer.add_f32(name, DType::F32, &[hidden.into()], &vec![1.0; hidden as usize]).expect("a tensor");
+    };
+    matrix(&mut writer, "token_embd.weight", vocab, hidden);
+    norm(&mut writer, "output_norm.weight");
+    for i in 0..layers {
+        norm(&mut writer, &format!("blk.{i}.attn_norm.weight"));
+        norm(&mut writer, &format!("blk.{i}.ffn_norm.weight"));
+        for (name, rows, cols) in [
+            ("attn_q", hidden, hidden),
+            ("attn_k", keys, hidden),
+            ("attn_v", keys, hidden),
+            ("attn_output", hidden, hidden),
+            ("ffn_gate", inner, hidden),
+            ("ffn_up", inner, hidden),
+            ("ffn_down", hidden, inner),
+        ] {
+            matrix(&mut writer, &format!("blk.{i}.{name}.weight"), rows, cols);
+        }
+    }
+    writer.finish().expect("a file");
 }
 
 /// Seconds of a step of `lanes` lanes that have `context` tokens each, best of some steps.
@@ -155,10 +248,13 @@ fn compare(level: Level, model: &Model, path: &str) {
 }
 
 fn main() {
-    let Some(path) = std::env::var_os("GPTZ_LLM") else {
-        println!("GPTZ_LLM names no weights; benches/llm/README.md says where to find some");
-        return;
-    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = std::env::var_os("GPTZ_LLM").unwrap_or_else(|| {
+        println!("random weights of the shape of SmolLM2-135M; GPTZ_LLM may name a file");
+        let path = folder.path().join("random.gguf");
+        write_random(&path);
+        path.into()
+    });
     gptz::numeric::float_env::set_default();
     let before = peak();
     let start = Instant::now();
@@ -168,6 +264,7 @@ fn main() {
     println!("opened {:.1} M weights in {seconds:.2} s", int8 / 1e6);
     println!("memory {:.1} MB, {:.2} times a byte a weight", (peak() - before) / 1e6, (peak() - before) / int8);
     let weights = model.weights(Precision::Grouped).expect("weights");
+    let alone = matrices(&model);
     let gb = bandwidth();
     let read = int8 / gb / 1e9;
     println!("memory is read at {gb:.1} GB/s: the int8 bytes in {:.2} ms", read * 1e3);
@@ -177,6 +274,9 @@ fn main() {
         println!("  products from the cache: {:.0} GMAC/s", products / 1e9);
         let one = lanes(level, &weights, 1, 64);
         println!("  1 lane: {:.1} ms, {:.2} times the reading of its bytes", one * 1e3, one / read);
+        for n in [1, 4, 16] {
+            println!("  products alone, {n} lanes: {:.0} tokens a second", n as f64 / products_alone(level, &alone, n));
+        }
         for (n, context) in [(4, 512), (16, 512), (16, 1024)] {
             let step = lanes(level, &weights, n, context);
             println!("  {n} lanes at {context}: {:.0} tokens a second", n as f64 / step);

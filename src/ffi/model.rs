@@ -13,7 +13,6 @@ use crate::model::builtin;
 use crate::model::file::Model;
 use crate::model::open::Opened;
 use crate::numeric::buffer::copied;
-use crate::text::Tokenizer;
 
 /// The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
 /// threads may share it. A handle keeps the weights that it uses in memory, so models and handles may be freed in any
@@ -135,7 +134,7 @@ pub const GPTZ_MODEL_CONTEXT: c_int = 2;
 pub const GPTZ_MODEL_PARAMETERS: c_int = 3;
 /// The bytes of memory that the weights take: of a transformer as int8, of a byte-level network as its file has them.
 pub const GPTZ_MODEL_BYTES: c_int = 4;
-/// The token at the start of a text, or -1 if the model has none.
+/// The token that the model expects at the start of a text, or -1 if it expects none. gptz_tokenize does not add it.
 pub const GPTZ_MODEL_BOS: c_int = 5;
 /// The token at the end of a text, or -1 if the model has none.
 pub const GPTZ_MODEL_EOS: c_int = 6;
@@ -148,17 +147,13 @@ pub unsafe extern "C" fn gptz_model_info(model: *const gptz_model, what: c_int, 
     let body = || {
         // SAFETY: a model or NULL, as the header asks.
         let model = unsafe { object(model) }?;
-        let special = |token: fn(&Tokenizer) -> Option<u32>| {
-            let tokenizer = model.tokenizer().ok().flatten();
-            tokenizer.and_then(|t| token(t)).map_or(-1, i64::from)
-        };
         Ok(match what {
             GPTZ_MODEL_VOCABULARY => model.vocabulary() as i64,
             GPTZ_MODEL_CONTEXT => model.context() as i64,
             GPTZ_MODEL_PARAMETERS => model.parameters() as i64,
             GPTZ_MODEL_BYTES => model.weight_bytes() as i64,
-            GPTZ_MODEL_BOS => special(Tokenizer::bos),
-            GPTZ_MODEL_EOS => special(Tokenizer::eos),
+            GPTZ_MODEL_BOS => model.bos().map_or(-1, i64::from),
+            GPTZ_MODEL_EOS => model.eos().map_or(-1, i64::from),
             _ => fail!(Argument, "what = {what}: no such property of a model"),
         })
     };

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::model::VOCAB;
-use crate::numeric::buffer::reserved;
+use crate::numeric::buffer::{boxed, reserved};
 use crate::numeric::level::Level;
 use crate::numeric::math::{Function, map};
 use crate::numeric::vector::{Vec16, WIDTH, flat, flat_mut};
@@ -10,18 +10,26 @@ use crate::session::{ProgressFn, Session, Snapshot};
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    session: Session,
+    session: Box<Session>,
     /// The state before the history.
     start: Snapshot,
     logits: [Vec16; VOCAB / WIDTH],
 }
 
 impl Engine {
-    pub(super) fn new(session: Session) -> Result<Self> {
-        let start = session.snapshot()?;
-        let mut engine = Self { session, start, logits: [Vec16::ZERO; VOCAB / WIDTH] };
+    /// `make` makes the session, which the engine goes on from.
+    pub(super) fn new(make: impl FnOnce() -> Result<Session>) -> Result<Box<Self>> {
+        let mut engine = Self::before_predicting(make)?;
         engine.predict()?;
         Ok(engine)
+    }
+
+    /// A session is large. It is made in a frame of the stack that ends before it is used.
+    #[inline(never)]
+    fn before_predicting(make: impl FnOnce() -> Result<Session>) -> Result<Box<Self>> {
+        let session = boxed(make()?, "a generator")?;
+        let start = session.snapshot()?;
+        boxed(Self { session, start, logits: [Vec16::ZERO; VOCAB / WIDTH] }, "a generator")
     }
 
     /// Back to the state before the history.
@@ -37,9 +45,8 @@ impl Engine {
     }
 
     pub(super) fn predict(&mut self) -> Result<()> {
-        let mut probabilities = [0.0; VOCAB];
-        self.session.predict(&mut probabilities)?;
-        flat_mut(&mut self.logits).copy_from_slice(&probabilities);
+        let probabilities = flat_mut(&mut self.logits).try_into().expect("a number for each byte");
+        self.session.predict(probabilities)?;
         map(Level::current(), Function::Ln, &mut self.logits);
         Ok(())
     }

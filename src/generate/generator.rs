@@ -49,8 +49,8 @@ impl Generator {
             }
             Opened::Bytes(model) => {
                 no_options(options)?;
-                let engine = bytes::Engine::new(Session::create_from_model(model, "")?)?;
-                Ok(Self::of(Engine::Bytes(boxed(engine, "a generator")?), None, VOCAB, false))
+                let engine = bytes::Engine::new(|| Session::create_from_model(model, ""))?;
+                Ok(Self::of(Engine::Bytes(engine), None, VOCAB, false))
             }
         }
     }
@@ -62,8 +62,8 @@ impl Generator {
     /// `Argument`, `Memory`.
     pub fn from_session(session: &Session, options: &str) -> Result<Self> {
         no_options(options)?;
-        let engine = bytes::Engine::new(session.copy_live()?)?;
-        Ok(Self::of(Engine::Bytes(boxed(engine, "a generator")?), None, VOCAB, true))
+        let engine = bytes::Engine::new(|| session.copy_live())?;
+        Ok(Self::of(Engine::Bytes(engine), None, VOCAB, true))
     }
 
     fn of(engine: Engine, tokenizer: Option<Arc<Tokenizer>>, vocabulary: usize, ready: bool) -> Self {
@@ -120,7 +120,7 @@ impl Generator {
         }
         self.check_tokens(tokens)?;
         if let Engine::Transformer(engine) = &self.engine {
-            engine.check_room(0, tokens.len())?;
+            engine.check_room(tokens.len())?;
         }
         let common = self.history.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         let more = tokens.len().saturating_sub(self.history.len());

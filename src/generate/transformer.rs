@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::options::Options;
 use crate::error::{Result, fail};
 use crate::model::transformer::{Model, Room, Row, SINKS, State, Weights, Work};
-use crate::numeric::attention::KvFormat;
 use crate::numeric::level::Level;
 use crate::numeric::vector::flat;
 
@@ -17,9 +16,6 @@ const DEFAULT_CONTEXT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Engine {
     weights: Arc<Weights>,
-    format: KvFormat,
-    memory: u64,
-    room: Room,
     state: State,
     work: Work,
 }
@@ -36,9 +32,9 @@ impl Engine {
         }
         let room = Room { context, slides: options.slides };
         let weights = model.weights(options.weights)?;
-        let state = State::new(config, options.cache, room)?;
+        let state = State::new(config, options.cache, room)?.within(options.memory);
         let work = Work::new(config, BATCH, 1)?;
-        Ok(Self { weights, format: options.cache, memory: options.memory, room, state, work })
+        Ok(Self { weights, state, work })
     }
 
     /// Keeps the first `n` tokens if it can. Returns how many it has.
@@ -46,27 +42,16 @@ impl Engine {
         self.state.truncate(n)
     }
 
-    /// Checks that `more` tokens fit: the context and the memory limit.
-    pub(super) fn check_room(&self, from: usize, more: usize) -> Result<()> {
-        let n = from.saturating_add(more);
-        if n > self.room.context && !self.room.slides {
-            fail!(State, "{n} tokens do not fit the context of {}", self.room.context);
-        }
-        let slots = n.min(self.room.context);
-        let needed = State::bytes(self.weights.config(), self.format, slots);
-        if needed > self.memory {
-            fail!(Memory, "keys and values of {slots} tokens need {needed} bytes, memory={}", self.memory);
-        }
-        Ok(())
+    /// Checks that `n` tokens in all fit the context and the memory limit.
+    pub(super) fn check_room(&self, n: usize) -> Result<()> {
+        self.state.check(n).map(|_| ())
     }
 
     /// Appends at most [`BATCH`] of the tokens, and returns how many.
     pub(super) fn append(&mut self, tokens: &[u32]) -> Result<usize> {
         // A batch must not overwrite slots that its own tokens still see.
-        let fits = self.room.context.saturating_sub(self.state.len()).max(1);
+        let fits = self.state.room().context.saturating_sub(self.state.len()).max(1);
         let tokens = &tokens[..tokens.len().min(BATCH).min(fits)];
-        self.check_room(self.state.len(), tokens.len())?;
-        // Doubling is bounded by the memory limit: past half of it, the cache grows to what is needed.
         let mut rows = [Row { lane: 0, token: 0 }; BATCH];
         rows.iter_mut().zip(tokens).for_each(|(row, token)| row.token = *token);
         let last = [tokens.len() - 1];

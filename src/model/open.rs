@@ -75,6 +75,21 @@ impl Opened {
         }
     }
 
+    /// The token at the end of a text, if the tokenizer or the configuration names one.
+    pub fn eos(&self) -> Option<u32> {
+        let tokenizer = self.tokenizer().ok().flatten();
+        tokenizer.and_then(|tokenizer| tokenizer.eos()).or(match self {
+            Self::Bytes(_) => None,
+            Self::Transformer(model) => model.config().eos,
+        })
+    }
+
+    /// The token that the model expects at the start of a text.
+    pub fn bos(&self) -> Option<u32> {
+        let tokenizer = self.tokenizer().ok().flatten();
+        tokenizer.filter(|tokenizer| tokenizer.adds_bos()).and_then(|tokenizer| tokenizer.bos())
+    }
+
     /// The number of tokens.
     pub fn vocabulary(&self) -> usize {
         match self {

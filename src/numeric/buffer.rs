@@ -35,6 +35,13 @@ pub(crate) fn grow_exact<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> 
         .map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
 }
 
+/// As [`grow`], but for no more values than these: the vector does not double.
+pub(crate) fn grow_exactly<T>(v: &mut Vec<T>, n: usize, what: &str) -> Result<()> {
+    let len = v.len().saturating_add(n);
+    let reserved = fallible(|| v.try_reserve_exact(n));
+    reserved.map_err(|_| crate::error::out_of_memory(len.saturating_mul(size_of::<T>()), what))
+}
+
 /// A vector of the `n` values that `make` returns. The error is that of `make`, or `Memory` naming `what`.
 pub(crate) fn made<T>(n: usize, what: &str, mut make: impl FnMut(usize) -> Result<T>) -> Result<Vec<T>> {
     let mut v = reserved(n, what)?;

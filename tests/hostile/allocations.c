@@ -22,6 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../c/tiny_model.h"
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -381,6 +383,62 @@ static gptz_status run_not_a_handle(struct run *r)
     return status == GPTZ_ERROR_ARGUMENT ? GPTZ_OK : status;
 }
 
+/* A tiny language model, which main writes. */
+static char language_model[] = "language-model-XXXXXX";
+
+static gptz_status run_language_model_open(struct run *r)
+{
+    r->model = poison;
+    return gptz_model_open(language_model, &r->model);
+}
+
+static void with_language_model(struct run *r) { must(run_language_model_open(r), "gptz_model_open"); }
+
+static int on_token(void *userdata, uint32_t token, const char *bytes, size_t len)
+{
+    struct run *r = userdata;
+    (void)token;
+    memcpy(r->out + r->out_len, bytes, len);
+    r->out_len += len;
+    return 0;
+}
+
+static gptz_status run_language_generator(struct run *r)
+{
+    uint32_t tokens[70];
+    gptz_generator *generator = NULL;
+    size_t n, made;
+    gptz_status status = gptz_tokenize(r->model, "the path to the other", 21, tokens, 70, &n);
+    r->out_len = 0;
+    if (status == GPTZ_OK)
+        status = gptz_generator_create(r->model, "context=32,full=slide", &generator);
+    if (status == GPTZ_OK)
+        status = gptz_generator_set_sampler(generator, "temperature=2,seed=5");
+    if (status == GPTZ_OK)
+        status = gptz_generator_prefill(generator, tokens, n, r->numbers, TINY_VOCABULARY);
+    /* A step that fails changes nothing, so that the same text follows. */
+    if (status == GPTZ_OK)
+        status = gptz_generator_generate(generator, 20, on_token, r, &made);
+    if (status != GPTZ_OK)
+        r->out_len = 0;
+    gptz_generator_free(generator);
+    return status;
+}
+
+static gptz_status run_generator_of_handle(struct run *r)
+{
+    gptz_generator *generator = NULL;
+    size_t made;
+    gptz_status status = gptz_generator_create_from_handle(r->handle, NULL, &generator);
+    r->out_len = 0;
+    if (status == GPTZ_OK)
+        status = gptz_generator_generate(generator, 5, on_token, r, &made);
+    if (status != GPTZ_OK)
+        r->out_len = 0;
+    gptz_generator_free(generator);
+    return status;
+}
+
 static gptz_status run_fingerprint(struct run *r) { return gptz_model_fingerprint(r->model, r->out); }
 
 static gptz_status run_generator(struct run *r)
@@ -564,6 +622,7 @@ static const struct scenario {
     { "records_compress", with_handle, run_records },
     { "records_decompress", with_records, run_records_back },
     { "queries", with_frame, run_queries },
+    { "generator of a handle", with_handle, run_generator_of_handle },
 };
 
 static const struct scenario of_models[] = {
@@ -573,6 +632,9 @@ static const struct scenario of_models[] = {
     { "model_fingerprint", with_model, run_fingerprint },
     { "tokenize and detokenize", with_model, run_tokenize },
     { "generator", with_model, run_generator },
+    { "model_open, language", with_nothing, run_language_model_open },
+    { "tokenize, language", with_language_model, run_tokenize },
+    { "generator, language", with_language_model, run_language_generator },
     { "not a handle", with_model, run_not_a_handle },
     { "create_from_model", with_model, run_create_from_model },
     { "tensor_reader_open, APR", with_nothing, run_open_apr },
@@ -702,9 +764,13 @@ int main(int argc, char **argv)
     int option;
     FILE *file;
     char errors[] = "allocations-XXXXXX";
-    int saved = dup(2), captured = mkstemp(errors);
+    int saved = dup(2), captured = mkstemp(errors), written = mkstemp(language_model);
 
     unlink(errors);
+    if (written < 0)
+        return 2;
+    close(written);
+    must(write_tiny_model(language_model), "writing a language model");
     while ((option = getopt(argc, argv, "s:v")) != -1) {
         if (option == 's')
             step = atol(optarg);
@@ -738,6 +804,7 @@ int main(int argc, char **argv)
     dup2(saved, 2);
     for (i = 0; i < 4; i++)
         unlink(tensor_paths[i]);
+    unlink(language_model);
     if (lseek(captured, 0, SEEK_END) != 0) {
         printf("something was written to descriptor 2\n");
         status_of_program = 1;

@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../c/tiny_model.h"
+
 #define LIMIT (32u << 10)
 #define SMALL (48u << 10)
 #define PAINTED (256u << 10)
@@ -141,6 +143,16 @@ static gptz_status generator_prefill(void)
     tokens[0] = 'a';
     return gptz_generator_prefill(generator, tokens, 1, NULL, 0);
 }
+static char language_model[] = "language-model-XXXXXX";
+static gptz_status language_model_write(void) { return write_tiny_model(language_model); }
+static gptz_status language_model_open(void) { return gptz_model_open(language_model, &model); }
+static gptz_status language_tokenize(void) { return gptz_tokenize(model, "the other path", 14, tokens, 64, &back_len); }
+static gptz_status language_prefill(void)
+{
+    gptz_status status = gptz_generator_set_sampler(generator, "temperature=1");
+    return status ? status : gptz_generator_prefill(generator, tokens, back_len, probs, TINY_VOCABULARY);
+}
+static gptz_status generator_of_handle(void) { return gptz_generator_create_from_handle(handle, NULL, &generator); }
 static gptz_status generator_step(void) { return gptz_generator_step(generator, tokens); }
 static gptz_status generator_free(void) { gptz_generator_free(generator); generator = NULL; return GPTZ_OK; }
 static gptz_status tokenize(void) { return gptz_tokenize(model, content, 64, tokens, 64, &back_len); }
@@ -232,6 +244,14 @@ static const struct call alone[] = {
     {"create_from_model, mix", mix_from_model},
     {"free", free_other},
     {"model_free", model_free},
+    {"tensor_writer", language_model_write},
+    {"model_open, language", language_model_open},
+    {"tokenize, language", language_tokenize},
+    {"create, language", generator_create},
+    {"prefill, language", language_prefill},
+    {"step, language", generator_step},
+    {"generator_free", generator_free},
+    {"model_free", model_free},
     {"model_from_memory", model_from_memory},
     {"model_free", model_free},
     {"model_builtin", model_builtin},
@@ -274,6 +294,9 @@ static const struct call by_method[] = {
     {"feed", feed},
     {"predict", predict},
     {"snapshot_take", take},
+    {"generator of a handle", generator_of_handle},
+    {"generator_step", generator_step},
+    {"generator_free", generator_free},
     {"set_base", set_base},
     {"snapshot_save", save},
     {"snapshot_load", load},
@@ -368,6 +391,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: stacks WEIGHTS [METHOD...]\n");
         return 2;
     }
+    close(mkstemp(language_model));
     file = malloc(1 << 24);
     file_len = fread(file, 1, 1 << 24, f);
     fclose(f);
@@ -392,5 +416,6 @@ int main(int argc, char **argv) {
     unlink(tensors);
     print(alone, COUNT(alone), deepest_alone);
     print(by_method, COUNT(by_method), deepest);
+    unlink(language_model);
     return failed;
 }

@@ -87,6 +87,8 @@ pub struct Config {
     pub logit_cap: Option<f32>,
     /// Whether the file says that the head is the embedding.
     pub tied: Option<bool>,
+    /// The token at the end of a text, if a `config.json` names one.
+    pub eos: Option<u32>,
 }
 
 /// The most of each dimension. They keep products of dimensions far from overflow.
@@ -130,6 +132,7 @@ impl Config {
             score_cap: None,
             logit_cap: None,
             tied: None,
+            eos: None,
         }
     }
 

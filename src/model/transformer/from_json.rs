@@ -8,7 +8,7 @@ use crate::numeric::buffer::made;
 
 /// Keys of a `config.json` that change nothing here.
 const IGNORED: &str = " architectures model_type torch_dtype dtype transformers_version _name_or_path use_cache \
-    bos_token_id eos_token_id pad_token_id attention_dropout initializer_range max_position_embeddings cache_implementation \
+    bos_token_id pad_token_id attention_dropout initializer_range max_position_embeddings cache_implementation \
     pretraining_tp is_llama_config transformers.js_config hidden_act \
     output_hidden_states output_attentions return_dict chunk_size_feed_forward is_encoder_decoder id2label label2id ";
 
@@ -20,7 +20,7 @@ const MUST_BE_FALSE: [&str; 5] =
 const READ: &str = " vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads \
     head_dim rms_norm_eps rope_theta rope_scaling rope_parameters hidden_activation tie_word_embeddings \
     query_pre_attn_scalar sliding_window sliding_window_pattern _sliding_window_pattern layer_types \
-    rope_local_base_freq attn_logit_softcapping final_logit_softcapping ";
+    rope_local_base_freq eos_token_id attn_logit_softcapping final_logit_softcapping ";
 
 impl Config {
     /// From a `config.json`.
@@ -63,6 +63,10 @@ impl Config {
         config.context = dimension(keys, "max_position_embeddings", MOST_CONTEXT)?;
         config.eps = positive(keys, "rms_norm_eps")?.unwrap_or(1e-6);
         config.tied = keys.flag("tie_word_embeddings")?;
+        config.eos = match keys.first_number("eos_token_id")? {
+            Some(n) if n >= config.vocab as u64 => fail!(Model, "eos_token_id is {n}, vocab_size {}", config.vocab),
+            n => n.map(|n| n as u32),
+        };
         config.check_activation(family, keys)?;
         if let Some(scalar) = positive(keys, "query_pre_attn_scalar")? {
             config.query_scale = 1.0 / scalar.sqrt();

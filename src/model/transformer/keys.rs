@@ -53,6 +53,14 @@ impl Keys<'_> {
         self.get(key, "a number that is whole and not negative", Value::number)
     }
 
+    /// A number that is not negative, or the first one of an array.
+    pub(super) fn first_number(&self, key: &str) -> Result<Option<u64>> {
+        self.get(key, "a number or an array of numbers", |value| match value {
+            Value::Array(array) => array.integer(0).and_then(|n| u64::try_from(n).ok()),
+            value => value.number(),
+        })
+    }
+
     /// A float; integers count. It is rounded to f32.
     pub(super) fn float(&self, key: &str) -> Result<Option<f32>> {
         self.get(key, "a number", |value| match value {

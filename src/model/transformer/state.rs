@@ -62,6 +62,9 @@ pub struct State {
     pub(super) room: Room,
     /// Tokens so far, also those that have left the context.
     pub(super) len: usize,
+    /// The most bytes of keys and values, and those of a slot.
+    memory: u64,
+    slot_bytes: u64,
 }
 
 impl State {
@@ -71,13 +74,20 @@ impl State {
     /// `Memory`.
     pub fn new(config: &Config, format: KvFormat, room: Room) -> Result<Self> {
         let cache = |_| Ok(KvCache::new(format, config.kv_heads, config.head_dim));
-        Ok(Self { caches: made(config.layers.len(), "caches", cache)?, room, len: 0 })
+        let caches = made(config.layers.len(), "caches", cache)?;
+        let slot_bytes = config.layers.len() * config.kv_heads * format.bytes(config.head_dim);
+        Ok(Self { caches, room, len: 0, memory: u64::MAX, slot_bytes: slot_bytes as u64 })
     }
 
-    /// The bytes of keys and values of `slots` tokens.
-    pub fn bytes(config: &Config, format: KvFormat, slots: usize) -> u64 {
-        let token = config.layers.len() * config.kv_heads * format.bytes(config.head_dim);
-        (token as u64).saturating_mul(slots.next_multiple_of(16) as u64)
+    /// The same, with at most `memory` bytes of keys and values.
+    #[must_use]
+    pub fn within(self, memory: u64) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// How many tokens it may hold.
+    pub fn room(&self) -> Room {
+        self.room
     }
 
     /// Tokens so far.
@@ -95,21 +105,35 @@ impl State {
         self.caches.first().map_or(0, KvCache::slots)
     }
 
-    /// The slots that `more` tokens need in all, after doubling.
+    /// Checks that `n` tokens in all fit the context and the memory. Returns the slots that they need.
     ///
     /// # Errors
-    /// `State` if the context is full.
-    pub fn slots_for(&self, more: usize) -> Result<usize> {
+    /// `State` if the context is full; `Memory` past the limit.
+    pub fn check(&self, n: usize) -> Result<usize> {
         let Room { context, slides } = self.room;
-        let n = self.len.saturating_add(more);
         if n > context && !slides {
             fail!(State, "{n} tokens do not fit the context of {context}");
         }
-        let n = n.min(context);
-        if n <= self.slots() {
+        let slots = n.min(context).next_multiple_of(16);
+        let needed = self.slot_bytes.saturating_mul(slots as u64);
+        if needed > self.memory {
+            fail!(Memory, "keys and values of {slots} tokens take {needed} bytes, the limit is {}", self.memory);
+        }
+        Ok(slots)
+    }
+
+    /// The slots to have for `more` tokens. They double until the context or the memory bounds them.
+    ///
+    /// # Errors
+    /// As [`State::check`].
+    pub(super) fn slots_for(&self, more: usize) -> Result<usize> {
+        let needed = self.check(self.len.saturating_add(more))?;
+        if needed <= self.slots() {
             return Ok(self.slots());
         }
-        Ok(n.max(2 * self.slots()).max(64).min(context.next_multiple_of(16)))
+        let most = usize::try_from(self.memory / self.slot_bytes).unwrap_or(usize::MAX) / 16 * 16;
+        let doubled = (2 * self.slots()).max(64).min(most).min(self.room.context.next_multiple_of(16));
+        Ok(needed.max(doubled))
     }
 
     /// Keeps the first `n` tokens, if it still has all of them. Returns how many it has now: `n`, or none.

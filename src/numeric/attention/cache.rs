@@ -1,7 +1,7 @@
 //! The keys and values of the tokens so far, of one layer.
 //!
 //! Slots are in blocks of sixteen. A block has, for each head, a panel of sixteen keys (as the panels of a matrix, with
-//! slots as rows) and sixteen rows of values. The memory grows by doubling.
+//! slots as rows) and sixteen rows of values.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use super::super::level::{Kernel, Level};
 use super::super::simd::Simd;
 use super::super::vector::{Bytes64, Vec16, WIDTH, flat};
-use super::super::{buffer::grow, math};
+use super::super::{buffer::grow_exactly, math};
 use crate::error::Result;
 
 /// How keys and values are stored.
@@ -72,14 +72,14 @@ impl KvCache {
         self.blocks * WIDTH
     }
 
-    /// Makes room for `slots` slots. The slots so far keep their content.
+    /// Makes room for `slots` slots and no more: callers double. The slots so far keep their content.
     ///
     /// # Errors
     /// `Memory`. The cache stays usable.
     pub fn reserve(&mut self, slots: usize) -> Result<()> {
         const WHAT: &str = "a cache of keys and values";
         fn extend<T: Clone>(v: &mut Vec<T>, n: usize, zero: T) -> Result<()> {
-            grow(v, n.saturating_sub(v.len()), WHAT)?;
+            grow_exactly(v, n.saturating_sub(v.len()), WHAT)?;
             v.resize(n.max(v.len()), zero);
             Ok(())
         }

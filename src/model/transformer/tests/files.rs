@@ -326,3 +326,42 @@ fn files_that_are_no_language_models_are_refused() {
     assert_eq!(Opened::open(&folder.path().join("none")).unwrap_err().status(), Status::Io);
     assert_eq!(Opened::open(folder.path()).unwrap_err().status(), Status::Io);
 }
+
+/// A file whose head is damaged is refused, or opens as another model that works.
+#[test]
+fn damaged_heads_are_refused_or_harmless() {
+    crate::numeric::float_env::set_default();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let (_, config, memory) = fixture("llama");
+    let mut keys = gguf_keys("llama", &config);
+    tokenizer_keys(&mut keys, config.vocab);
+    write(&path, Format::Gguf, &keys, &as_gguf("llama", &config, &memory));
+    let whole = std::fs::read(&path).unwrap();
+    let name = b"token_embd.weight";
+    let head = whole.windows(name.len()).position(|w| w == name).unwrap() + name.len() + 32;
+    let mut refused = 0;
+    let mut open = |bytes: &[u8], at: usize| {
+        std::fs::write(&path, bytes).unwrap();
+        match Opened::open(&path) {
+            Err(e) => {
+                assert!(matches!(e.status(), Status::Model | Status::Io), "{at}: {e}");
+                refused += 1;
+            }
+            Ok(Opened::Bytes(_)) => panic!("{at}: a byte-level model"),
+            Ok(Opened::Transformer(model)) => {
+                let weights = model.weights(Precision::Grouped).unwrap();
+                cached(Level::current(), &weights, KvFormat::I8, WIDE, &[0, 1, 2], 2);
+            }
+        }
+    };
+    for cut in (0..head).step_by(97).chain([whole.len() - 1, whole.len() / 2]) {
+        open(&whole[..cut], cut);
+    }
+    for at in (0..head).step_by(5) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at / 5 % 8);
+        open(&bytes, at);
+    }
+    assert!(refused > 100, "{refused}");
+}

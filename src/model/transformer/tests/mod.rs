@@ -192,6 +192,8 @@ fn keys_that_are_not_supported_are_named() {
         ("rms_norm_eps", (-1.0).into()),
         ("num_hidden_layers", 6.into()),
         ("final_logit_softcapping", 3.0.into()),
+        ("eos_token_id", 80.into()),
+        ("eos_token_id", "</s>".into()),
     ] {
         let mut config = fixture["config"].clone();
         config[key] = value.clone();
