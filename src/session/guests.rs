@@ -28,7 +28,9 @@ impl Guests {
         let (memory, work) = room(host);
         check_stored(method, memory.saturating_sub(buffers), work)
             .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
-        self.admitted.push(method);
+        if !self.admitted.contains(&method) {
+            self.admitted.push(method);
+        }
         Ok(())
     }
 
