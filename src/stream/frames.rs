@@ -123,6 +123,7 @@ pub(super) fn walk_to_end<S: Source>(
 }
 
 /// The block of a frame of one block.
+#[derive(Debug)]
 pub(super) struct SingleBlock {
     pub(super) header: BlockHeader,
     /// The position of its payload.

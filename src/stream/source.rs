@@ -83,6 +83,15 @@ impl<S: Source> Window<S> {
         Ok(&self.buffer)
     }
 
+    /// Some bytes from position `at` on, for a search: those that are there, or the next [`CHUNK`]. None past the end.
+    ///
+    /// # Errors
+    /// As [`Window::part`].
+    pub fn ahead(&mut self, at: u64) -> Result<&[u8]> {
+        let have = at.checked_sub(self.at).map_or(0, |skip| (self.buffer.len() as u64).saturating_sub(skip));
+        self.part(at, if have >= FIRST { FIRST } else { CHUNK })
+    }
+
     /// The `n` bytes from position `at` on. `what` names them in an error message.
     ///
     /// # Errors
