@@ -144,6 +144,14 @@
 #define GPTZ_PARAM_MEMORY_LIMIT 8
 
 /**
+ * Option: the length in bytes of the content of the next frame that gptz_stream_compress writes, or -1 (default) if it is
+ * not known. A stated length becomes part of the frame's header, as in frames of gptz_compress; it is a promise: a content
+ * of another length is an error. It is -1 again after the frame, and after gptz_stream_reset. Calls on whole buffers do
+ * not use it.
+ */
+#define GPTZ_PARAM_CONTENT_LENGTH 9
+
+/**
  * Option: the length in bytes of the check of each record (gptz_records_compress): 0 (default), 1, 2 or 4. It must be
  * the same on both sides. A check covers the content, the method, the weights and the base. Damage or a wrong base
  * stays undetected in one of 256, 65536 or 4294967296 cases. Without checks a wrong base can give wrong content
@@ -237,6 +245,22 @@
  * 0 if the method has no weights file.
  */
 #define GPTZ_FRAME_MODEL_ID 13
+
+/**
+ * Operation of gptz_stream_compress: take input, and give output when a block is full.
+ */
+#define GPTZ_CONTINUE 0
+
+/**
+ * Operation of gptz_stream_compress: also end the block under way, so that everything that was given to the stream can be
+ * decoded from what it gave. A short block costs some bytes.
+ */
+#define GPTZ_FLUSH 1
+
+/**
+ * Operation of gptz_stream_compress: also end the frame.
+ */
+#define GPTZ_END 2
 
 /**
  * Tensor type: IEEE binary32.
@@ -397,6 +421,44 @@ typedef int gptz_status;
  * the library undoes the changes that it made to either.
  */
 typedef int (*gptz_progress_fn)(void *userdata, uint64_t done, uint64_t total);
+
+/**
+ * Room for the output of a stream call: the bytes from `pos` to `size` of the buffer at `dst` are free. A call advances
+ * `pos` by what it gave. `dst` may be NULL if `size` is 0. The struct will never change.
+ */
+typedef struct {
+    /**
+     * The buffer.
+     */
+    void *dst;
+    /**
+     * Its length in bytes.
+     */
+    size_t size;
+    /**
+     * How many of its bytes were filled.
+     */
+    size_t pos;
+} gptz_out;
+
+/**
+ * Input of a stream call: the bytes from `pos` to `size` of the buffer at `src` have not been taken yet. A call advances
+ * `pos` by what it took, also if it fails. `src` may be NULL if `size` is 0. The struct will never change.
+ */
+typedef struct {
+    /**
+     * The buffer.
+     */
+    const void *src;
+    /**
+     * Its length in bytes.
+     */
+    size_t size;
+    /**
+     * How many of its bytes were taken.
+     */
+    size_t pos;
+} gptz_in;
 
 /**
  * What the last call of a handle took and gave: see gptz_stats_get.
@@ -832,6 +894,76 @@ gptz_status gptz_frame_method(const void *src,
                               char *dst,
                               size_t cap,
                               size_t *len);
+
+/**
+ * Compresses a stream into one frame. The call takes bytes of `in`, gives bytes of the frame to `out`, and stops when all
+ * input was taken and what `op` asks for was given, or when `out` is full. Buffers may have any size.
+ *
+ *   GPTZ_CONTINUE   takes input
+ *   GPTZ_FLUSH      and ends the block under way: the output decodes to all of the input
+ *   GPTZ_END        and ends the frame
+ *
+ * On success `*remaining` is 0 if the operation is done. Otherwise it is a number of bytes that the call could not give
+ * or take, and the program makes room in `out` and calls again with the same operation and the rest of the input. After
+ * GPTZ_END, input is refused with GPTZ_ERROR_STATE until `*remaining` was 0.
+ *
+ * The frame is the one that gptz_compress writes for the same content and options, if there was no flush, and if the
+ * length was stated (GPTZ_PARAM_CONTENT_LENGTH) or is at most one block. Without a stated length, the length of a longer
+ * content stands at the frame's end, so that its first bytes do not tell it. How the content was divided among calls never
+ * changes the frame. An empty stream is a frame of an empty content. After the end, input begins the next frame; it is
+ * independent of those before. A second GPTZ_END without input is GPTZ_ERROR_STATE; after gptz_stream_reset it writes an
+ * empty frame.
+ *
+ * From the first input to the end of the frame the handle belongs to the stream: other calls but gptz_get,
+ * gptz_stream_reset, gptz_handle_error, gptz_method and gptz_free return GPTZ_ERROR_STATE. The live state does not change.
+ *
+ * Memory: gptz_memory_estimate counts a stream. A block is coded when it is full, so calls take very different times. The
+ * callback's `total` is UINT64_MAX if the length is not known.
+ *
+ * Errors: GPTZ_ERROR_STATE for version 2 frames, and if the policy of the method has positions in percent and the length
+ * was not stated: both before any output. GPTZ_ERROR_ARGUMENT, also for a content of another length than was stated.
+ * GPTZ_ERROR_MEMORY, GPTZ_ERROR_CANCELLED. On failure `*remaining` is 0. An error in the middle of a frame ends it: the
+ * bytes given so far are the start of a frame that cannot be completed, and further calls return GPTZ_ERROR_STATE until
+ * gptz_stream_reset. Arguments that are wrong in themselves (NULL, overlap, an unknown operation) change nothing.
+ */
+gptz_status gptz_stream_compress(gptz *handle,
+                                 gptz_out *out,
+                                 gptz_in *in,
+                                 int op,
+                                 size_t *remaining);
+
+/**
+ * Decompresses a stream of frames. The call takes bytes of `in`, gives content to `out`, and stops when all input was
+ * taken, when `out` is full, or at the end of a frame. Buffers may have any size.
+ *
+ * On success `*hint` is 0 if a frame has ended and all its content was given; a program may stop there, or go on with the
+ * next frame. Otherwise it is a number of input bytes that are useful next, at least 1; any other number is allowed. If the
+ * input ends while `*hint` is not 0, the stream is cut. Skippable frames give no content.
+ *
+ * Content of a block is given when all of the block is there and its checksum holds, so no content of a damaged block is
+ * given. Frames of other methods are decoded as by gptz_decompress. A version 2 frame cannot be streamed:
+ * GPTZ_ERROR_STATE.
+ *
+ * From the first byte of a frame to its end the handle belongs to the stream, as in gptz_stream_compress. The live state
+ * does not change. Memory: a handle of the frame's method (GPTZ_FRAME_MEMORY) and two blocks, which is checked against
+ * GPTZ_PARAM_MEMORY_LIMIT before content is decoded.
+ *
+ * Errors: as gptz_decompress, but never GPTZ_ERROR_BUFFER_TOO_SMALL and GPTZ_ERROR_TRUNCATED. Messages name the frame, the
+ * segment and the block by their byte offsets in the stream. On failure `*hint` is 0. After an error further calls return
+ * GPTZ_ERROR_STATE until gptz_stream_reset; content that was given before is sound.
+ */
+gptz_status gptz_stream_decompress(gptz *handle,
+                                   gptz_out *out,
+                                   gptz_in *in,
+                                   size_t *hint);
+
+/**
+ * Drops the stream that is under way, or that failed, so that the handle can be used again. Options keep their values, but
+ * GPTZ_PARAM_CONTENT_LENGTH becomes -1. Without a stream it does that and nothing else.
+ *
+ * Errors: GPTZ_ERROR_STATE if a reader is open.
+ */
+gptz_status gptz_stream_reset(gptz *handle);
 
 /**
  * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.

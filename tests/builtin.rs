@@ -151,7 +151,7 @@ fn a_block_with_a_changed_kind_is_corrupt() {
             assert_eq!(block.kind, from, "{method}");
             let (content, at) = (&content[..block.raw_len as usize], block.at);
             let crc = block_crc(to, content);
-            frame[at] = to as u8;
+            frame[at as usize] = to as u8;
             // Also with a CRC-32 adapted to the damage, so that the coder has to find it.
             let place = frame.windows(4).position(|w| w == block_crc(from, content).to_le_bytes());
             assert_eq!(place.is_some(), checksum == 1);

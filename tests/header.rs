@@ -4,12 +4,13 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 14] = [
+const NOUNS: [&str; 15] = [
     "status",
     "library",
     "handle",
     "compress",
     "frame",
+    "stream",
     "records",
     "predict",
     "learn",

@@ -2,6 +2,7 @@
 
 use super::ports::{Input, Output};
 use crate::error::{Result, fail};
+use crate::numeric::reserve;
 use crate::session::{FrameWriter, Progress, ProgressFn, Session, Written};
 
 /// What a call asks for besides taking input.
@@ -107,7 +108,8 @@ impl Compressor {
             _ => {}
         }
         let result = Progress::resume(progress, self.coded, self.total.unwrap_or(u64::MAX))
-            .and_then(|mut progress| self.advance(session, input, output, op, &mut progress));
+            .and_then(|mut progress| self.advance(session, input, output, op, &mut progress))
+            .and_then(|()| reserve::check());
         if result.is_err() {
             self.phase = Phase::Failed;
         }

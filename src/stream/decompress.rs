@@ -6,6 +6,7 @@ use crate::container::{
 };
 use crate::error::{Result, fail};
 use crate::numeric::buffer::grow_exact;
+use crate::numeric::reserve;
 use crate::session::{FrameDecoder, Guests, Progress, ProgressFn, Session};
 
 /// The magic and the version of a frame: what is read first.
@@ -140,7 +141,8 @@ impl Decompressor {
             _ => None,
         };
         let result = Progress::resume(progress, self.decoded, total.unwrap_or(u64::MAX))
-            .and_then(|mut progress| self.advance(session, input, output, &mut progress));
+            .and_then(|mut progress| self.advance(session, input, output, &mut progress))
+            .and_then(|hint| reserve::check().map(|()| hint));
         if result.is_err() {
             self.phase = Phase::Failed;
         }

@@ -230,6 +230,36 @@ impl Handle {
         dst
     }
 
+    /// A stream call over all of `src`, with room for `room` bytes. Returns the status, what was taken, what was given, and
+    /// `*remaining`.
+    pub fn stream_compress(&self, src: &[u8], room: usize, op: i32) -> (gptz_status, usize, Vec<u8>, usize) {
+        let (mut dst, mut remaining) = (vec![0xa5; room], 77);
+        let mut from = gptz_in { src: src.as_ptr().cast(), size: src.len(), pos: 0 };
+        let mut to = gptz_out { dst: dst.as_mut_ptr().cast(), size: dst.len(), pos: 0 };
+        // SAFETY: a handle, and structs with buffers of their sizes.
+        let status = unsafe { gptz_stream_compress(self.0, &mut to, &mut from, op, &mut remaining) };
+        assert!(status == GPTZ_OK || remaining == 0);
+        dst.truncate(to.pos);
+        (status, from.pos, dst, remaining)
+    }
+
+    /// As [`Handle::stream_compress`], in the other direction; the last value is `*hint`.
+    pub fn stream_decompress(&self, src: &[u8], room: usize) -> (gptz_status, usize, Vec<u8>, usize) {
+        let (mut dst, mut hint) = (vec![0xa5; room], 77);
+        let mut from = gptz_in { src: src.as_ptr().cast(), size: src.len(), pos: 0 };
+        let mut to = gptz_out { dst: dst.as_mut_ptr().cast(), size: dst.len(), pos: 0 };
+        // SAFETY: a handle, and structs with buffers of their sizes.
+        let status = unsafe { gptz_stream_decompress(self.0, &mut to, &mut from, &mut hint) };
+        assert!(status == GPTZ_OK || hint == 0);
+        dst.truncate(to.pos);
+        (status, from.pos, dst, hint)
+    }
+
+    pub fn stream_reset(&self) -> gptz_status {
+        // SAFETY: a handle.
+        unsafe { gptz_stream_reset(self.0) }
+    }
+
     pub fn feed(&self, data: &[u8]) {
         // SAFETY: a handle and a buffer of its length.
         assert_eq!(unsafe { gptz_feed(self.0, data.as_ptr().cast(), data.len()) }, GPTZ_OK, "{}", message());
