@@ -74,7 +74,7 @@ pub(super) fn skip<S: Source>(
 }
 
 /// The length of the index that ends at `end`, if its last bytes are there.
-fn index_len<S: Source>(window: &mut Window<S>, end: u64) -> Result<Option<u32>> {
+pub(super) fn index_len<S: Source>(window: &mut Window<S>, end: u64) -> Result<Option<u32>> {
     let Some(at) = end.checked_sub(INDEX_FOOTER_LEN as u64) else { return Ok(None) };
     let last = window.exactly(at, INDEX_FOOTER_LEN as u64, "an index")?;
     Ok(last.first_chunk().and_then(Index::frame_len_of))

@@ -20,6 +20,8 @@ pub(super) struct Part {
     pub(super) is_closed: bool,
     /// Whether it is closed and its blocks hold what it should: then its blocks are where they seem to be.
     pub(super) fits: bool,
+    /// Whether its blocks end properly and do not hold what it should: some may be missing or come twice.
+    pub(super) is_misfit: bool,
 }
 
 /// The blocks of a part of a frame, one header after the other.
@@ -35,6 +37,13 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new(head: &Head, part: &Part) -> Self {
         Self { walk: Walk::new(&head.header, head.tag).at_segment(part.raw), at: part.at, payload: part.at }
+    }
+
+    /// A walk over blocks only, whatever may come next, from the place where the walk over a part stopped.
+    pub(super) fn behind(head: &Head, part: &Part) -> Self {
+        let mut header = head.header.clone();
+        header.shape.segment_log = 0;
+        Self { walk: Walk::new(&header, head.tag), at: part.stop, payload: part.stop }
     }
 
     /// The next block's header, past the segment's own header. `None` at the end of the frame's blocks.

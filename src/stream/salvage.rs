@@ -197,15 +197,7 @@ impl<S: Source> Salvage<'_, '_, S> {
             // An earlier frame may state a content of 2^64 bytes.
             let (Some(start), Some(_)) = (base.checked_add(part.raw), base.checked_add(part.raw_end)) else { break };
             self.out.lose_to(start, || within(why.take().unwrap_or_else(|| not_found(part.raw))));
-            let mut most = u64::MAX;
-            if part.is_closed && !part.fits && head.header.checksums {
-                // All of its blocks may be whole while some are missing or come twice. The predictor notices that,
-                // except for blocks that it does not see.
-                let tried = self.part(head, part, base, &mut decoder, Mode::Try, progress)?;
-                if tried.why.is_none() {
-                    most = tried.before_skipped.unwrap_or(u64::MAX);
-                }
-            }
+            let most = self.trusted(head, part, base, &mut decoder, progress)?;
             why = self.part(head, part, base, &mut decoder, Mode::Give(most), progress)?.why;
         }
         if parts.has_doubts && why.is_none() {
@@ -213,6 +205,34 @@ impl<S: Source> Salvage<'_, '_, S> {
             why = Some(Error::new(Status::Corrupt, text));
         }
         Ok(why)
+    }
+
+    /// How many of the first blocks of a part are where they seem to be, as far as they are whole.
+    ///
+    /// All blocks may be whole while some are missing or come twice: the part ends properly and holds too little, or a whole
+    /// block follows that it has no room for. The predictor notices that, except for blocks that it does not see.
+    fn trusted(
+        &mut self,
+        head: &Head,
+        part: &Part,
+        base: u64,
+        decoder: &mut FrameDecoder,
+        progress: &mut Progress,
+    ) -> Result<u64> {
+        let mut behind = Blocks::behind(head, part);
+        let extra = match about(behind.next(self.scan.window))? {
+            Ok(extra) if !part.is_closed => extra,
+            _ => None,
+        };
+        if !head.header.checksums || !(part.is_misfit || extra.is_some()) {
+            return Ok(u64::MAX);
+        }
+        let tried = self.part(head, part, base, decoder, Mode::Try, progress)?;
+        let mut is_whole = tried.why.is_none();
+        if let Some(extra) = extra.filter(|_| is_whole) {
+            is_whole = about(self.block(&extra, behind.payload, &mut true, decoder, progress))?.is_ok();
+        }
+        Ok(tried.before_skipped.filter(|_| is_whole).unwrap_or(u64::MAX))
     }
 
     /// Decodes what is sound in a part.
@@ -258,7 +278,7 @@ impl<S: Source> Salvage<'_, '_, S> {
                 }
             }
         }
-        if outcome.why.is_none() && !part.is_closed {
+        if outcome.why.is_none() && !part.is_closed && mode != Mode::Try {
             // The walk breaks here again, unless the frame ends.
             outcome.why = about(blocks.next(self.scan.window))?.err();
         }

@@ -3,11 +3,12 @@
 //! A frame is walked from its header. Where the walk breaks, it goes on at the next *sync*: a segment header or the index
 //! of the same frame, or else the header of another frame.
 
-use super::frames::{End, Head, SingleBlock, Start, is_about_content, single, skip};
+use super::frames::{End, Head, SingleBlock, Start, index_len, is_about_content, single, skip};
 use super::hunt::{Effort, Hunt, Sync, next_frame, segment_here};
 use super::parts::{Blocks, Part, about};
 use super::source::{Source, Window};
-use crate::container::{END_BLOCK, HeaderV3, Layout, plausible, trailer};
+use crate::coder::varint;
+use crate::container::{END_BLOCK, HeaderV3, Layout, MAX_TRAILER_LEN, plausible, trailer};
 use crate::error::{Error, Result, fail};
 use crate::numeric::buffer::grow;
 use crate::session::Progress;
@@ -100,8 +101,12 @@ impl<'w, S: Source> Scan<'w, S> {
             if !is_about_content(&unknown) {
                 return Err(unknown);
             }
-            let next = next_frame(self.window, self.at + 1, size, &mut self.effort, progress)?;
-            self.at = next.unwrap_or(size);
+            let next = next_frame(self.window, self.at + 1, size, &mut self.effort, progress)?.unwrap_or(size);
+            let start = std::mem::replace(&mut self.at, next);
+            if about(index_len(self.window, next))?.is_ok_and(|len| len.map(u64::from) == Some(next - start)) {
+                // An index whose start is damaged has no content either.
+                continue;
+            }
             return Ok(Some(Found::Unknown(unknown)));
         }
         Ok(None)
@@ -171,7 +176,9 @@ impl<'w, S: Source> Scan<'w, S> {
                 trailer = Some(crc);
                 break end.at;
             }
-            // A frame without segments has one part.
+            if let Some(last) = list.last_mut().filter(|last: &&mut Part| last.stop == at) {
+                last.is_misfit = self.ends_here(&head, at)?;
+            }
             let mut hunt = Hunt { window: self.window, head: &head, effort: &mut self.effort, nested: None };
             let sync = match broken {
                 Some(part) => hunt.behind(&part, progress)?,
@@ -196,7 +203,7 @@ impl<'w, S: Source> Scan<'w, S> {
     /// the frame's blocks follows.
     fn part(&mut self, head: &Head, raw: u64, at: u64, progress: &mut Progress) -> Result<(Part, bool)> {
         let log = head.header.shape.segment_log;
-        let mut part = Part { raw, raw_end: raw, at, stop: at, is_closed: false, fits: false };
+        let mut part = Part { raw, raw_end: raw, at, stop: at, is_closed: false, fits: false, is_misfit: false };
         let mut blocks = Blocks::new(head, &part);
         loop {
             progress.advance(0)?;
@@ -223,6 +230,18 @@ impl<'w, S: Source> Scan<'w, S> {
         }
     }
 
+    /// Whether an end block is here and, behind a trailer of any content, a frame or the end of the source.
+    fn ends_here(&mut self, head: &Head, at: u64) -> Result<bool> {
+        let part = self.window.part(at, 1 + MAX_TRAILER_LEN as u64)?;
+        let Some((&END_BLOCK, trailer)) = part.split_first() else { return Ok(false) };
+        let mut len = if head.header.checksums { 4 } else { 0 };
+        if head.header.length.is_none() {
+            let Ok((_, n)) = varint::get(trailer, 64) else { return Ok(false) };
+            len += n;
+        }
+        self.is_boundary(at + 1 + len as u64)
+    }
+
     /// Reads the end block and the trailer of a frame with `content` bytes of content.
     fn end(&mut self, head: &Head, at: u64, content: u64) -> Result<(End, Option<u32>)> {
         let at = match self.window.part(at, 1)?.first() {
@@ -243,6 +262,7 @@ fn settle(list: &mut Vec<Part>, header: &HeaderV3, content: Option<u64>, coded: 
         // Without a known length only a full segment can be told from a part of one.
         let expected = content.map_or(whole, |content| content.min(whole));
         part.fits = part.is_closed && part.raw_end == expected;
+        part.is_misfit |= part.is_closed && !part.fits;
     }
     list.sort_unstable_by_key(|part| (part.raw, !part.fits, part.at));
     list.dedup_by_key(|part| part.raw);
