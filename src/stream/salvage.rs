@@ -94,9 +94,9 @@ impl Out<'_> {
 
     /// Nobody knows how much is lost here.
     fn lose_unknown(&mut self, why: Error) -> Result<()> {
-        let (start, why) = self.lost.take().unwrap_or((self.next, why));
+        self.tell()?;
         self.is_whole = false;
-        self.rescue.lost(start, u64::MAX, &why)
+        self.rescue.lost(self.next, u64::MAX, &why)
     }
 
     /// Tells the loss that was found.
