@@ -998,8 +998,8 @@ gptz_status gptz_stream_compress(gptz *handle,
  * Decompresses a stream of frames. The call takes bytes of `in`, gives content to `out`, and stops when all input was
  * taken, when `out` is full, or at the end of a frame. Buffers may have any size.
  *
- * On success `*hint` is 0 if a frame has ended and all its content was given; a program may stop there, or go on with the
- * next frame. Otherwise it is a number of input bytes that are useful next, at least 1; any other number is allowed. If the
+ * On success `*hint` is 0 behind the end of a frame all of whose content was given; a program may stop there, or go on
+ * with the next frame. Otherwise it is a number of input bytes that are useful next, at least 1; any other number is allowed. If the
  * input ends while `*hint` is not 0, the stream is cut. Skippable frames give no content.
  *
  * Content of a block is given when all of the block is there and its checksum holds, so no content of a damaged block is

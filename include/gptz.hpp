@@ -39,8 +39,11 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <istream>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -619,6 +622,31 @@ public:
         return run_records(gptz_records_decompress, compressed, room);
     }
 
+    /**
+     * Takes bytes of `in` and gives bytes of a frame to `out`, whose positions advance. `op` is one of GPTZ_CONTINUE,
+     * GPTZ_FLUSH and GPTZ_END. Returns 0 if that is done. gptz_stream_compress. gptz_cpp::ostream is simpler.
+     */
+    std::size_t stream_compress(gptz_out &out, gptz_in &in, int op)
+    {
+        std::size_t remaining = 0;
+        finish(gptz_stream_compress(handle(), &out, &in, op, &remaining));
+        return remaining;
+    }
+
+    /**
+     * Takes bytes of `in` and gives content to `out`, whose positions advance. Returns 0 at the end of a frame.
+     * gptz_stream_decompress. gptz_cpp::istream is simpler.
+     */
+    std::size_t stream_decompress(gptz_out &out, gptz_in &in)
+    {
+        std::size_t hint = 0;
+        finish(gptz_stream_decompress(handle(), &out, &in, &hint));
+        return hint;
+    }
+
+    /** Drops the stream that is under way. gptz_stream_reset. */
+    void stream_reset() { check(gptz_stream_reset(handle())); }
+
     /** Returns the probability of each byte value as the next byte of the live state. gptz_predict. */
     [[nodiscard]] std::array<float, 256> predict()
     {
@@ -765,6 +793,157 @@ private:
     // Members are destroyed in reverse order: the handle first, then the callback that it points at.
     std::unique_ptr<detail::progress> progress_;
     adopted handle_;
+};
+
+/** Private to this header. It may change with every version. */
+namespace detail {
+
+/** Compresses what is written to it. */
+class compressing_buffer : public std::streambuf {
+public:
+    compressing_buffer(compressor &z, std::ostream &to) : z_(z), to_(to), room_(1 << 16), in_(1 << 16)
+    {
+        setp(in_.data(), in_.data() + in_.size());
+    }
+
+    void run(int op)
+    {
+        gptz_in in{pbase(), static_cast<std::size_t>(pptr() - pbase()), 0};
+        std::size_t remaining = 0;
+        do {
+            gptz_out out{room_.data(), room_.size(), 0};
+            remaining = z_.stream_compress(out, in, op);
+            if (!to_.write(room_.data(), static_cast<std::streamsize>(out.pos)))
+                throw error(GPTZ_ERROR_IO, "the stream behind a gptz_cpp::ostream cannot be written");
+        } while (in.pos < in.size || (op != GPTZ_CONTINUE && remaining > 0));
+        setp(in_.data(), in_.data() + in_.size());
+    }
+
+protected:
+    int_type overflow(int_type c) override
+    {
+        run(GPTZ_CONTINUE);
+        if (!traits_type::eq_int_type(c, traits_type::eof()))
+            sputc(traits_type::to_char_type(c));
+        return traits_type::not_eof(c);
+    }
+
+    int sync() override
+    {
+        run(GPTZ_FLUSH);
+        to_.flush();
+        return to_ ? 0 : -1;
+    }
+
+private:
+    compressor &z_;
+    std::ostream &to_;
+    std::vector<char> room_, in_;
+};
+
+/** Gives the content of the frames of a stream. */
+class decompressing_buffer : public std::streambuf {
+public:
+    decompressing_buffer(compressor &z, std::istream &from) : z_(z), from_(from), room_(1 << 16), in_(1 << 16) {}
+
+protected:
+    int_type underflow() override
+    {
+        if (gptr() < egptr())
+            return traits_type::to_int_type(*gptr());
+        gptz_out out{room_.data(), room_.size(), 0};
+        while (out.pos == 0) {
+            if (at_ == end_) {
+                from_.read(in_.data(), static_cast<std::streamsize>(in_.size()));
+                at_ = 0;
+                end_ = static_cast<std::size_t>(from_.gcount());
+                if (from_.bad())
+                    throw error(GPTZ_ERROR_IO, "the stream behind a gptz_cpp::istream cannot be read");
+            }
+            gptz_in in{in_.data(), end_, at_};
+            const std::size_t hint = z_.stream_decompress(out, in);
+            const bool over = end_ == 0 && out.pos == 0;
+            at_ = in.pos;
+            if (over && hint != 0)
+                throw error(GPTZ_ERROR_TRUNCATED, "the stream ends within a frame");
+            if (over)
+                return traits_type::eof();
+        }
+        setg(room_.data(), room_.data(), room_.data() + out.pos);
+        return traits_type::to_int_type(*gptr());
+    }
+
+private:
+    compressor &z_;
+    std::istream &from_;
+    std::vector<char> room_, in_;
+    std::size_t at_ = 0, end_ = 0;
+};
+
+} // namespace detail
+
+/**
+ * A std::ostream that compresses what is written to it into one frame on another std::ostream.
+ *
+ *     std::ofstream file("log.gptz", std::ios::binary);
+ *     gptz_cpp::compressor z;
+ *     gptz_cpp::ostream out(z, file);
+ *     out << "text";
+ *     out.finish();
+ *
+ * Until finish() the compressor and the other stream belong to this stream and must live. An error sets badbit and is
+ * lost, as in all of iostream, unless exceptions(std::ios::badbit) was called: then it is thrown. finish() always throws.
+ * The destructor drops a frame that is not finished: the compressor can be used again, and what was written is cut.
+ * flush() ends the block under way, so that a reader gets everything so far; std::endl flushes too, and each flush costs
+ * some bytes.
+ */
+class ostream : public std::ostream {
+public:
+    ostream(compressor &z, std::ostream &to) : std::ostream(nullptr), z_(z), buffer_(z, to) { rdbuf(&buffer_); }
+    ~ostream() override
+    {
+        if (!finished_)
+            gptz_stream_reset(z_.handle());
+    }
+
+    /** Ends the frame. Nothing may be written afterwards. */
+    void finish()
+    {
+        if (bad())
+            throw error(GPTZ_ERROR_STATE, "an earlier operation on a gptz_cpp::ostream failed");
+        try {
+            buffer_.run(GPTZ_END);
+        } catch (...) {
+            // What was written is not a frame.
+            try {
+                setstate(std::ios::badbit);
+            } catch (const std::ios::failure &) {
+                // The error below says more.
+            }
+            throw;
+        }
+        finished_ = true;
+    }
+
+private:
+    compressor &z_;
+    detail::compressing_buffer buffer_;
+    bool finished_ = false;
+};
+
+/**
+ * A std::istream that gives the content of all frames of another std::istream, one after the other. The compressor
+ * belongs to this stream as long as it is in a frame; the destructor resets it. An error, also an input that is cut, sets
+ * badbit and is lost, unless exceptions(std::ios::badbit) was called: then it is thrown.
+ */
+class istream : public std::istream {
+public:
+    istream(compressor &z, std::istream &from) : std::istream(nullptr), z_(z), buffer_(z, from) { rdbuf(&buffer_); }
+    ~istream() override { gptz_stream_reset(z_.handle()); }
+
+private:
+    compressor &z_;
+    detail::decompressing_buffer buffer_;
 };
 
 /** A tensor of a file. */

@@ -270,6 +270,34 @@ fn a_base_that_was_saved_serves_other_processes() {
 }
 
 #[test]
+fn stream_passes_files_through_small_buffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build("examples-c/stream.c", Link::Shared, folder.path());
+    let [input, frame, output] = ["in", "frame", "out"].map(|name| folder.path().join(name));
+    let stream = |arguments: &[&std::ffi::OsStr]| Command::new(&program).args(arguments).output().unwrap();
+    let (c, d, level) = ("-c".as_ref(), "-d".as_ref(), "level:1".as_ref());
+    let text = std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap();
+    // Also lengths that are multiples of the buffer.
+    for len in [0, 1, 65_536, 131_072, text.len()] {
+        std::fs::write(&input, &text[..len]).unwrap();
+        let made = stream(&[c, input.as_ref(), frame.as_ref(), level]);
+        assert!(made.status.success() && made.stderr.is_empty(), "{made:?}");
+        assert!(stream(&[d, frame.as_ref(), output.as_ref()]).status.success());
+        assert!(std::fs::read(&output).unwrap() == text[..len]);
+    }
+    // Two frames after each other, to the standard output.
+    let once = std::fs::read(&frame).unwrap();
+    std::fs::write(&frame, [&once[..], &once[..]].concat()).unwrap();
+    assert!(stream(&[d, frame.as_ref(), "-".as_ref()]).stdout == [&text[..], &text[..]].concat());
+    // A cut input leaves the old output and nothing else.
+    std::fs::write(&frame, &once[..once.len() - 10]).unwrap();
+    let cut = stream(&[d, frame.as_ref(), output.as_ref()]);
+    assert!(!cut.status.success() && String::from_utf8_lossy(&cut.stderr).contains("ends within a frame"), "{cut:?}");
+    assert!(std::fs::read(&output).unwrap() == text);
+    assert!(!folder.path().join("out.part").exists());
+}
+
+#[test]
 fn progress_prints_percentages_and_cancels() {
     let folder = tempfile::tempdir().unwrap();
     let (text, program) = (text_file(folder.path(), 8000), build("examples-c/progress.c", Link::Shared, folder.path()));

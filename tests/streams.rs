@@ -61,13 +61,13 @@ fn a_stream_is_the_frame_of_a_call_whatever_the_buffers() {
             h.set(GPTZ_PARAM_BLOCK_LOG, block_log);
             h.set(GPTZ_PARAM_SEGMENT_LOG, segment_log);
             for len in [0, 1, 4095, 4096, 4097, 8192, 9000, 70_000] {
-                if method == LEARNING && len > 9000 {
+                if method == LEARNING && (len > 4097 || block_log == 17) {
                     continue;
                 }
                 let content = [&ALICE[..len / 2], &noise(len - len / 2, 5)].concat();
                 let whole = h.compress(&content);
                 for sizes in [(1, 1), (1, 1 << 20), (1 << 20, 1), (4096, 4096), (999, 77), (1 << 20, 1 << 20)] {
-                    if len > 9000 && sizes.0 == 1 {
+                    if len > 9000 && sizes != (999, 77) && sizes != (1 << 20, 1 << 20) {
                         continue;
                     }
                     // A second empty frame needs a reset.

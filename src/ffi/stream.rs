@@ -163,10 +163,9 @@ fn compress(h: &mut Inner, buffers: &mut Buffers, op: Operation) -> Result<usize
         Hold::Ended if op == Operation::End && input.left() == 0 => {
             fail!(State, "the frame has ended; give input for the next one, or reset the stream for an empty one")
         }
-        // Nothing to write yet.
-        Hold::Ended if input.left() == 0 => return Ok(0),
-        Hold::Free if input.left() == 0 && op != Operation::End => return Ok(0),
         hold if hold.reason().is_some() => return Err(other_direction()),
+        // Nothing to write yet.
+        _ if input.left() == 0 && op != Operation::End => return Ok(0),
         _ => {
             let total = u64::try_from(h.session.params().get(Param::ContentLength)).ok();
             h.hold = Hold::Free;
@@ -190,8 +189,8 @@ fn compress(h: &mut Inner, buffers: &mut Buffers, op: Operation) -> Result<usize
 /// Decompresses a stream of frames. The call takes bytes of `in`, gives content to `out`, and stops when all input was
 /// taken, when `out` is full, or at the end of a frame. Buffers may have any size.
 ///
-/// On success `*hint` is 0 if a frame has ended and all its content was given; a program may stop there, or go on with the
-/// next frame. Otherwise it is a number of input bytes that are useful next, at least 1; any other number is allowed. If the
+/// On success `*hint` is 0 behind the end of a frame all of whose content was given; a program may stop there, or go on
+/// with the next frame. Otherwise it is a number of input bytes that are useful next, at least 1; any other number is allowed. If the
 /// input ends while `*hint` is not 0, the stream is cut. Skippable frames give no content.
 ///
 /// Content of a block is given when all of the block is there and its checksum holds, so no content of a damaged block is

@@ -121,7 +121,7 @@ impl Decompressor {
     }
 
     /// Takes input and gives content, as far as there is room, up to the end of a frame. Returns how much input is
-    /// useful next, in bytes: 0 if a frame has ended and all its content was given.
+    /// useful next, in bytes: 0 behind the end of a frame, all of whose content was given.
     ///
     /// # Errors
     /// `State` after an error, and for a version 2 frame; otherwise those of [`Session::decompress`]. The stream cannot go
@@ -186,7 +186,8 @@ impl Decompressor {
             }
             input.fill(&mut self.pending, self.wanted)?;
             if self.pending.len() < self.wanted {
-                return Ok(self.wanted - self.pending.len());
+                let is_at_end = self.at > 0 && self.is_between_frames();
+                return Ok(if is_at_end { 0 } else { self.wanted - self.pending.len() });
             }
             match self.parse(session, progress) {
                 Ok(used) => {

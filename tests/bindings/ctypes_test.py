@@ -14,7 +14,7 @@ import unittest
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
-OK, ARGUMENT, METHOD, BUFFER_TOO_SMALL, CORRUPT, MISMATCH, CANCELLED, BUSY = 0, 1, 2, 6, 9, 10, 12, 13
+OK, ARGUMENT, METHOD, BUFFER_TOO_SMALL, CORRUPT, MISMATCH, CANCELLED, BUSY, STATE = 0, 1, 2, 6, 9, 10, 12, 13, 14
 SIGNATURES = {
     "gptz_version_number": (c_uint32,),
     "gptz_status_name": (c_char_p, c_int),
@@ -34,6 +34,9 @@ SIGNATURES = {
     "gptz_decompress": (c_int, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
     "gptz_compress_parts": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_size_t), c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
     "gptz_compressed_size": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_stream_compress": (c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_size_t)),
+    "gptz_stream_decompress": (c_int, c_void_p, c_void_p, c_void_p, POINTER(c_size_t)),
+    "gptz_stream_reset": (c_int, c_void_p),
     "gptz_frame_info": (c_int, c_char_p, c_size_t, c_int, POINTER(c_int64)),
     "gptz_frame_method": (c_int, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
     "gptz_stats_get": (c_int, c_void_p, c_void_p),
@@ -49,6 +52,14 @@ class Stats(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("bytes_in", c_uint64), ("bytes_out", c_uint64), ("tokens_seen", c_uint64),
                 ("bits_per_byte", c_double), ("ratio", c_double), ("seconds", c_double), ("bytes_per_second", c_double),
                 ("can_learn", c_int)]
+
+
+class Buffer(ctypes.Structure):
+    """gptz_in and gptz_out."""
+    _fields_ = [("at", c_void_p), ("size", c_size_t), ("pos", c_size_t)]
+
+    def __init__(self, memory, size):
+        super().__init__(ctypes.cast(memory, c_void_p), size, 0)
 
 
 TEXT = b"The cat sat on the mat; the dog sat on the log. " * 40
@@ -174,6 +185,29 @@ class Binding(unittest.TestCase):
             self.assertEqual(status, BUFFER_TOO_SMALL)
             self.assertEqual(handle.decompress(frame), TEXT, "a failed call leaves the handle usable")
         self.assertEqual(LIB.gptz_compress(None, TEXT, 1, small, 10, byref(size)), ARGUMENT)
+
+    def test_streams(self):
+        with Handle(b"level:1") as handle:
+            def run(call, data, room, *op):
+                source = ctypes.create_string_buffer(data, len(data))
+                given, left, taken = b"", c_size_t(1), Buffer(source, len(data))
+                while left.value > 0 or taken.pos < taken.size:
+                    place = ctypes.create_string_buffer(room)
+                    out = Buffer(place, room)
+                    handle.check(call(handle.pointer, byref(out), byref(taken), *op, byref(left)))
+                    given += place.raw[: out.pos]
+                return given
+
+            frame = run(LIB.gptz_stream_compress, TEXT, 50, 2)  # GPTZ_END
+            self.assertEqual(frame, handle.compress(TEXT))
+            self.assertEqual(run(LIB.gptz_stream_decompress, frame, 70), TEXT)
+            left, nothing = c_size_t(), Buffer(None, 0)
+            handle.check(LIB.gptz_stream_compress(handle.pointer, byref(Buffer(None, 0)), byref(nothing), 2, byref(left)))
+            with self.assertRaises(Failed) as found:
+                handle.compress(TEXT)
+            self.assertEqual(found.exception.status, STATE)
+            handle.check(LIB.gptz_stream_reset(handle.pointer))
+            self.assertEqual(handle.compress(TEXT), frame)
 
     def test_frames_parts_and_stats(self):
         with Handle(b"level:2") as handle, Handle(b"level:1") as other:

@@ -73,6 +73,16 @@ stats.size = ffi.sizeof(stats)
 check(gptz.gptz_stats_get(handle, stats))
 assert(stats.bytes_out == 30 and stats.can_learn == 1)
 
+-- A stream.
+local from, to, left = ffi.new("gptz_in", text, #text, 0), ffi.new("gptz_out", joined, 1000, 0), ffi.new("size_t[1]")
+check(gptz.gptz_stream_compress(handle, to, from, 2, left))
+assert(left[0] == 0 and ffi.string(joined, to.pos) == frame)
+local content = ffi.new("uint8_t[?]", #text)
+from, to = ffi.new("gptz_in", frame, #frame, 0), ffi.new("gptz_out", content, #text, 0)
+check(gptz.gptz_stream_decompress(handle, to, from, left))
+assert(left[0] == 0 and ffi.string(content, to.pos) == text)
+check(gptz.gptz_stream_reset(handle))
+
 -- Errors.
 assert(fails(METHOD, "a method that does not exist", create, "cfg:hidden=33"):find("33"))
 local changed = frame:sub(1, -21) .. string.char(bit.bxor(frame:byte(-20), 1)) .. frame:sub(-19)

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string_view>
 #include <thread>
 #if __has_include(<span>)
@@ -137,6 +138,71 @@ void views()
     CHECK(bytes_view(string).data() == string.data() && bytes_view(c_array).data() == c_array);
     CHECK(bytes_view().size() == 0 && bytes_view().data() == nullptr);
     CHECK(bytes_view(std::string()).size() == 0 && bytes_view(bytes()).size() == 0);
+}
+
+void streams()
+{
+    compressor z(method);
+    std::stringstream file;
+    {
+        gptz_cpp::ostream out(z, file);
+        out.exceptions(std::ios::badbit);
+        for (char c : text)
+            out << c;
+        out.flush();
+        gptz_cpp::compressor other(method);
+        std::stringstream so_far(file.str());
+        gptz_cpp::istream in(other, so_far);
+        std::string found(text.size(), ' ');
+        in.read(&found[0], std::streamsize(found.size()));
+        CHECK(in && found == text);
+        fails(GPTZ_ERROR_STATE, "stream", [&] { (void)z.compress(text); });
+        out << text << 17;
+        out.finish();
+    }
+    {
+        // Another frame behind it, of several blocks.
+        gptz_cpp::ostream out(z, file);
+        for (int i = 0; i < 60; i++)
+            out << text;
+        out.finish();
+    }
+    const std::string all = file.str();
+    gptz_cpp::istream in(z, file);
+    in.exceptions(std::ios::badbit);
+    const std::string found((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    std::string expected = text + text + "17";
+    for (int i = 0; i < 60; i++)
+        expected += text;
+    CHECK(found == expected);
+    // A cut stream; one that is not finished; a stream that cannot be written.
+    std::stringstream cut(all.substr(0, all.size() - 9));
+    {
+        gptz_cpp::istream damaged(z, cut);
+        damaged.exceptions(std::ios::badbit);
+        fails(GPTZ_ERROR_TRUNCATED, "within a frame", [&] {
+            std::string(std::istreambuf_iterator<char>(damaged), std::istreambuf_iterator<char>());
+        });
+    }
+    {
+        gptz_cpp::ostream dropped(z, file);
+        dropped << text;
+    }
+    CHECK(same(z.decompress(z.compress(text)), text));
+    std::ofstream closed;
+    gptz_cpp::ostream lost(z, closed);
+    lost << text;
+    fails(GPTZ_ERROR_IO, "cannot be written", [&] { lost.finish(); });
+    CHECK(lost.bad());
+    fails(GPTZ_ERROR_STATE, "earlier", [&] { lost.finish(); });
+    z.stream_reset();
+    gptz_in none{nullptr, 0, 0};
+    bytes room(1000);
+    gptz_out out{room.data(), room.size(), 0};
+    CHECK(z.stream_compress(out, none, GPTZ_END) == 0 && out.pos == z.compress({}).size());
+    gptz_in frame{room.data(), out.pos, 0};
+    gptz_out nothing{nullptr, 0, 0};
+    CHECK(z.stream_decompress(nothing, frame) == 0 && frame.pos == frame.size);
 }
 
 void round_trips()
@@ -562,6 +628,7 @@ int main(int argc, char **argv)
     try {
         views();
         round_trips();
+        streams();
         errors();
         callbacks();
         moves();

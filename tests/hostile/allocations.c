@@ -192,6 +192,37 @@ static gptz_status run_decompress(struct run *r)
     return gptz_decompress(r->handle, r->frame, r->frame_len, r->out, ROOM, &r->out_len);
 }
 
+static gptz_status run_stream(struct run *r)
+{
+    gptz_in in = { text, LEN, 0 };
+    gptz_out out = { r->out, ROOM, 0 };
+    size_t remaining;
+    gptz_status status = gptz_stream_reset(r->handle);
+    r->out_len = 0;
+    if (status == GPTZ_OK)
+        status = gptz_stream_compress(r->handle, &out, &in, GPTZ_CONTINUE, &remaining);
+    if (status == GPTZ_OK)
+        status = gptz_stream_compress(r->handle, &out, &in, GPTZ_END, &remaining);
+    if (status != GPTZ_OK)
+        return status;
+    r->out_len = out.pos;
+    return remaining == 0 ? GPTZ_OK : GPTZ_ERROR_INTERNAL;
+}
+
+static gptz_status run_stream_back(struct run *r)
+{
+    gptz_in in = { r->frame, 0, 0 };
+    gptz_out out = { r->out, ROOM, 0 };
+    size_t hint;
+    gptz_status status = gptz_stream_reset(r->handle);
+    r->out_len = 0;
+    for (in.size = r->frame_len / 2; status == GPTZ_OK && in.pos < r->frame_len; in.size = r->frame_len)
+        status = gptz_stream_decompress(r->handle, &out, &in, &hint);
+    if (status == GPTZ_OK)
+        r->out_len = out.pos;
+    return status;
+}
+
 static gptz_status run_feed(struct run *r) { return gptz_feed(r->handle, text, 700); }
 
 static gptz_status run_feed_with_progress(struct run *r)
@@ -372,6 +403,8 @@ static const struct scenario {
     { "create, refused", with_nothing, run_refused },
     { "compress", with_handle, run_compress },
     { "decompress", with_fresh_frame, run_decompress },
+    { "stream_compress", with_handle, run_stream },
+    { "stream_decompress", with_fresh_frame, run_stream_back },
     { "compress_parts", with_handle, run_parts },
     { "compressed_size", with_handle, run_compressed_size },
     { "feed", with_handle, run_feed },

@@ -104,6 +104,19 @@ static gptz_status byte_costs(void) { return gptz_byte_costs(handle, content, 50
 static gptz_status reset(void) { return gptz_reset(handle); }
 static const void *records[3] = {content, content + 100, content + LEN - 200};
 static const size_t lens[3] = {100, 0, 200};
+static gptz_status stream_reset(void) { return gptz_stream_reset(handle); }
+static gptz_status stream_compress(void) {
+    gptz_in in = { content, LEN, 0 };
+    gptz_out out = { packed, ROOM, 0 };
+    size_t remaining;
+    return gptz_stream_compress(handle, &out, &in, GPTZ_END, &remaining);
+}
+static gptz_status stream_decompress(void) {
+    gptz_in in = { frame, frame_len, 0 };
+    gptz_out out = { back, LEN, 0 };
+    size_t hint;
+    return gptz_stream_decompress(handle, &out, &in, &hint);
+}
 static gptz_status compress_parts(void) {
     size_t len;
     return gptz_compress_parts(handle, records, lens, 3, packed, ROOM, &len);
@@ -182,6 +195,9 @@ static const struct call by_method[] = {
     {"frame_info", frame_info},
     {"frame_method", frame_method},
     {"compressed_size", compressed_size},
+    {"stream_compress", stream_compress},
+    {"stream_decompress", stream_decompress},
+    {"stream_reset", stream_reset},
     {"compress_parts", compress_parts},
     {"stats_get", stats_get},
     {"decompress", decompress},
