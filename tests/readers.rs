@@ -19,8 +19,8 @@ const SEGMENT: usize = 1 << 16;
 fn content(n: usize, seed: u64) -> Vec<u8> {
     let mut content = Vec::new();
     for i in 0.. {
-        content.extend_from_slice(&ALICE[i * 700 % 100_000..][..2000]);
-        content.extend(noise(17_000, seed + i as u64));
+        content.extend_from_slice(&ALICE[i * 700 % 100_000..][..3000]);
+        content.extend(noise(10 * 4096 - 3000, seed + i as u64));
         if content.len() >= n {
             break;
         }
@@ -58,13 +58,12 @@ fn with_index(frame: &[u8], change: impl FnOnce(&mut Index)) -> Vec<u8> {
 fn check_places(reader: &Reader, expected: &[u8]) {
     assert_eq!(reader.size(), expected.len() as u64);
     let n = expected.len();
-    let mut places: Vec<usize> = [0, 1, 4095, 4096, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT - 3, n / 2, n / 3]
+    let places: Vec<usize> = [2 * SEGMENT - 3, 0, 4095, SEGMENT - 1, SEGMENT, n / 3 * 2]
         .into_iter()
-        .chain([1, 2, 5000, 0].map(|back| n.saturating_sub(back)))
+        .chain([1, 0].map(|back| n.saturating_sub(back)))
         .collect();
-    places.extend((0..3).map(|i| i * 39_119 % n.max(1)));
     for place in places.into_iter().filter(|place| *place <= n) {
-        for len in [0, 7, 9000] {
+        for len in [0, 9000] {
             let found = reader.read(place as u64, len).unwrap_or_else(|s| panic!("{place}: {s} {}", message()));
             assert!(found == expected[place..n.min(place + len)], "{len} bytes at {place}");
         }
@@ -194,15 +193,15 @@ fn a_read_decodes_one_segment_at_most_and_stops_at_its_last_block() {
     let frame = h.compress(&content(4 * SEGMENT, 9));
     let s = SEGMENT as u64;
     let reads = [
-        (2 * s, 10),              // the first block of segment 2
-        (2 * s + 20, 100),        // still there
-        (2 * s + 5000, 10),       // the next block, from where it is
-        (3 * s - 1, 1),           // the rest of the segment
-        (2 * s, SEGMENT),         // kept
-        (3 * s, 1),               // the next segment, without a search
-        (s, SEGMENT),             // another one
-        (s + 7, 4096),            // kept
-        (s - 2048, 4096),         // across two: all of segment 0, and a block of segment 1, which was dropped
+        (2 * s, 10),        // the first block of segment 2
+        (2 * s + 20, 100),  // still there
+        (2 * s + 5000, 10), // the next block, from where it is
+        (3 * s - 1, 1),     // the rest of the segment
+        (2 * s, SEGMENT),   // kept
+        (3 * s, 1),         // the next segment, without a search
+        (s, SEGMENT),       // another one
+        (s + 7, 4096),      // kept
+        (s - 2048, 4096),   // across two: all of segment 0, and a block of segment 1, which was dropped
     ];
     let block = 4096;
     let expected = [block, 0, block, s - 2 * block, 0, block, s, 0, s + block];
@@ -320,7 +319,10 @@ fn damage_gives_right_bytes_or_an_error() {
         assert_eq!(reader.size(), content.len() as u64, "byte {place}");
         for start in (0..content.len()).step_by(13_000) {
             if let Ok(found) = reader.read(start as u64, 13_000) {
-                assert!(found == content[start..content.len().min(start + 13_000)], "byte {place}, content byte {start}");
+                assert!(
+                    found == content[start..content.len().min(start + 13_000)],
+                    "byte {place}, content byte {start}"
+                );
                 read += 1;
             }
         }
@@ -558,8 +560,7 @@ fn a_second_call_is_busy() {
     let h = segmented(12);
     let content = content(SEGMENT + 100, 20);
     let frame: &'static [u8] = h.compress(&content).leak();
-    let mut inside =
-        Inside { bytes: Bytes::new(frame), reader: ptr::null_mut(), handle: h.0, seen: Vec::new() };
+    let mut inside = Inside { bytes: Bytes::new(frame), reader: ptr::null_mut(), handle: h.0, seen: Vec::new() };
     let at = &raw mut inside;
     let source = gptz_source { opaque: at.cast(), read_at: Some(read_inside), size: frame.len() as u64 };
     let reader = h.reader_of(&source).unwrap();
@@ -587,7 +588,8 @@ fn a_cancelled_read_can_be_made_again() {
     let mut left = u64::MAX;
     h.set_progress(Some(cancel), (&raw mut left).cast());
     let at = &raw mut left;
-    let reader = h.reader(&without_index(&frame)).unwrap();
+    let bare = without_index(&frame);
+    let reader = h.reader(&bare).unwrap();
     for n in [1, 2, 3, 9] {
         // SAFETY: no call is running.
         unsafe { *at = n };
@@ -600,7 +602,7 @@ fn a_cancelled_read_can_be_made_again() {
     drop(reader);
     // SAFETY: as above.
     unsafe { *at = 3 };
-    assert_eq!(h.reader(&without_index(&frame)).unwrap_err(), GPTZ_ERROR_CANCELLED);
+    assert_eq!(h.reader(&bare).unwrap_err(), GPTZ_ERROR_CANCELLED);
 }
 
 #[test]

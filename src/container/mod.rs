@@ -15,7 +15,9 @@ mod skippable;
 mod trailer;
 mod walk;
 
-pub use block::{Block, BlockHeader, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, plausible, write_block_header};
+pub use block::{
+    Block, BlockHeader, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, plausible, write_block_header,
+};
 pub use check::frame_tag;
 pub use frame::{Body, Frame, Frames, Opening, Parts, frames, opening, single, single_header, trailer};
 pub use header::{

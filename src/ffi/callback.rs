@@ -90,16 +90,24 @@ mod unwind {
     pub(super) unsafe fn call(call: Call, exception: *mut *mut c_void) -> i64 {
         // Every argument is one register of 64 bits. A callback with three ignores the fourth.
         let (function, [a, b, c, d], is_int) = match call {
-            Call::Progress(f, userdata, done, total) => (f as *const (), [userdata.expose_provenance() as u64, done, total, 0], true),
-            Call::Read(f, opaque, offset, dst, len) => {
-                (f as *const (), [opaque.expose_provenance() as u64, offset, dst.expose_provenance() as u64, len as u64], false)
+            Call::Progress(f, userdata, done, total) => {
+                (f as *const (), [userdata.expose_provenance() as u64, done, total, 0], true)
             }
-            Call::Write(f, userdata, offset, data, len) => {
-                (f as *const (), [userdata.expose_provenance() as u64, offset, data.expose_provenance() as u64, len as u64], true)
-            }
-            Call::Lost(f, userdata, offset, len, why) => {
-                (f as *const (), [userdata.expose_provenance() as u64, offset, len, why.expose_provenance() as u64], true)
-            }
+            Call::Read(f, opaque, offset, dst, len) => (
+                f as *const (),
+                [opaque.expose_provenance() as u64, offset, dst.expose_provenance() as u64, len as u64],
+                false,
+            ),
+            Call::Write(f, userdata, offset, data, len) => (
+                f as *const (),
+                [userdata.expose_provenance() as u64, offset, data.expose_provenance() as u64, len as u64],
+                true,
+            ),
+            Call::Lost(f, userdata, offset, len, why) => (
+                f as *const (),
+                [userdata.expose_provenance() as u64, offset, len, why.expose_provenance() as u64],
+                true,
+            ),
         };
         // SAFETY: the function takes these arguments, and the caller's promise.
         let result = unsafe { call_registers(function, a, b, c, d, exception) };

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::buffers::input;
+use super::callback::{self, Call};
 use super::guard::{call, call_without_memory, caught, outside, with_out};
+use super::message;
 use super::meter::LastCall;
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, object_if_any, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
-use super::callback::{self, Call};
-use super::message;
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
 use crate::method::{DEFAULT, available_level_method};

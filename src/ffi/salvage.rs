@@ -13,9 +13,8 @@ use crate::stream::{Rescue, Source, salvage};
 
 /// Receives content from gptz_salvage: `len` bytes at `data`, which are the content from `offset` on. Offsets ascend, and no
 /// byte is given twice. A result other than 0 ends the call with GPTZ_ERROR_CANCELLED. The rules of gptz_progress_fn hold.
-pub type gptz_write_fn = Option<
-    unsafe extern "C" fn(userdata: *mut c_void, offset: u64, data: *const c_void, len: usize) -> c_int,
->;
+pub type gptz_write_fn =
+    Option<unsafe extern "C" fn(userdata: *mut c_void, offset: u64, data: *const c_void, len: usize) -> c_int>;
 
 /// Is told by gptz_salvage that `len` bytes of content from `offset` on are lost, and why: UTF-8, valid during the callback.
 /// `len` is UINT64_MAX if nothing sound states how many; and 0 if nothing is known to be lost, but the checksum of a whole

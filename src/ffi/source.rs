@@ -32,8 +32,7 @@ pub struct gptz_source {
     /// Passed to `read_at`.
     pub opaque: *mut c_void,
     /// Reads a part of the source.
-    pub read_at:
-        Option<unsafe extern "C" fn(opaque: *mut c_void, offset: u64, dst: *mut c_void, len: usize) -> i64>,
+    pub read_at: Option<unsafe extern "C" fn(opaque: *mut c_void, offset: u64, dst: *mut c_void, len: usize) -> i64>,
     /// The size of the source in bytes.
     pub size: u64,
 }

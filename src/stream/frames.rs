@@ -2,8 +2,8 @@
 
 use super::source::{CHUNK, Source, Window};
 use crate::container::{
-    BlockHeader, Header, HeaderV3, INDEX_FOOTER_LEN, Index, Layout, Opening, PieceHeader, SkippableHeader, Walk, opening,
-    plausible, single_header, trailer,
+    BlockHeader, Header, HeaderV3, INDEX_FOOTER_LEN, Index, Layout, Opening, PieceHeader, SkippableHeader, Walk,
+    opening, plausible, single_header, trailer,
 };
 use crate::error::{Error, Result, Status, fail};
 use crate::numeric::buffer::grow;

@@ -186,7 +186,8 @@ impl<S: Source> Hunt<'_, S> {
             if self.nested.is_none() && is_frame(self.window, at, self.effort, progress)? {
                 self.nested = Some(at);
                 // Its segments could not be told from those of this frame.
-                let same = matches!(about(Start::read(self.window, at))?, Ok(Start::Frame(next)) if next.tag == self.head.tag);
+                let same =
+                    matches!(about(Start::read(self.window, at))?, Ok(Start::Frame(next)) if next.tag == self.head.tag);
                 if same || log == 0 {
                     return Ok(Some(Sync::Frame(at)));
                 }
@@ -206,7 +207,10 @@ impl<S: Source> Hunt<'_, S> {
     fn index_here(&mut self, at: u64) -> Result<Option<u64>> {
         let Ok(Start::Skippable(header, data)) = about(Start::read(self.window, at))? else { return Ok(None) };
         let len = header.len.saturating_add(data - at);
-        if header.kind != SKIPPABLE_INDEX || header.len < INDEX_FOOTER_LEN as u64 || !self.effort.spend(len.min(1 << 40)) {
+        if header.kind != SKIPPABLE_INDEX
+            || header.len < INDEX_FOOTER_LEN as u64
+            || !self.effort.spend(len.min(1 << 40))
+        {
             return Ok(None);
         }
         let bytes = match self.window.exactly(at, len, "an index") {

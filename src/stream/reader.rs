@@ -170,7 +170,9 @@ impl<S: Source> Reader<S> {
 
     /// The position of a segment's header, which was found there.
     fn segment_at(&mut self, frame: usize, segment: u64, walk: &Walk) -> Result<u64> {
-        let Some(at) = self.frames.segment(frame, segment) else { fail!(Corrupt, "the frame has no segment {segment}") };
+        let Some(at) = self.frames.segment(frame, segment) else {
+            fail!(Corrupt, "the frame has no segment {segment}")
+        };
         match self.window.parse(at, |part| walk.clone().read_header(part, at))? {
             (Some(PieceHeader::Segment(_)), _) => Ok(at),
             _ => fail!(Corrupt, "no segment starts at byte {at}"),

@@ -120,8 +120,11 @@ struct Salvage<'a, 'w, S> {
 /// What a part gave.
 #[derive(Default)]
 struct Outcome {
-    /// The number of blocks before the first one that the predictor does not see.
-    before_skipped: Option<u64>,
+    /// The number of blocks up to the last coded one that comes before all blocks that the predictor does not see. That
+    /// it could be decoded shows that the blocks before it are complete.
+    proven: u64,
+    /// Whether there was a block that the predictor does not see.
+    has_skipped: bool,
     /// What was bad.
     why: Option<Error>,
 }
@@ -210,7 +213,8 @@ impl<S: Source> Salvage<'_, '_, S> {
     /// How many of the first blocks of a part are where they seem to be, as far as they are whole.
     ///
     /// All blocks may be whole while some are missing or come twice: the part ends properly and holds too little, or a whole
-    /// block follows that it has no room for. The predictor notices that, except for blocks that it does not see.
+    /// block follows that it has no room for. Only a coded block shows that those before it are complete, and not even it
+    /// tells anything about blocks that the predictor does not see.
     fn trusted(
         &mut self,
         head: &Head,
@@ -232,7 +236,7 @@ impl<S: Source> Salvage<'_, '_, S> {
         if let Some(extra) = extra.filter(|_| is_whole) {
             is_whole = about(self.block(&extra, behind.payload, &mut true, decoder, progress))?.is_ok();
         }
-        Ok(tried.before_skipped.filter(|_| is_whole).unwrap_or(u64::MAX))
+        Ok(if is_whole { tried.proven } else { u64::MAX })
     }
 
     /// Decodes what is sound in a part.
@@ -254,11 +258,12 @@ impl<S: Source> Salvage<'_, '_, S> {
         while blocks.at < part.stop && mode != Mode::Give(count) {
             let raw = blocks.walk.raw();
             let Some(block) = blocks.next(self.scan.window)? else { break };
-            if block.kind == BlockKind::StoredSkipped && outcome.before_skipped.is_none() {
-                outcome.before_skipped = Some(count);
-            }
+            outcome.has_skipped |= block.kind == BlockKind::StoredSkipped;
             let decoded = about(self.block(&block, blocks.payload, &mut is_in_step, decoder, progress))?;
             count += 1;
+            if block.kind.is_coded() && !outcome.has_skipped && decoded.is_ok() {
+                outcome.proven = count;
+            }
             match decoded {
                 Ok(()) if mode == Mode::Try => {}
                 Ok(()) => {
@@ -310,9 +315,8 @@ impl<S: Source> Salvage<'_, '_, S> {
         // Set again where the block is found sound.
         *is_in_step &= skipped;
         if block.kind.is_coded() && !was_in_step {
-            return Err(Error::new(Status::Corrupt, "it was coded with what the damaged bytes before it held").within(
-                format_args!("block at byte {}", block.at),
-            ));
+            return Err(Error::new(Status::Corrupt, "it was coded with what the damaged bytes before it held")
+                .within(format_args!("block at byte {}", block.at)));
         }
         let n = u64::from(block.coded_len);
         let payload = self.scan.window.exactly(payload, n, "a block's payload")?;

@@ -135,9 +135,10 @@ impl<S: Source> Window<S> {
 
 fn read<S: Source>(source: &mut S, at: u64, dst: &mut [u8], size: u64) -> Result<usize> {
     match source.read_at(at, dst)? {
-        0 => {
-            Err(Error::new(Status::Truncated, format!("the source ends at byte {at}; it was stated to have {size} bytes")))
-        }
+        0 => Err(Error::new(
+            Status::Truncated,
+            format!("the source ends at byte {at}; it was stated to have {size} bytes"),
+        )),
         n if n > dst.len() => fail!(Io, "the source gave {n} bytes at byte {at}, {} were asked for", dst.len()),
         n => Ok(n),
     }

@@ -218,7 +218,8 @@ impl<'w, S: Source> Scan<'w, S> {
                 }
                 Ok(None) => return Ok((part, true)),
                 Err(_) => {
-                    part.is_closed = log != 0 && part.stop > at && segment_here(self.window, head, part.stop)?.is_some();
+                    part.is_closed =
+                        log != 0 && part.stop > at && segment_here(self.window, head, part.stop)?.is_some();
                     return Ok((part, false));
                 }
             }
