@@ -263,6 +263,36 @@
 #define GPTZ_END 2
 
 /**
+ * What gptz_model_info tells: the number of tokens in the vocabulary; 256 for a byte-level network.
+ */
+#define GPTZ_MODEL_VOCABULARY 1
+
+/**
+ * The longest context that the model was trained for, in tokens; 0 for a byte-level network, which has no limit.
+ */
+#define GPTZ_MODEL_CONTEXT 2
+
+/**
+ * The number of weights.
+ */
+#define GPTZ_MODEL_PARAMETERS 3
+
+/**
+ * The bytes of memory that the weights take: of a transformer as int8, of a byte-level network as its file has them.
+ */
+#define GPTZ_MODEL_BYTES 4
+
+/**
+ * The token at the start of a text, or -1 if the model has none.
+ */
+#define GPTZ_MODEL_BOS 5
+
+/**
+ * The token at the end of a text, or -1 if the model has none.
+ */
+#define GPTZ_MODEL_EOS 6
+
+/**
  * Tensor type: IEEE binary32.
  */
 #define GPTZ_DTYPE_F32 0
@@ -361,6 +391,14 @@
  * Threads that work at the same time need one handle each.
  */
 typedef struct gptz gptz;
+
+/**
+ * A generator of text: a model, a history of tokens, and what the model has computed for them.
+ *
+ * Threads: a generator may move between threads and serves one call at a time. A second call returns GPTZ_ERROR_BUSY and
+ * does nothing. Generators of one model share its weights, and may work at the same time.
+ */
+typedef struct gptz_generator gptz_generator;
 
 /**
  * The weights of a network. A model is immutable. It is checked when it is opened, and any number of handles and
@@ -521,6 +559,11 @@ typedef int (*gptz_write_fn)(void *userdata, uint64_t offset, const void *data, 
  * gptz_progress_fn hold.
  */
 typedef int (*gptz_lost_fn)(void *userdata, uint64_t offset, uint64_t len, const char *why);
+ * Receives a generated token and its `len` bytes, which are valid during the call and not NUL-terminated; `bytes` may be
+ * NULL if `len` is 0. `userdata` is the pointer that was given to gptz_generator_generate. The callback returns 0 to
+ * continue. Any other value ends the call after this token, which is no error. The rules of gptz_progress_fn hold.
+ */
+typedef int (*gptz_token_fn)(void *userdata, uint32_t token, const char *bytes, size_t len);
 
 /**
  * What the last call of a handle took and gave: see gptz_stats_get.
@@ -757,7 +800,7 @@ gptz_status gptz_create_for_frame(const void *src, size_t src_len, gptz **out);
  *
  * On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
  *
- * Errors: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY.
+ * Errors: GPTZ_ERROR_METHOD, also for a transformer; GPTZ_ERROR_MEMORY.
  */
 gptz_status gptz_create_from_model(const gptz_model *model, const char *policy, gptz **out);
 
@@ -1305,25 +1348,35 @@ gptz_status gptz_cross_entropy_joint(gptz *handle,
                                      double *bits_per_pair);
 
 /**
- * Opens a weights file: a byte-level RWKV-7 network (a vocabulary of 256) in the safetensors format, with the tensor
- * names of flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor
- * for each row. `path` is a NUL-terminated string; on Unix it may be any bytes,
- * elsewhere it must be UTF-8.
+ * Opens a weights file. `path` is a NUL-terminated string; on Unix it may be any bytes, elsewhere it must be UTF-8. The
+ * file is one of two kinds:
  *
- * The whole file is read into memory. It may be changed or deleted after the call.
+ * - A byte-level RWKV-7 network (a vocabulary of 256): a safetensors file with the tensor names of
+ *   flash-linear-attention. Tensors are F32, F16, BF16, or I8 with an F32 tensor NAME.scale that has one factor for each
+ *   row. The whole file is read into memory. It may be changed or deleted after the call.
+ * - A transformer: Gemma 1, 2 or 3 (text), or one of the LLaMA family. Either a GGUF file, whose metadata describe the
+ *   model and its vocabulary. Or a safetensors file with the names of HuggingFace, and the file config.json in the same
+ *   folder. Files without a vocabulary have it in tokenizer.json in the same folder; without that file the model has
+ *   no text, only tokens. Tensors may have any type that gptz_tensor_reader_read_f32 reads. The matrices are kept as
+ *   int8, so that the model takes a little more than a byte for each weight, whatever the file has. The file is read
+ *   again only by a generator with "weights=f32". Transformers generate text (gptz_generator_create).
+ *   gptz_create_from_model refuses them with GPTZ_ERROR_METHOD.
  *
  * On success `*out` is the model; free it with gptz_model_free. On failure `*out` is NULL.
  *
- * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message names the tensor, what was found and what was expected),
- * GPTZ_ERROR_MEMORY.
+ * Errors: GPTZ_ERROR_IO, GPTZ_ERROR_MODEL (the message names the tensor or the key, what was found and what was
+ * expected), GPTZ_ERROR_MEMORY.
  */
-gptz_status gptz_model_open(const char *path, gptz_model **out);
+gptz_status gptz_model_open(const char *path,
+                            gptz_model **out);
 
 /**
- * Opens a weights file whose `len` bytes are in memory at `data`. The bytes are copied. In all other respects the call
+ * Opens the weights file of a byte-level network whose `len` bytes are in memory at `data`. The bytes are copied. In all other respects the call
  * does what gptz_model_open does; GPTZ_ERROR_IO cannot occur.
  */
-gptz_status gptz_model_from_memory(const void *data, size_t len, gptz_model **out);
+gptz_status gptz_model_from_memory(const void *data,
+                                   size_t len,
+                                   gptz_model **out);
 
 /**
  * Opens the newest model that the library carries, which the default method uses. Free it with gptz_model_free.
@@ -1350,6 +1403,13 @@ gptz_model *gptz_model_builtin(void);
  * On failure `out`, unless it is NULL, is all 0.
  */
 gptz_status gptz_model_fingerprint(const gptz_model *model, uint8_t *out);
+
+/**
+ * Reads a property of a model, `what`, one of GPTZ_MODEL_... , into `*value`. On failure `*value` is 0.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT if there is no such property.
+ */
+gptz_status gptz_model_info(const gptz_model *model, int what, int64_t *value);
 
 /**
  * Frees a model. NULL is allowed and does nothing. If `model` points to another object, the call frees nothing, and
@@ -1392,6 +1452,130 @@ gptz_status gptz_detokenize(const gptz_model *model,
                             void *dst,
                             size_t cap,
                             size_t *len);
+
+/**
+ * Creates a generator of a model, without a history. The model may be freed before the generator.
+ *
+ * `options` is NULL for the defaults, or a string of pairs, such as "context=2048,full=slide", for a transformer:
+ *
+ *   context=N        the most tokens; 4096, or the model's context if that is less
+ *   full=error       a full context is GPTZ_ERROR_STATE (default)
+ *   full=slide       a full context loses its oldest token after the first four
+ *   weights=i8|f32   the type of the matrices, i8 by default; f32 is slow and for checking
+ *   cache=i8|f16|f32 the type of the keys and values; i8 by default, f32 with weights=f32
+ *   memory=BYTES     the most bytes of keys and values; 2^30 by default
+ *
+ * A byte-level network has no options. Its tokens are bytes, and its context has no end.
+ *
+ * On success `*out` is the generator; free it with gptz_generator_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY; with weights=f32 also GPTZ_ERROR_IO, and GPTZ_ERROR_MODEL if the file
+ * has changed.
+ */
+gptz_status gptz_generator_create(const gptz_model *model, const char *options, gptz_generator **out);
+
+/**
+ * Creates a generator of bytes from the live state of a handle, which may have any method: a mix, a GRU, the network that
+ * the library carries. The generator has a copy of the state, so later calls on either do not affect the other.
+ *
+ * What the handle was fed is the context of the generator, but not part of its history: gptz_generator_step may follow at
+ * once, and gptz_generator_prefill starts from the copied state. A method that learns also learns from the tokens.
+ * `options` is NULL or empty.
+ *
+ * On success `*out` is the generator; free it with gptz_generator_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT, GPTZ_ERROR_MEMORY.
+ */
+gptz_status gptz_generator_create_from_handle(const gptz *handle,
+                                              const char *options,
+                                              gptz_generator **out);
+
+/**
+ * Frees a generator. NULL is allowed and does nothing. If the generator is in a call, or `generator` points to another
+ * object, the call frees nothing, and gptz_last_error returns the reason.
+ */
+void gptz_generator_free(gptz_generator *generator);
+
+/**
+ * Returns the message of the last call on this generator that failed, as gptz_handle_error does for a handle.
+ */
+const char *gptz_generator_error(const gptz_generator *generator);
+
+/**
+ * Sets the progress callback of gptz_generator_prefill; see gptz_progress_fn. `done` and `total` count tokens. NULL for
+ * `callback` removes it.
+ */
+gptz_status gptz_generator_set_progress(gptz_generator *generator, gptz_progress_fn callback, void *userdata);
+
+/**
+ * Sets how gptz_generator_step chooses. `sampler` is NULL for greedy: the token with the largest logit, of equal ones the
+ * smallest. Or it is a string of pairs: "temperature=0.8,seed=1". A temperature from 0.001 to 1000 draws a token at random
+ * with the probabilities of softmax(logits / temperature); 0 is greedy. Equal seeds and histories draw equal tokens, on
+ * every machine. Other keys are not supported yet.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT; the sampler does not change.
+ */
+gptz_status gptz_generator_set_sampler(gptz_generator *generator,
+                                       const char *sampler);
+
+/**
+ * Replaces the history by `n` tokens, at least one. The longest prefix that the old history has too is not computed again
+ * where it can be kept: a transformer keeps it unless its context has slid, a byte-level model keeps the old history as a
+ * whole or not at all.
+ *
+ * `logits` is NULL and `logits_len` 0, or `logits` has room for a float for each token of the vocabulary, and
+ * `logits_len` is their number: the logits of the token that comes next. Those of a byte-level model are the natural
+ * logarithms of the probabilities.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT for no tokens, a token that the vocabulary does not have, or another `logits_len`.
+ * GPTZ_ERROR_STATE if the tokens do not fit the context. The history does not change then. GPTZ_ERROR_CANCELLED,
+ * GPTZ_ERROR_MEMORY: the history is then the part of the tokens that was computed, and decode and step must wait for
+ * another prefill. The same call goes on from there.
+ */
+gptz_status gptz_generator_prefill(gptz_generator *generator,
+                                   const uint32_t *tokens,
+                                   size_t n,
+                                   float *logits,
+                                   size_t logits_len);
+
+/**
+ * Appends a token to the history. `logits` and `logits_len` are as in gptz_generator_prefill.
+ *
+ * Errors: GPTZ_ERROR_ARGUMENT for a token that the vocabulary does not have, or another `logits_len`. GPTZ_ERROR_STATE
+ * before the first prefill, or if the context is full. GPTZ_ERROR_MEMORY. The history does not change.
+ */
+gptz_status gptz_generator_decode(gptz_generator *generator, uint32_t token, float *logits, size_t logits_len);
+
+/**
+ * Chooses a token (gptz_generator_set_sampler), appends it to the history and writes it to `*token`. On failure `*token`
+ * is 0.
+ *
+ * Errors: GPTZ_ERROR_STATE before the first prefill, or if the context is full. GPTZ_ERROR_MEMORY. The history does not
+ * change.
+ */
+gptz_status gptz_generator_step(gptz_generator *generator,
+                                uint32_t *token);
+
+/**
+ * Makes up to `n` steps (gptz_generator_step) and passes each token to `callback`, which may stop the call. NULL for
+ * `callback` is allowed. On success `*made` is the number of steps. It is 0 on failure; the tokens before the failure are
+ * in the history.
+ *
+ * Errors: as gptz_generator_step.
+ */
+gptz_status gptz_generator_generate(gptz_generator *generator,
+                                    size_t n,
+                                    gptz_token_fn callback,
+                                    void *userdata,
+                                    size_t *made);
+
+/**
+ * Copies the history to `tokens`, which has room for `cap` tokens. On success `*n` is their number.
+ *
+ * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of tokens; `*n` is then that number. To ask for
+ * it, pass NULL and 0. On every other failure `*n` is 0.
+ */
+gptz_status gptz_generator_tokens(const gptz_generator *generator, uint32_t *tokens, size_t cap, size_t *n);
 
 /**
  * Copies the live state into a new snapshot. On success `*out` is the snapshot; free it with gptz_snapshot_free. On

@@ -138,6 +138,9 @@ struct free_handle {
 struct free_model {
     void operator()(gptz_model *p) const noexcept { gptz_model_free(p); }
 };
+struct free_generator {
+    void operator()(gptz_generator *p) const noexcept { gptz_generator_free(p); }
+};
 struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
 };
@@ -286,6 +289,14 @@ public:
         std::array<std::uint8_t, 32> print{};
         detail::check(gptz_model_fingerprint(handle(), print.data()));
         return print;
+    }
+
+    /** Reads a property, one of GPTZ_MODEL_... . gptz_model_info. */
+    [[nodiscard]] std::int64_t info(int what) const
+    {
+        std::int64_t value = 0;
+        detail::check(gptz_model_info(handle(), what, &value));
+        return value;
     }
 
     /** Cuts a text into tokens of the model's vocabulary. gptz_tokenize. */
@@ -1039,6 +1050,72 @@ private:
     // Members are destroyed in reverse order: the handle first, then the source that it points at.
     std::unique_ptr<detail::source> source_;
     std::unique_ptr<gptz_reader, detail::free_reader> handle_;
+};
+
+/**
+ * A generator of text. It keeps the weights that it uses, so the model may be destroyed first. As a compressor, it may move
+ * between threads and serves one call at a time. A prefill that is cancelled keeps a part of its tokens: see
+ * gptz_generator_prefill.
+ */
+class generator {
+public:
+    /** A generator of a model: gptz_generator_create. */
+    explicit generator(const model &weights, const std::string &options = {})
+    {
+        gptz_generator *p = nullptr;
+        detail::check(gptz_generator_create(weights.handle(), detail::c_string(options, "the options"), &p));
+        handle_.reset(p);
+    }
+
+    /** A generator of bytes that starts from the live state of a compressor: gptz_generator_create_from_handle. */
+    explicit generator(const compressor &from)
+    {
+        gptz_generator *p = nullptr;
+        detail::check(gptz_generator_create_from_handle(from.handle(), nullptr, &p));
+        handle_.reset(p);
+    }
+
+    /** Sets the sampler; an empty string is greedy. gptz_generator_set_sampler. */
+    void set_sampler(const std::string &sampler)
+    {
+        detail::check(gptz_generator_set_sampler(handle(), detail::c_string(sampler, "the sampler")));
+    }
+
+    /** Replaces the history: gptz_generator_prefill without logits. */
+    void prefill(const std::vector<std::uint32_t> &tokens)
+    {
+        detail::check(gptz_generator_prefill(handle(), tokens.data(), tokens.size(), nullptr, 0));
+    }
+
+    /** Appends a token: gptz_generator_decode without logits. */
+    void decode(std::uint32_t token) { detail::check(gptz_generator_decode(handle(), token, nullptr, 0)); }
+
+    /** Chooses a token, appends it and returns it. gptz_generator_step. */
+    [[nodiscard]] std::uint32_t step()
+    {
+        std::uint32_t token = 0;
+        detail::check(gptz_generator_step(handle(), &token));
+        return token;
+    }
+
+    /** Returns the history. gptz_generator_tokens. */
+    [[nodiscard]] std::vector<std::uint32_t> tokens() const
+    {
+        std::size_t n = 0;
+        gptz_status status = gptz_generator_tokens(handle(), nullptr, 0, &n);
+        if (status != GPTZ_ERROR_BUFFER_TOO_SMALL)
+            detail::check(status);
+        std::vector<std::uint32_t> history(n);
+        if (n > 0)
+            detail::check(gptz_generator_tokens(handle(), history.data(), n, &n));
+        return history;
+    }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    [[nodiscard]] gptz_generator *handle() const noexcept { return handle_.get(); }
+
+private:
+    std::unique_ptr<gptz_generator, detail::free_generator> handle_;
 };
 
 /** A tensor of a file. */

@@ -23,6 +23,7 @@
 //! The modules are layers, from the highest to the lowest. A module uses only modules of its own and of lower layers:
 //!
 //! - [`ffi`]: the C ABI, one file for each noun
+//! - [`generate`]: text out of a model: prefill, decode, step
 //! - [`stream`]: frames over time: streams of any length, random access, salvage
 //! - [`session`]: a compressor: predictor, coder and container together; live state and base; records; measures
 //! - [`method`]: method strings: grammar, canonical form, registered methods and levels
@@ -31,7 +32,7 @@
 //! - [`container`]: GPTZ frames, blocks and records, without their decoding (docs/FORMAT.md)
 //! - [`adapt`]: online learning: output heads, GRUs, optimisers
 //! - [`mix`]: context models and the mixer
-//! - [`model`]: networks: [`model::rwkv7`], [`model::gru`]
+//! - [`model`]: networks: [`model::rwkv7`], [`model::gru`], [`model::transformer`]
 //! - [`text`]: tokenizers: bytes to tokens and back
 //! - [`weights`]: files and named tensors
 //! - [`coder`]: entropy coding: range coder, rANS, the quantiser from logits to frequencies
@@ -43,6 +44,7 @@ pub mod coder;
 pub mod container;
 pub mod error;
 pub mod ffi;
+pub mod generate;
 pub mod method;
 pub mod mix;
 pub mod model;

@@ -197,6 +197,20 @@ fn predict_prints_the_next_byte() {
 }
 
 #[test]
+fn generate_continues_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build("examples-c/generate.c", Link::Shared, folder.path());
+    if cfg!(feature = "builtin-model") {
+        let args = ["builtin", "It was the best of", "20"];
+        let printed = run(Command::new(&program).args(args)).stdout;
+        assert!(printed.starts_with(b"It was the best of") && printed.len() == 18 + 20 + 1);
+        let drawn = ["builtin", "It was the best of", "20", "temperature=2,seed=3"];
+        let [a, b] = [0, 1].map(|_| run(Command::new(&program).args(drawn)).stdout);
+        assert!(a == b && a != printed);
+    }
+}
+
+#[test]
 fn distance_names_the_nearest_text_first() {
     let folder = tempfile::tempdir().unwrap();
     let alice = include_bytes!("data/alice29.txt");

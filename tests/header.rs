@@ -4,7 +4,7 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 18] = [
+const NOUNS: [&str; 19] = [
     "status",
     "library",
     "handle",
@@ -19,6 +19,7 @@ const NOUNS: [&str; 18] = [
     "learn",
     "model",
     "tokenize",
+    "generator",
     "snapshot",
     "stats",
     "tensors",

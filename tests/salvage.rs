@@ -5,7 +5,7 @@ mod common;
 use std::ptr;
 
 use ::gptz::container::{
-    BlockKind, Frame, HeaderV3, INDEX_FOOTER_LEN, Index, Segment, Skippable, frame_tag, write_block_header,
+    BlockKind, Frame, HeaderV3, INDEX_FOOTER_LEN, Index, Segment, Skippable, block_crc, frame_tag, write_block_header,
 };
 use common::*;
 
@@ -45,6 +45,27 @@ fn streamed(h: &Handle, content: &[u8]) -> Vec<u8> {
 fn without_index(frame: &[u8]) -> Vec<u8> {
     let len = Index::frame_len_of(frame.last_chunk::<INDEX_FOOTER_LEN>().unwrap()).expect("an index") as usize;
     frame[..frame.len() - len].to_vec()
+}
+
+/// Turns the stored blocks behind the last coded one of each segment into blocks that the predictor does not see.
+fn skipping(mut frame: Vec<u8>, content: &[u8]) -> Vec<u8> {
+    let (mut is_behind, mut header) = (true, 0..0);
+    for (what, range, raw) in parts_of(&frame).into_iter().rev() {
+        match what {
+            What::Payload(kind) => {
+                is_behind &= !kind.is_coded();
+                header = range;
+            }
+            What::BlockHeader if is_behind => {
+                let crc = block_crc(BlockKind::StoredSkipped, &content[raw as usize..][..header.len()]);
+                frame[range.start] = BlockKind::StoredSkipped as u8;
+                frame[range.end - 4..range.end].copy_from_slice(&crc.to_le_bytes());
+            }
+            What::Segment => is_behind = true,
+            _ => {}
+        }
+    }
+    frame
 }
 
 /// Where the segments of a frame start, and where they end.
@@ -126,7 +147,8 @@ fn a_changed_byte_costs_at_most_its_segment() {
     let h = segmented();
     let content = content(3 * SEGMENT - 20_000, 3);
     let mut kinds = [0; 5];
-    for frame in [h.compress(&content), streamed(&h, &content)] {
+    for frame in [h.compress(&content), streamed(&h, &content)].map(|frame| skipping(frame, &content)) {
+        assert!(h.decompress(&frame) == content);
         let index_at = without_index(&frame).len();
         let mut places: Vec<(usize, What, u64)> =
             (index_at..frame.len()).step_by(3).map(|at| (at, What::End, u64::MAX)).collect();
@@ -255,24 +277,32 @@ fn swapped_and_repeated_segments_lose_nothing() {
 #[test]
 fn moved_blocks_never_give_wrong_content() {
     let h = segmented();
-    h.set(GPTZ_PARAM_SEGMENT_LOG, 0);
     let content = content(50_000, 8);
-    let frame = h.compress(&content);
+    for segment_log in [0, 16] {
+        h.set(GPTZ_PARAM_SEGMENT_LOG, segment_log);
+        let frame = h.compress(&content);
+        check_moves(&h, &frame, &content);
+        check_moves(&h, &skipping(frame, &content), &content);
+        check_moves(&h, &streamed(&h, &content), &content);
+    }
+}
+
+fn check_moves(h: &Handle, frame: &[u8], content: &[u8]) {
     let starts: Vec<usize> =
-        parts_of(&frame).iter().filter(|p| matches!(p.0, What::BlockHeader | What::End)).map(|p| p.1.start).collect();
+        parts_of(frame).iter().filter(|p| matches!(p.0, What::BlockHeader | What::End)).map(|p| p.1.start).collect();
     for k in 0..starts.len() - 2 {
         let (one, two, three) = (starts[k], starts[k + 1], starts[k + 2]);
         let twice = [&frame[..two], &frame[one..]].concat();
         let missing = [&frame[..one], &frame[two..]].concat();
         for bad in [twice, missing] {
-            losses(&h.salvage(&bad), &content, true);
+            losses(&h.salvage(&bad), content, true);
         }
-        // Two stored blocks that change places are noticed by the checksum of the content alone.
+        // Two blocks that the predictor does not see are noticed by the checksum of the content alone.
         let swapped = [&frame[..one], &frame[two..three], &frame[one..two], &frame[three..]].concat();
         let told = h.salvage(&swapped);
         assert!(!told.lost.is_empty());
         if told.lost.iter().any(|(_, len, _)| *len > 0) {
-            losses(&told, &content, true);
+            losses(&told, content, true);
         } else {
             assert!(told.lost[0].2.contains("stored blocks moved"), "{:?}", told.lost);
         }

@@ -375,7 +375,7 @@ pub unsafe extern "C" fn gptz_create(method: *const c_char, out: *mut *mut gptz)
 ///
 /// # Safety
 /// `p` is NULL or points at a NUL-terminated string that does not change during `'a`.
-unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
+pub(super) unsafe fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>> {
     if p.is_null() {
         return Ok(None);
     }
@@ -421,7 +421,7 @@ pub unsafe extern "C" fn gptz_create_for_frame(src: *const c_void, src_len: usiz
 ///
 /// On success `*out` is the handle; free it with gptz_free. On failure `*out` is NULL.
 ///
-/// Errors: GPTZ_ERROR_METHOD, GPTZ_ERROR_MEMORY.
+/// Errors: GPTZ_ERROR_METHOD, also for a transformer; GPTZ_ERROR_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_create_from_model(
     model: *const gptz_model,
@@ -430,7 +430,7 @@ pub unsafe extern "C" fn gptz_create_from_model(
 ) -> gptz_status {
     let body = || {
         // SAFETY: a model and a string or NULL, as the header asks.
-        let (model, policy) = unsafe { (object(model)?, text(policy, "the policy")?) };
+        let (model, policy) = unsafe { (object(model)?.bytes()?, text(policy, "the policy")?) };
         new_handle(Session::create_from_model(model, policy.unwrap_or_default())?)
     };
     // SAFETY: `out` is NULL or the caller's to write, as the header asks.

@@ -15,6 +15,7 @@ mod callback;
 mod cancel;
 mod compress;
 mod frame;
+mod generator;
 mod guard;
 mod handle;
 mod learn;
@@ -40,6 +41,7 @@ mod tokenize;
 
 pub use compress::*;
 pub use frame::*;
+pub use generator::*;
 pub use handle::*;
 pub use learn::*;
 pub use library::*;

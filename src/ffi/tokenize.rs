@@ -9,7 +9,7 @@ use super::object::object;
 use super::status::gptz_status;
 use crate::error::{Error, Result, fail};
 use crate::model::VOCAB;
-use crate::model::file::Model;
+use crate::model::open::Opened;
 use crate::numeric::buffer::made;
 
 /// The bytes of a caller's array of `n` tokens.
@@ -29,8 +29,8 @@ fn check_room(room: usize, found: usize) -> Result<()> {
 }
 
 /// Writes the tokens of a text through `write(index, token)`.
-fn tokenize(model: &Model, text: &[u8], room: usize, mut write: impl FnMut(usize, u32)) -> Result<usize> {
-    let Some(tokenizer) = model.tokenizer() else {
+fn tokenize(model: &Opened, text: &[u8], room: usize, mut write: impl FnMut(usize, u32)) -> Result<usize> {
+    let Some(tokenizer) = model.tokenizer()? else {
         check_room(room, text.len())?;
         text.iter().enumerate().for_each(|(i, byte)| write(i, u32::from(*byte)));
         return Ok(text.len());
@@ -43,8 +43,8 @@ fn tokenize(model: &Model, text: &[u8], room: usize, mut write: impl FnMut(usize
 }
 
 /// The bytes of tokens, each read by `token(index)`.
-fn detokenize(model: &Model, n: usize, token: impl Fn(usize) -> u32, dst: &mut [u8]) -> Result<usize> {
-    let Some(tokenizer) = model.tokenizer() else {
+fn detokenize(model: &Opened, n: usize, token: impl Fn(usize) -> u32, dst: &mut [u8]) -> Result<usize> {
+    let Some(tokenizer) = model.tokenizer()? else {
         for i in 0..n {
             let token = token(i);
             let Ok(byte) = u8::try_from(token) else {
@@ -142,6 +142,7 @@ mod tests {
     use crate::ffi::object::hand_out;
     use crate::ffi::{GPTZ_ERROR_ARGUMENT, gptz_model_free};
     use crate::ffi::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_OK};
+    use crate::model::file::Model;
     use crate::text::Tokenizer;
 
     const WEIGHTS: &[u8] = include_bytes!("../../tests/data/rwkv7-tiny.safetensors");
@@ -158,7 +159,7 @@ mod tests {
         if with_tokenizer {
             model.set_tokenizer(Arc::new(Tokenizer::from_json(LLAMA2).unwrap()));
         }
-        let p: *mut gptz_model = hand_out(Arc::new(model)).unwrap();
+        let p: *mut gptz_model = hand_out(Opened::Bytes(Arc::new(model))).unwrap();
         test(p);
         // SAFETY: the model of above.
         unsafe { gptz_model_free(p) };

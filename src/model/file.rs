@@ -103,6 +103,11 @@ impl Model {
         &self.config
     }
 
+    /// The bytes of the file, which stay in memory.
+    pub fn file_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The tokenizer of the vocabulary; `None` if the tokens are the bytes.
     pub fn tokenizer(&self) -> Option<&Arc<Tokenizer>> {
         self.tokenizer.as_ref()

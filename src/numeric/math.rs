@@ -117,6 +117,88 @@ pub(crate) fn log2<S: Simd>(s: S, x: S::F) -> S::F {
     ((y * s.splat(LOG2_E_MINUS_1) + m * s.splat(LOG2_E_MINUS_1)) + y + m) + e
 }
 
+/// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))): GELU in its approximation by tanh (Hendrycks, Gimpel 2016).
+#[inline(always)]
+pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
+    const FACTOR: f32 = 0.797_884_6; // sqrt(2 / pi)
+    let inner = (x + (x * x * x) * s.splat(0.044_715)) * s.splat(FACTOR);
+    (x * s.splat(0.5)) * (tanh(s, inner) + s.splat(1.0))
+}
+
+/// x / (1 + e^-x): SiLU.
+#[inline(always)]
+pub(crate) fn silu<S: Simd>(s: S, x: S::F) -> S::F {
+    x * sigmoid(s, x)
+}
+
+/// c tanh(x / c).
+#[inline(always)]
+pub(crate) fn soft_cap<S: Simd>(s: S, x: S::F, c: f32) -> S::F {
+    tanh(s, x / s.splat(c)) * s.splat(c)
+}
+
+/// Quantises a vector to int8 with one scale: q = round(x * (127 / m)) with m the largest magnitude. Passes sixteen
+/// numbers at a time to `store` and returns the scale, m / 127. If m is below 1e-30, all are 0.
+#[inline(always)]
+pub(crate) fn quantise<S: Simd>(s: S, x: &[Vec16], mut store: impl FnMut(usize, S::I)) -> f32 {
+    const LIMIT: f32 = 127.0;
+    // max(|x|, m) keeps m where x is NaN.
+    let m = s.tree_max(x.iter().fold(s.splat(0.0), |m, v| s.max(s.abs(s.load(v)), m)));
+    let (factor, scale) = if m < 1e-30 { (0.0, 0.0) } else { (LIMIT / m, m / LIMIT) };
+    for (i, v) in x.iter().enumerate() {
+        let q = s.load(v) * s.splat(factor);
+        let q = s.min(s.max(q, s.splat(-LIMIT)), s.splat(LIMIT));
+        store(i, s.as_int(q + s.splat(ROUND)) - s.splat_i(ROUND.to_bits() as i32));
+    }
+    scale
+}
+
+/// The activations of a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// GELU, approximated by tanh.
+    Gelu,
+    /// SiLU.
+    Silu,
+}
+
+struct Gated<'a>(Gate, &'a mut [Vec16], &'a [Vec16]);
+
+impl Kernel for Gated<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (gate, up) in self.1.iter_mut().zip(self.2) {
+            let x = s.load(gate);
+            let y = match self.0 {
+                Gate::Gelu => gelu(s, x),
+                Gate::Silu => silu(s, x),
+            };
+            s.store(y * s.load(up), gate);
+        }
+    }
+}
+
+/// Replaces each number of `gate` by its activation times the number of `up`.
+pub fn gated(level: Level, activation: Gate, gate: &mut [Vec16], up: &[Vec16]) {
+    level.run(Gated(activation, gate, up));
+}
+
+struct Capped<'a>(f32, &'a mut [Vec16]);
+
+impl Kernel for Capped<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.1.iter_mut().for_each(|v| s.store(soft_cap(s, s.load(v), self.0), v));
+    }
+}
+
+/// Replaces each number x by c tanh(x / c).
+pub fn capped(level: Level, c: f32, values: &mut [Vec16]) {
+    level.run(Capped(c, values));
+}
+
 /// ln(1 + e^x); NaN gives 0.
 #[inline(always)]
 pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
@@ -145,6 +227,10 @@ pub enum Function {
     Log2,
     /// ln(1 + e^x).
     Softplus,
+    /// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    Gelu,
+    /// x / (1 + e^-x).
+    Silu,
 }
 
 struct Map<'a>(Function, &'a mut [Vec16]);
@@ -162,6 +248,8 @@ impl Kernel for Map<'_> {
                 Function::Ln => ln(s, x),
                 Function::Log2 => log2(s, x),
                 Function::Softplus => softplus(s, x),
+                Function::Gelu => gelu(s, x),
+                Function::Silu => silu(s, x),
             };
             s.store(y, v);
         }
@@ -184,8 +272,16 @@ pub fn scalar(f: Function, x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    const ALL: [Function; 6] =
-        [Function::Exp, Function::Sigmoid, Function::Tanh, Function::Ln, Function::Log2, Function::Softplus];
+    const ALL: [Function; 8] = [
+        Function::Exp,
+        Function::Sigmoid,
+        Function::Tanh,
+        Function::Ln,
+        Function::Log2,
+        Function::Softplus,
+        Function::Gelu,
+        Function::Silu,
+    ];
 
     /// The oracle: the same definitions in scalar f32.
     fn naive(f: Function, x: f32) -> f32 {
@@ -232,6 +328,11 @@ mod tests {
                     if x < 0.0 { -y } else { y }
                 }
             }
+            Function::Gelu => {
+                let inner = (x + (x * x * x) * 0.044_715) * 0.797_884_6;
+                (x * 0.5) * (naive(Function::Tanh, inner) + 1.0)
+            }
+            Function::Silu => x * naive(Function::Sigmoid, x),
             Function::Ln => ln(x),
             Function::Log2 => {
                 let (e, m, y) = parts(x);

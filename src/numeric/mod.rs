@@ -3,6 +3,7 @@
 //! docs/NUMERICS.md states the rules. In short: single IEEE binary32 operations, integers, our own polynomials, and
 //! orders of summation that depend only on the shapes of the operands.
 
+pub mod attention;
 pub mod buffer;
 pub mod float_env;
 mod large;
@@ -12,6 +13,7 @@ pub mod matmul;
 pub mod norm;
 pub mod random;
 pub mod reserve;
+pub mod rope;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -68,6 +68,37 @@ pub fn layer_norm(level: Level, x: &[Vec16], weight: &[Vec16], bias: &[Vec16], e
     level.run(LayerNorm { x, weight, bias, eps, out });
 }
 
+struct RmsNorm<'a> {
+    x: &'a mut [Vec16],
+    weight: &'a [Vec16],
+    eps: f32,
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = (self.weight.len() * WIDTH) as f32;
+        for x in self.x.chunks_exact_mut(self.weight.len()) {
+            let mean = strided_sum(s, x.len(), |i| {
+                let v = s.load(&x[i]);
+                v * v
+            }) / n;
+            let scale = s.splat(1.0 / (mean + self.eps).sqrt());
+            for (x, w) in x.iter_mut().zip(self.weight) {
+                s.store((s.load(x) * scale) * s.load(w), x);
+            }
+        }
+    }
+}
+
+/// RMS norm (Zhang, Sennrich 2019) of every group of `weight.len()` vectors, in place: `(x * (1 / sqrt(mean of squares
+/// + eps))) * weight`.
+pub fn rms_norm(level: Level, x: &mut [Vec16], weight: &[Vec16], eps: f32) {
+    assert!(!weight.is_empty() && x.len().is_multiple_of(weight.len()));
+    level.run(RmsNorm { x, weight, eps });
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::buffer::padded;
@@ -109,6 +140,12 @@ mod tests {
                     let mut out = vec![Vec16::ZERO; n / 16];
                     layer_norm(level, &vx, &vw, &vb, 1e-5, &mut out);
                     assert_same(flat(&out), &naive(&x, &w, &b, 1e-5), &format!("layer {n} {kind:?} {level:?}"));
+                    let mut rms = vx.clone();
+                    rms_norm(level, &mut rms, &vw, 1e-6);
+                    let squares: Vec<f32> = x.iter().map(|x| x * x).collect();
+                    let scale = 1.0 / (naive_sum(&squares) / n as f32 + 1e-6).sqrt();
+                    let by_rms: Vec<f32> = x.iter().zip(&w).map(|(x, w)| (x * scale) * w).collect();
+                    assert_same(flat(&rms), &by_rms, &format!("rms {n} {kind:?} {level:?}"));
                     level.run(Groups(&vx, group / 16, &vw, &vb, &mut out));
                     assert_same(flat(&out), &by_group, &format!("group {n} {kind:?} {level:?}"));
                 }

@@ -36,3 +36,9 @@ pub fn flat_mut(v: &mut [Vec16]) -> &mut [f32] {
 pub fn vectors(n: usize) -> usize {
     n.div_ceil(WIDTH)
 }
+
+/// The bytes of f32, in the order of the CPU.
+pub(crate) fn bytes_of(v: &[f32]) -> &[u8] {
+    // SAFETY: every byte of a f32 is initialised, and a u8 has no alignment; the lifetime and borrow carry over.
+    unsafe { std::slice::from_raw_parts(v.as_ptr().cast(), size_of_val(v)) }
+}

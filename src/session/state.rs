@@ -228,6 +228,24 @@ impl Session {
         Snapshot::new(&self.identity, state, history)
     }
 
+    /// A session of the same method whose live state is a copy of this one's.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn copy_live(&self) -> Result<Self> {
+        Ok(Self {
+            identity: self.identity.try_clone()?,
+            blueprint: self.blueprint.clone(),
+            _builtin: self._builtin.clone(),
+            params: self.params.clone(),
+            initial: self.initial.clone(),
+            base: None,
+            start: Some(Arc::new(self.snapshot()?)),
+            live: None,
+            scratch: None,
+        })
+    }
+
     /// Sets the live state to that of a snapshot.
     ///
     /// # Errors

@@ -20,7 +20,10 @@ pub(super) struct Part {
     pub(super) is_closed: bool,
     /// Whether it is closed and its blocks hold what it should: then its blocks are where they seem to be.
     pub(super) fits: bool,
-    /// Whether its blocks end properly and do not hold what it should: some may be missing or come twice.
+    /// The content that it should hold ends here; a whole segment's end, if the length of the content is not known.
+    pub(super) expected: u64,
+    /// Whether its blocks end properly and do not hold what they should: some may be missing or come twice, or one states
+    /// a wrong length.
     pub(super) is_misfit: bool,
 }
 

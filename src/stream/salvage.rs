@@ -125,17 +125,21 @@ struct Outcome {
     proven: u64,
     /// Whether there was a block that the predictor does not see.
     has_skipped: bool,
+    /// The number of its blocks before the first bad one.
+    good: u64,
+    /// The first bad block, and the position of its payload.
+    bad: Option<(BlockHeader, u64)>,
     /// What was bad.
     why: Option<Error>,
 }
 
 /// What is done with the blocks of a part.
-#[derive(Clone, Copy, PartialEq)]
-enum Mode {
-    /// They are given, at most so many.
-    Give(u64),
-    /// They are decoded only.
-    Try,
+#[derive(Clone, Copy)]
+struct Mode {
+    /// At most so many are decoded.
+    most: u64,
+    /// Whether they are given. If not, decoding ends at the first bad one.
+    gives: bool,
 }
 
 impl<S: Source> Salvage<'_, '_, S> {
@@ -201,7 +205,7 @@ impl<S: Source> Salvage<'_, '_, S> {
             let (Some(start), Some(_)) = (base.checked_add(part.raw), base.checked_add(part.raw_end)) else { break };
             self.out.lose_to(start, || within(why.take().unwrap_or_else(|| not_found(part.raw))));
             let most = self.trusted(head, part, base, &mut decoder, progress)?;
-            why = self.part(head, part, base, &mut decoder, Mode::Give(most), progress)?.why;
+            why = self.part(head, part, base, &mut decoder, Mode { most, gives: true }, progress)?.why;
         }
         if parts.has_doubts && why.is_none() {
             let text = "what is missing before the next segment header is more than the lost bytes could hold";
@@ -212,9 +216,10 @@ impl<S: Source> Salvage<'_, '_, S> {
 
     /// How many of the first blocks of a part are where they seem to be, as far as they are whole.
     ///
-    /// All blocks may be whole while some are missing or come twice: the part ends properly and holds too little, or a whole
-    /// block follows that it has no room for. Only a coded block shows that those before it are complete, and not even it
-    /// tells anything about blocks that the predictor does not see.
+    /// All blocks may be whole while some are missing or come twice: then they end properly and do not hold what they
+    /// should, or a block follows that the part has no room for. Only a coded block shows that those before it are
+    /// complete, and not even it tells anything about blocks that the predictor does not see. A coded block that states a
+    /// wrong length looks the same; but with the right length it can be decoded.
     fn trusted(
         &mut self,
         head: &Head,
@@ -231,12 +236,27 @@ impl<S: Source> Salvage<'_, '_, S> {
         if !head.header.checksums || !(part.is_misfit || extra.is_some()) {
             return Ok(u64::MAX);
         }
-        let tried = self.part(head, part, base, decoder, Mode::Try, progress)?;
-        let mut is_whole = tried.why.is_none();
-        if let Some(extra) = extra.filter(|_| is_whole) {
-            is_whole = about(self.block(&extra, behind.payload, &mut true, decoder, progress))?.is_ok();
+        let all = Mode { most: u64::MAX, gives: false };
+        let tried = self.part(head, part, base, decoder, all, progress)?;
+        let Some((bad, payload)) = tried.bad else {
+            let Some(extra) = extra else { return Ok(tried.proven) };
+            let is_whole = about(self.block(&extra, behind.payload, &mut true, decoder, progress))?.is_ok();
+            return Ok(if is_whole { tried.proven } else { u64::MAX });
+        };
+        if !bad.kind.is_coded() {
+            return Ok(u64::MAX);
         }
-        Ok(if is_whole { tried.proven } else { u64::MAX })
+        // All that follows, to the end of the segment or the frame.
+        while self.scan.effort.spend(16) && about(behind.next(self.scan.window))?.is_ok_and(|block| block.is_some()) {}
+        let missing = i128::from(part.expected) - i128::from(part.raw_end) - i128::from(behind.walk.raw());
+        let right = u32::try_from(i128::from(bad.raw_len) + missing).unwrap_or(0);
+        if right <= bad.coded_len || u64::from(right) > head.header.shape.max_block() {
+            return Ok(tried.proven);
+        }
+        self.part(head, part, base, decoder, Mode { most: tried.good, gives: false }, progress)?;
+        let repaired = BlockHeader { raw_len: right, ..bad };
+        let is_whole = about(self.block(&repaired, payload, &mut true, decoder, progress))?.is_ok();
+        Ok(if is_whole { u64::MAX } else { tried.proven })
     }
 
     /// Decodes what is sound in a part.
@@ -255,17 +275,20 @@ impl<S: Source> Salvage<'_, '_, S> {
             return Ok(outcome);
         }
         let (mut blocks, mut is_in_step, mut count) = (Blocks::new(head, part), true, 0);
-        while blocks.at < part.stop && mode != Mode::Give(count) {
+        while blocks.at < part.stop && count < mode.most {
             let raw = blocks.walk.raw();
             let Some(block) = blocks.next(self.scan.window)? else { break };
             outcome.has_skipped |= block.kind == BlockKind::StoredSkipped;
             let decoded = about(self.block(&block, blocks.payload, &mut is_in_step, decoder, progress))?;
             count += 1;
+            if outcome.why.is_none() && decoded.is_ok() {
+                outcome.good = count;
+            }
             if block.kind.is_coded() && !outcome.has_skipped && decoded.is_ok() {
                 outcome.proven = count;
             }
             match decoded {
-                Ok(()) if mode == Mode::Try => {}
+                Ok(()) if !mode.gives => {}
                 Ok(()) => {
                     let why = || {
                         let e = outcome.why.clone();
@@ -276,14 +299,15 @@ impl<S: Source> Salvage<'_, '_, S> {
                 }
                 Err(e) => {
                     outcome.why.get_or_insert(e);
+                    outcome.bad.get_or_insert((block, blocks.payload));
                     // Behind damage a block is where it seems to be only if all lengths add up to the next sync.
-                    if mode == Mode::Try || !(part.fits && head.header.checksums) {
+                    if !mode.gives || !(part.fits && head.header.checksums) {
                         return Ok(outcome);
                     }
                 }
             }
         }
-        if outcome.why.is_none() && !part.is_closed && mode != Mode::Try {
+        if outcome.why.is_none() && !part.is_closed && mode.gives {
             // The walk breaks here again, unless the frame ends.
             outcome.why = about(blocks.next(self.scan.window))?.err();
         }

@@ -203,7 +203,8 @@ impl<'w, S: Source> Scan<'w, S> {
     /// the frame's blocks follows.
     fn part(&mut self, head: &Head, raw: u64, at: u64, progress: &mut Progress) -> Result<(Part, bool)> {
         let log = head.header.shape.segment_log;
-        let mut part = Part { raw, raw_end: raw, at, stop: at, is_closed: false, fits: false, is_misfit: false };
+        let mut part =
+            Part { raw, raw_end: raw, at, stop: at, is_closed: false, fits: false, expected: raw, is_misfit: false };
         let mut blocks = Blocks::new(head, &part);
         loop {
             progress.advance(0)?;
@@ -262,8 +263,9 @@ fn settle(list: &mut Vec<Part>, header: &HeaderV3, content: Option<u64>, coded: 
         let whole = if log == 0 { u64::MAX } else { part.raw.saturating_add(1 << log) };
         // Without a known length only a full segment can be told from a part of one.
         let expected = content.map_or(whole, |content| content.min(whole));
+        part.expected = expected;
         part.fits = part.is_closed && part.raw_end == expected;
-        part.is_misfit |= part.is_closed && !part.fits;
+        part.is_misfit = (part.is_misfit || part.is_closed) && part.raw_end != expected;
     }
     list.sort_unstable_by_key(|part| (part.raw, !part.fits, part.at));
     list.dedup_by_key(|part| part.raw);

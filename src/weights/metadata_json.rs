@@ -380,7 +380,7 @@ impl Metadata {
     ///
     /// # Errors
     /// `Model`, `Memory`.
-    pub(super) fn from_plain(json: &[u8]) -> Result<Self> {
+    pub(crate) fn from_plain(json: &[u8]) -> Result<Self> {
         let mut types = Self::default();
         each_entry(json, |key, json| {
             if key == TYPES {

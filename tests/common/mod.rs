@@ -396,8 +396,9 @@ unsafe extern "C" fn read_bytes(opaque: *mut c_void, offset: u64, dst: *mut c_vo
     if let Some(result) = (source.instead)(source.calls, offset, len) {
         return result;
     }
-    assert!(len > 0 && offset + len as u64 <= source.bytes.len() as u64, "{len} bytes at {offset}");
-    let n = len.min(source.most);
+    assert!(len > 0);
+    let Some(left) = (source.bytes.len() as u64).checked_sub(offset) else { return 0 };
+    let n = len.min(source.most).min(left as usize);
     // SAFETY: the library gave room for `len` bytes.
     unsafe { source.bytes[offset as usize..].as_ptr().copy_to_nonoverlapping(dst.cast(), n) };
     n as i64

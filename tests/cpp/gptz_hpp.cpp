@@ -547,6 +547,12 @@ void models(const char *path)
         model weights = model::from_memory(file);
         CHECK(weights.fingerprint() == model::open(path).fingerprint());
         CHECK(weights.fingerprint() != (std::array<std::uint8_t, 32>{}));
+        CHECK(weights.info(GPTZ_MODEL_VOCABULARY) == 256 && weights.info(GPTZ_MODEL_EOS) == -1);
+        gptz_cpp::generator text(weights);
+        text.prefill({65, 66});
+        const auto next = text.step();
+        CHECK(text.tokens() == (std::vector<std::uint32_t>{65, 66, next}));
+        fails(GPTZ_ERROR_ARGUMENT, "256", [&] { text.decode(256); });
         const auto tokens = weights.tokenize(message);
         CHECK(tokens.size() == message.size() && same(weights.detokenize(tokens), message));
         CHECK(weights.tokenize(bytes_view()).empty() && weights.detokenize({}).empty());
@@ -622,15 +628,15 @@ void readers()
         std::memcpy(dst, frames.data() + offset, len);
         return len;
     };
-    gptz_cpp::reader r(z, read_at, frames.size());
     broken = true;
     try {
-        (void)r.read(0, 100);
+        gptz_cpp::reader none(z, read_at, frames.size());
         CHECK(!"reached");
     } catch (int thrown) {
         CHECK(thrown == 42);
     }
     broken = false;
+    gptz_cpp::reader r(z, read_at, frames.size());
     CHECK(same(r.read(0, 100), text.substr(0, 100)));
     // The compressor may go first.
     { compressor gone = std::move(z); }

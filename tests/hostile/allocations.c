@@ -441,6 +441,20 @@ static gptz_status run_not_a_handle(struct run *r)
 
 static gptz_status run_fingerprint(struct run *r) { return gptz_model_fingerprint(r->model, r->out); }
 
+static gptz_status run_generator(struct run *r)
+{
+    static const uint32_t prompt[] = { 'a', 'b', 'c' };
+    gptz_generator *generator = NULL;
+    size_t made;
+    gptz_status status = gptz_generator_create(r->model, NULL, &generator);
+    if (status == GPTZ_OK)
+        status = gptz_generator_prefill(generator, prompt, 3, NULL, 0);
+    if (status == GPTZ_OK)
+        status = gptz_generator_generate(generator, 3, NULL, NULL, &made);
+    gptz_generator_free(generator);
+    return status;
+}
+
 static gptz_status run_tokenize(struct run *r)
 {
     uint32_t tokens[64];
@@ -494,6 +508,7 @@ static const struct scenario of_models[] = {
     { "model_builtin", with_nothing, run_builtin },
     { "model_fingerprint", with_model, run_fingerprint },
     { "tokenize and detokenize", with_model, run_tokenize },
+    { "generator", with_model, run_generator },
     { "not a handle", with_model, run_not_a_handle },
     { "create_from_model", with_model, run_create_from_model },
 };

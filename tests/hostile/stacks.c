@@ -156,6 +156,15 @@ static gptz_status model_open(void) { return gptz_model_open(weights, &model); }
 static gptz_status model_from_memory(void) { return gptz_model_from_memory(file, file_len, &model); }
 static gptz_status fingerprint(void) { unsigned char id[32]; return gptz_model_fingerprint(model, id); }
 static uint32_t tokens[64];
+static gptz_generator *generator;
+static gptz_status generator_create(void) { return gptz_generator_create(model, NULL, &generator); }
+static gptz_status generator_prefill(void)
+{
+    tokens[0] = 'a';
+    return gptz_generator_prefill(generator, tokens, 1, NULL, 0);
+}
+static gptz_status generator_step(void) { return gptz_generator_step(generator, tokens); }
+static gptz_status generator_free(void) { gptz_generator_free(generator); generator = NULL; return GPTZ_OK; }
 static gptz_status tokenize(void) { return gptz_tokenize(model, content, 64, tokens, 64, &back_len); }
 static gptz_status detokenize(void) { return gptz_detokenize(model, tokens, 64, back, LEN, &back_len); }
 static gptz_status create_from_model(void) { return gptz_create_from_model(model, NULL, &other); }
@@ -195,6 +204,10 @@ static const struct call alone[] = {
     {"model_fingerprint", fingerprint},
     {"tokenize", tokenize},
     {"detokenize", detokenize},
+    {"generator_create", generator_create},
+    {"generator_prefill", generator_prefill},
+    {"generator_step", generator_step},
+    {"generator_free", generator_free},
     {"create_from_model", create_from_model},
     {"free", free_other},
     {"create_from_model, mix", mix_from_model},

@@ -16,15 +16,30 @@ pub(super) struct Panels {
 
 impl Panels {
     pub(super) fn pack(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
-        let panels = rows.div_ceil(WIDTH);
-        let mut columns = filled(panels * cols, Vec16::ZERO, "weights")?;
+        let mut packed = Self::zeroed(rows, cols)?;
         for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
-            let panel = &mut columns[row / WIDTH * cols..][..cols];
-            for (column, value) in panel.iter_mut().zip(values) {
-                column.0[row % WIDTH] = *value;
-            }
+            packed.set_row(row, values);
         }
-        Ok(Self { columns, cols })
+        Ok(packed)
+    }
+
+    /// Panels of zeros, for [`Panels::set_row`].
+    pub(super) fn zeroed(rows: usize, cols: usize) -> Result<Self> {
+        let n = rows.div_ceil(WIDTH).checked_mul(cols);
+        let n = n.ok_or_else(|| crate::error::out_of_memory(usize::MAX, "weights"))?;
+        Ok(Self { columns: filled(n, Vec16::ZERO, "weights")?, cols })
+    }
+
+    pub(super) fn set_row(&mut self, row: usize, values: &[f32]) {
+        let panel = &mut self.columns[row / WIDTH * self.cols..][..self.cols];
+        for (column, value) in panel.iter_mut().zip(values) {
+            column.0[row % WIDTH] = *value;
+        }
+    }
+
+    pub(super) fn row(&self, row: usize, out: &mut [f32]) {
+        let panel = &self.columns[row / WIDTH * self.cols..][..self.cols];
+        out.iter_mut().zip(panel).for_each(|(to, column)| *to = column.0[row % WIDTH]);
     }
 
     pub(super) fn columns(&self) -> &[Vec16] {

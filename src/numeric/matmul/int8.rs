@@ -9,30 +9,30 @@ use super::{STRIP, Tiles, walk};
 use crate::error::Result;
 
 /// Weights and activations are in -LIMIT..=LIMIT, which is symmetric.
-const LIMIT: f32 = 127.0;
+pub(super) const LIMIT: f32 = 127.0;
 
 /// A row or vector whose magnitudes are all below this is quantised to zeros, because its scale would lose precision.
-const SMALLEST: f32 = 1e-30;
+pub(super) const SMALLEST: f32 = 1e-30;
 
 /// Adding this rounds a float of magnitude below 2^22 to an integer, half to even, in the sum's low bits.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(super) const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// The columns in a group: one [`Simd::dot`] consumes a group.
-const GROUP: usize = 4;
+pub(super) const GROUP: usize = 4;
 
 /// Panels of sixteen rows. An element of `groups` is four columns of a panel, row by row. The panels of a strip are
 /// interleaved: see [`Strip::at`].
 #[derive(Debug)]
 pub(super) struct Panels {
-    groups: Vec<Bytes64>,
-    per_panel: usize,
-    scales: Vec<Vec16>,
+    pub(super) groups: Vec<Bytes64>,
+    pub(super) per_panel: usize,
+    pub(super) scales: Vec<Vec16>,
     sums: Vec<[i32; WIDTH]>,
 }
 
 /// The layout of one strip of at most [`STRIP`] panels.
 #[derive(Clone, Copy)]
-struct Strip {
+pub(super) struct Strip {
     first: usize,
     panels: usize,
     per_panel: usize,
@@ -41,39 +41,64 @@ struct Strip {
 impl Strip {
     /// The index of a panel's group. The same group of the strip's next panels follows it.
     #[inline(always)]
-    fn at(self, panel: usize, group: usize) -> usize {
+    pub(super) fn at(self, panel: usize, group: usize) -> usize {
         self.first * self.per_panel + group * self.panels + (panel - self.first)
     }
 }
 
 impl Panels {
     #[inline(always)]
-    fn strip(&self, panel: usize) -> Strip {
+    pub(super) fn strip(&self, panel: usize) -> Strip {
         let first = panel - panel % STRIP;
         Strip { first, panels: STRIP.min(self.scales.len() - first), per_panel: self.per_panel }
     }
 
     pub(super) fn pack(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
+        let mut packed = Self::zeroed(rows, cols)?;
+        for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
+            packed.set_row(row, values);
+        }
+        Ok(packed)
+    }
+
+    /// Panels of zeros, for [`Panels::set_row`].
+    pub(super) fn zeroed(rows: usize, cols: usize) -> Result<Self> {
         let panels = rows.div_ceil(WIDTH);
         let per_panel = cols.div_ceil(GROUP);
-        let mut packed = Self {
-            groups: filled(panels * per_panel, Bytes64([0; 64]), "weights")?,
+        let groups = panels.checked_mul(per_panel).ok_or_else(|| crate::error::out_of_memory(usize::MAX, "weights"))?;
+        Ok(Self {
+            groups: filled(groups, Bytes64([0; 64]), "weights")?,
             per_panel,
             scales: filled(panels, Vec16::ZERO, "weights")?,
             sums: filled(panels, [0i32; WIDTH], "weights")?,
-        };
-        for (row, values) in values.chunks_exact(cols.max(1)).enumerate() {
-            let (panel, lane) = (row / WIDTH, row % WIDTH);
-            let scale = row_scale(values);
-            packed.scales[panel].0[lane] = scale;
-            let strip = packed.strip(panel);
-            for (k, value) in values.iter().enumerate() {
-                let q = quantise(*value, scale);
-                packed.groups[strip.at(panel, k / GROUP)].0[lane * GROUP + k % GROUP] = q;
-                packed.sums[panel][lane] += i32::from(q);
+        })
+    }
+
+    /// Quantises a row that was not set before.
+    pub(super) fn set_row(&mut self, row: usize, values: &[f32]) {
+        let (panel, lane) = (row / WIDTH, row % WIDTH);
+        let scale = row_scale(values);
+        self.scales[panel].0[lane] = scale;
+        let strip = self.strip(panel);
+        let mut sum = 0;
+        for (group, values) in values.chunks(GROUP).enumerate() {
+            let to = &mut self.groups[strip.at(panel, group)].0[lane * GROUP..][..GROUP];
+            for (to, value) in to.iter_mut().zip(values) {
+                *to = quantise(*value, scale);
+                sum += i32::from(*to);
             }
         }
-        Ok(packed)
+        self.sums[panel][lane] = sum;
+    }
+
+    /// The values of a row: each weight times the row's scale.
+    pub(super) fn row(&self, row: usize, out: &mut [f32]) {
+        let (panel, lane) = (row / WIDTH, row % WIDTH);
+        let (scale, strip) = (self.scales[panel].0[lane], self.strip(panel));
+        for (group, out) in out.chunks_mut(GROUP).enumerate() {
+            let from = &self.groups[strip.at(panel, group)].0[lane * GROUP..][..GROUP];
+            out.iter_mut().zip(from).for_each(|(to, q)| *to = f32::from(*q) * scale);
+        }
     }
 
     pub(super) fn mul(&self, level: Level, x: &Activations, y: &mut Rows) {
@@ -111,13 +136,17 @@ fn quantise(value: f32, scale: f32) -> i8 {
 #[derive(Debug)]
 pub struct Activations {
     /// Each lane's groups, in the format of the level that quantised them.
-    groups: Vec<u64>,
-    scales: Vec<f32>,
+    pub(super) groups: Vec<u64>,
+    pub(super) scales: Vec<f32>,
+    /// Of activations with a scale for each group of 32: the shift of each group, lane by lane.
+    pub(super) shifts: Vec<u8>,
+    /// Of the same: what the bias of weights adds to each lane's sums.
+    pub(super) excess: Vec<i32>,
     /// Scratch: the indices of the groups of one lane that are not all zero.
     nonzero: Vec<u32>,
     level: Level,
-    lanes: usize,
-    groups_per_lane: usize,
+    pub(super) lanes: usize,
+    pub(super) groups_per_lane: usize,
 }
 
 impl Activations {
@@ -128,6 +157,8 @@ impl Activations {
         Ok(Self {
             groups: filled(n, 0, "activations")?,
             scales: filled(lanes, 0.0, "activations")?,
+            shifts: filled(n.div_ceil(GROUP) + lanes, 0, "activations")?,
+            excess: filled(lanes, 0, "activations")?,
             nonzero: filled(stride, 0, "activations")?,
             level: Level::PORTABLE,
             lanes: 0,
@@ -138,9 +169,7 @@ impl Activations {
     /// Quantises the first `cols` values of each row: q = round(x * (127 / m)) with m the largest magnitude, scale
     /// m / 127. The rest of the last vector of a row must be zeros.
     pub(super) fn quantise(&mut self, level: Level, x: &Rows, cols: usize) {
-        self.level = level;
-        self.lanes = x.lanes();
-        self.groups_per_lane = cols.div_ceil(GROUP);
+        self.prepare(level, x.lanes(), cols);
         let stride = self.stride();
         for lane in 0..self.lanes {
             let groups = &mut self.groups[lane * stride..][..stride];
@@ -148,8 +177,15 @@ impl Activations {
         }
     }
 
+    /// Sets the shape of the activations that follow.
+    pub(super) fn prepare(&mut self, level: Level, lanes: usize, cols: usize) {
+        self.level = level;
+        self.lanes = lanes;
+        self.groups_per_lane = cols.div_ceil(GROUP);
+    }
+
     /// The groups from one lane to the next, a multiple of those in a vector.
-    fn stride(&self) -> usize {
+    pub(super) fn stride(&self) -> usize {
         self.groups_per_lane.next_multiple_of(WIDTH / GROUP)
     }
 }

@@ -4,9 +4,10 @@
 //! vectorised over outputs and lanes, never over k, and every output has one accumulator.
 
 mod float;
+mod grouped;
 mod int8;
 
-use super::buffer::Rows;
+use super::buffer::{Rows, filled};
 use super::level::Level;
 use super::simd::Simd;
 use super::vector::{Vec16, WIDTH};
@@ -20,6 +21,9 @@ pub use int8::Activations;
 pub enum Precision {
     /// int8 weights with one scale a row; activations are quantised to int8 with one scale a vector.
     I8,
+    /// int8 weights with one scale a row; activations are quantised to int8 with one scale for each group of 32, which
+    /// is the vector's over a power of two.
+    Grouped,
     /// f32 weights and activations.
     F32,
 }
@@ -36,6 +40,7 @@ pub struct Matrix {
 enum Packed {
     F32(float::Panels),
     I8(int8::Panels),
+    Grouped(int8::Panels),
 }
 
 impl Matrix {
@@ -48,8 +53,50 @@ impl Matrix {
         let packed = match precision {
             Precision::F32 => Packed::F32(float::Panels::pack(values, rows, cols)?),
             Precision::I8 => Packed::I8(int8::Panels::pack(values, rows, cols)?),
+            Precision::Grouped => Packed::Grouped(int8::Panels::pack(values, rows, cols)?),
         };
         Ok(Self { rows, cols, packed })
+    }
+
+    /// The most columns of a matrix whose activations have a scale for each group.
+    pub const MOST_GROUPED_COLUMNS: usize = grouped::MOST_COLUMNS;
+
+    /// Packs rows that `read(row, values)` gives one at a time, so that memory holds only one that is not packed.
+    ///
+    /// # Errors
+    /// `Memory`, and those of `read`.
+    pub fn pack_rows(
+        rows: usize,
+        cols: usize,
+        precision: Precision,
+        mut read: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let mut packed = match precision {
+            Precision::F32 => Packed::F32(float::Panels::zeroed(rows, cols)?),
+            Precision::I8 => Packed::I8(int8::Panels::zeroed(rows, cols)?),
+            Precision::Grouped => Packed::Grouped(int8::Panels::zeroed(rows, cols)?),
+        };
+        let mut values = filled(cols, 0.0, "a row of weights")?;
+        for row in 0..rows {
+            read(row, &mut values)?;
+            match &mut packed {
+                Packed::F32(panels) => panels.set_row(row, &values),
+                Packed::I8(panels) | Packed::Grouped(panels) => panels.set_row(row, &values),
+            }
+        }
+        Ok(Self { rows, cols, packed })
+    }
+
+    /// The values of a row, for embeddings. int8 weights are multiplied by their scale.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows && out.len() == self.cols);
+        match &self.packed {
+            Packed::F32(panels) => panels.row(row, out),
+            Packed::I8(panels) | Packed::Grouped(panels) => panels.row(row, out),
+        }
     }
 
     /// Outputs per lane.
@@ -67,7 +114,7 @@ impl Matrix {
         let rows = rows.next_multiple_of(WIDTH as u64);
         match precision {
             Precision::F32 => rows.saturating_mul(cols).saturating_mul(4),
-            Precision::I8 => rows.saturating_mul(cols.next_multiple_of(4).saturating_add(8)),
+            Precision::I8 | Precision::Grouped => rows.saturating_mul(cols.next_multiple_of(4).saturating_add(8)),
         }
     }
 
@@ -75,7 +122,7 @@ impl Matrix {
     pub(crate) fn f32_panels(&self) -> Option<&[Vec16]> {
         match &self.packed {
             Packed::F32(panels) => Some(panels.columns()),
-            Packed::I8(_) => None,
+            Packed::I8(_) | Packed::Grouped(_) => None,
         }
     }
 
@@ -87,6 +134,10 @@ impl Matrix {
             Packed::I8(panels) => {
                 scratch.quantise(level, x, self.cols);
                 panels.mul(level, scratch, y);
+            }
+            Packed::Grouped(panels) => {
+                scratch.quantise_grouped(level, x, self.cols);
+                panels.mul_grouped(level, scratch, y);
             }
         }
     }
@@ -167,7 +218,7 @@ fn across<S: Simd, T: Tiles, const P: usize, const B: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::random::Random;
     use super::super::testing::{KINDS, Kind, assert_same, rows, values};
     use super::super::vector::flat;
@@ -176,7 +227,7 @@ mod tests {
     const SHAPES: [(usize, usize); 7] = [(1, 1), (16, 16), (5, 7), (33, 20), (48, 65), (130, 96), (256, 129)];
     const LANES: [usize; 8] = [1, 2, 3, 5, 8, 15, 16, 64];
 
-    fn naive_f32(w: &[f32], x: &[f32]) -> f32 {
+    pub(crate) fn naive_f32(w: &[f32], x: &[f32]) -> f32 {
         let mut acc = 0.0;
         for (w, x) in w.iter().zip(x) {
             acc += w * x;
@@ -199,6 +250,70 @@ mod tests {
         sum as f32 * (sw * sx)
     }
 
+    /// The definition of activations in groups of 32, in i64.
+    pub(crate) fn naive_grouped(w: &[f32], x: &[f32]) -> f32 {
+        let largest = |v: &[f32]| v.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
+        let round = |v: f32| {
+            let v = if v > -127.0 { v } else { -127.0 };
+            (if v < 127.0 { v } else { 127.0 }).round_ties_even() as i64
+        };
+        let most = if x.len() <= 2048 { 6 } else { 4 };
+        let (mw, mx) = (largest(w), largest(x));
+        let (sw, sx) = (if mw < 1e-30 { 0.0 } else { mw / 127.0 }, if mx < 1e-30 { 0.0 } else { mx / 127.0 });
+        let factor = if mx < 1e-30 { 0.0 } else { 127.0 / mx };
+        let mut sum = 0;
+        for (w, x) in w.chunks(32).zip(x.chunks(32)) {
+            let g = f64::from(largest(x));
+            // An infinite row differs from others in the exponent alone.
+            let k = match mx.is_finite() {
+                true => (0..=most).rev().find(|k| g * f64::from(1 << k) <= f64::from(mx)).unwrap(),
+                false => most.min((mx.to_bits() - largest(x).to_bits()) as i32 >> 23),
+            };
+            let products = w
+                .iter()
+                .zip(x)
+                .map(|(w, x)| if sw == 0.0 { 0 } else { round(w / sw) * round(x * (factor * (1 << k) as f32)) });
+            sum += products.sum::<i64>() << (most - k);
+        }
+        assert!(i32::try_from(sum).is_ok());
+        sum as f32 * (sw * (sx / (1 << most) as f32))
+    }
+
+    #[test]
+    fn the_largest_sums_of_groups_fit() {
+        for (c, most) in [(2048, 6), (2049, 4), (8191, 4), (8192, 2), (32767, 2), (Matrix::MOST_GROUPED_COLUMNS, 0)] {
+            assert_eq!(grouped::most_shift(c), most);
+            assert!((127 * 127 * c as i64) << most <= i64::from(i32::MAX));
+        }
+        for (c, sign) in [(2048, 1.0), (4096, -1.0), (8191, 1.0)] {
+            let matrix = Matrix::pack(&vec![sign * 3.0; 16 * c], 16, c, Precision::Grouped).unwrap();
+            let x = vec![-2.0; c];
+            for level in Level::available() {
+                let mut y = Rows::new(1, 16).unwrap();
+                matrix.mul(level, &rows(1, &x), &mut y, &mut Activations::new(1, c).unwrap());
+                assert_same(y.values(0), &[naive_grouped(&vec![sign * 3.0; c], &x); 16], &format!("{c} {level:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_come_back_from_every_format() {
+        let w = values(&mut Random::new(1, "rows"), 33 * 21, Kind::Even);
+        for precision in [Precision::F32, Precision::I8, Precision::Grouped] {
+            let matrix = Matrix::pack_rows(33, 21, precision, |row, out| {
+                out.copy_from_slice(&w[row * 21..][..21]);
+                Ok(())
+            })
+            .unwrap();
+            let mut out = vec![0.0; 21];
+            for row in [0, 15, 16, 32] {
+                matrix.row(row, &mut out);
+                let step = if precision == Precision::F32 { 0.0 } else { 0.5 / 127.0 + 1e-6 };
+                assert!(out.iter().zip(&w[row * 21..]).all(|(a, b)| (a - b).abs() <= step));
+            }
+        }
+    }
+
     #[test]
     fn every_level_shape_and_lane_count_gives_the_bits_of_the_naive_loop() {
         for (i, &(r, c)) in SHAPES.iter().enumerate() {
@@ -207,12 +322,16 @@ mod tests {
                 // Loading refuses weights with infinities or NaN.
                 let finite = if kind == Kind::Wild { Kind::Wide } else { kind };
                 let w = values(&mut random, r * c, finite);
-                for precision in [Precision::F32, Precision::I8] {
+                for precision in [Precision::F32, Precision::I8, Precision::Grouped] {
                     let matrix = Matrix::pack(&w, r, c, precision).unwrap();
                     for lanes in LANES {
                         let x = values(&mut random, lanes * c, kind);
                         let input = rows(lanes, &x);
-                        let naive = if precision == Precision::F32 { naive_f32 } else { naive_i8 };
+                        let naive = match precision {
+                            Precision::F32 => naive_f32,
+                            Precision::I8 => naive_i8,
+                            Precision::Grouped => naive_grouped,
+                        };
                         for level in Level::available() {
                             let mut y = Rows::new(lanes, r).unwrap();
                             let mut scratch = Activations::new(lanes, c).unwrap();

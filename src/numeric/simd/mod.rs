@@ -44,6 +44,11 @@ pub(crate) trait Simd: Copy {
     /// A group holds its four numbers xor this. Levels that bias activations by 128 flip the four sign bits.
     const BIAS: u64 = 0;
 
+    /// Whether a group has room for 16-bit numbers, so that [`Simd::dot`] also multiplies numbers in -8128..=8128.
+    const WIDE_GROUPS: bool;
+    /// Whether [`Simd::dot_signed`] adds 128 to each weight.
+    const BIASED_WEIGHTS: bool = false;
+
     fn splat(self, x: f32) -> Self::F;
     fn load(self, x: &Vec16) -> Self::F;
     fn store(self, v: Self::F, to: &mut Vec16);
@@ -76,6 +81,26 @@ pub(crate) trait Simd: Copy {
     fn acc(self) -> Self::Acc;
     /// Adds to each row's sum the products of its four weights and a group of four activations.
     fn dot(self, acc: Self::Acc, w: Self::W, group: u64) -> Self::Acc;
+    /// As [`Simd::dot`], of a group of signed numbers without [`Simd::BIAS`], with weights of
+    /// [`Simd::load_weights_signed`]. If [`Simd::BIASED_WEIGHTS`], each sum has 128 times the sum of the group too much.
+    #[inline(always)]
+    fn dot_signed(self, acc: Self::Acc, w: Self::W, group: u64) -> Self::Acc {
+        self.dot(acc, w, group)
+    }
+    /// Sixteen rows of four int8 weights for [`Simd::dot_signed`].
+    #[inline(always)]
+    fn load_weights_signed(self, w: &Bytes64) -> Self::W {
+        self.load_weights(w)
+    }
+    /// `total + (part << shift)`, wrapping, for each number.
+    fn add_shifted(self, total: Self::Acc, part: Self::Acc, shift: u32) -> Self::Acc;
+    /// The sixteen sums less `excess`, for accumulators of [`Simd::dot_signed`].
+    #[inline(always)]
+    fn finish_signed(self, acc: Self::Acc, _excess: i32) -> Self::I {
+        self.finish(acc, &[0; WIDTH])
+    }
+    /// Sixteen int8 as i32.
+    fn widen(self, x: &[i8; WIDTH]) -> Self::I;
     /// The sixteen sums. `row_sums` are the sums of each row's weights. Levels that bias activations use them to remove
     /// the bias.
     fn finish(self, acc: Self::Acc, row_sums: &[i32; WIDTH]) -> Self::I;

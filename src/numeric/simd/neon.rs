@@ -70,6 +70,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     const REGISTERS: usize = 32;
     const F_REGISTERS: usize = 4;
     const ACC_REGISTERS: usize = if DOT { 4 } else { 8 };
+    const WIDE_GROUPS: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F128 {
@@ -160,6 +161,26 @@ impl<const DOT: bool> Simd for Neon<DOT> {
                 let bytes = vmovn_s16(vcombine_s16(halves, halves));
                 vget_lane_u64::<0>(vreinterpret_u64_s8(bytes))
             })
+        }
+    }
+    #[inline(always)]
+    fn widen(self, x: &[i8; WIDTH]) -> I128 {
+        unsafe {
+            let x = vld1q_s8(x.as_ptr());
+            let (low, high) = (vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x));
+            I128([
+                vmovl_s16(vget_low_s16(low)),
+                vmovl_high_s16(low),
+                vmovl_s16(vget_low_s16(high)),
+                vmovl_high_s16(high),
+            ])
+        }
+    }
+    #[inline(always)]
+    fn add_shifted(self, total: Self::Acc, part: Self::Acc, shift: u32) -> Self::Acc {
+        unsafe {
+            let n = vdupq_n_s32(shift as i32);
+            from_fn(|i| vaddq_s32(total[i], vshlq_s32(part[i], n)))
         }
     }
     #[inline(always)]

@@ -22,6 +22,7 @@ impl Simd for Portable {
     const REGISTERS: usize = 16;
     const F_REGISTERS: usize = 4;
     const ACC_REGISTERS: usize = 8;
+    const WIDE_GROUPS: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {
@@ -94,6 +95,14 @@ impl Simd for Portable {
         f32x16::new(v.to_array().map(|x| f32::from_bits(x as u32)))
     }
 
+    #[inline(always)]
+    fn widen(self, x: &[i8; WIDTH]) -> i32x16 {
+        i32x16::new(x.map(i32::from))
+    }
+    #[inline(always)]
+    fn add_shifted(self, total: Self::Acc, part: Self::Acc, shift: u32) -> Self::Acc {
+        std::array::from_fn(|i| total[i] + (part[i] << shift))
+    }
     #[inline(always)]
     fn pack_groups(self, q: i32x16) -> [u64; 4] {
         let q = q.to_array();

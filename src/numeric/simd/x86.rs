@@ -115,6 +115,7 @@ impl Simd for Avx2 {
     const REGISTERS: usize = 16;
     const F_REGISTERS: usize = 2;
     const ACC_REGISTERS: usize = 4;
+    const WIDE_GROUPS: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F256 {
@@ -200,6 +201,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn widen(self, x: &[i8; WIDTH]) -> I256 {
+        unsafe {
+            let x = _mm_loadu_si128(x.as_ptr().cast());
+            I256(_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(x)))
+        }
+    }
+    #[inline(always)]
+    fn add_shifted(self, total: Self::Acc, part: Self::Acc, shift: u32) -> Self::Acc {
+        unsafe {
+            let n = _mm_cvtsi32_si128(shift as i32);
+            std::array::from_fn(|i| _mm256_add_epi32(total[i], _mm256_sll_epi32(part[i], n)))
+        }
+    }
+    #[inline(always)]
     fn pack_groups(self, q: I256) -> [u64; 4] {
         let mut out = [0u64; 4];
         unsafe {
@@ -272,6 +287,8 @@ impl Simd for Avx512 {
     const F_REGISTERS: usize = 1;
     const ACC_REGISTERS: usize = 1;
     const BIAS: u64 = 0x8080_8080;
+    const WIDE_GROUPS: bool = false;
+    const BIASED_WEIGHTS: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F512 {
@@ -365,6 +382,27 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot(self, acc: __m512i, w: __m512i, group: u64) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(group as u32 as i32), w) }
+    }
+    #[inline(always)]
+    fn widen(self, x: &[i8; WIDTH]) -> I512 {
+        unsafe { I512(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+    #[inline(always)]
+    fn add_shifted(self, total: __m512i, part: __m512i, shift: u32) -> __m512i {
+        unsafe { _mm512_add_epi32(total, _mm512_sll_epi32(part, _mm_cvtsi32_si128(shift as i32))) }
+    }
+    // The other way round: the weights are the unsigned operand.
+    #[inline(always)]
+    fn load_weights_signed(self, w: &Bytes64) -> __m512i {
+        unsafe { _mm512_xor_si512(_mm512_load_si512(w.0.as_ptr().cast()), _mm512_set1_epi8(-128)) }
+    }
+    #[inline(always)]
+    fn dot_signed(self, acc: __m512i, w: __m512i, group: u64) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(group as u32 as i32)) }
+    }
+    #[inline(always)]
+    fn finish_signed(self, acc: __m512i, excess: i32) -> I512 {
+        unsafe { I512(_mm512_sub_epi32(acc, _mm512_set1_epi32(excess))) }
     }
     #[inline(always)]
     fn sum_i(self, v: I512) -> i32 {

@@ -40,12 +40,17 @@ pub struct Tensors {
     skipped: Vec<Skipped>,
 }
 
-/// Reads what precedes the tensors' bytes. The first bytes tell the formats apart.
-fn read(source: &Source) -> Result<Contents> {
+/// The first bytes of a file, which tell the formats apart.
+fn magic(source: &Source) -> Result<[u8; 4]> {
     let mut magic = [0u8; 4];
     let n = source.len().min(4) as usize;
     source.read(&mut magic[..n], 0)?;
-    match &magic {
+    Ok(magic)
+}
+
+/// Reads what precedes the tensors' bytes.
+fn read(source: &Source) -> Result<Contents> {
+    match &magic(source)? {
         gguf::MAGIC => gguf::read(source),
         apr::MAGIC => apr::read(source),
         b"APRN" | b"APR1" => fail!(Model, "an APR file of version 1, expected 2"),
@@ -80,6 +85,16 @@ impl Tensors {
             fail!(Model, "{}: {} is there twice", shortened_path(path), shortened(name(at)));
         }
         Ok(Self { source, tensors, order, metadata, skipped })
+    }
+
+    /// Whether a file is none of the other formats, so that [`Tensors::open`] reads it as safetensors.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn is_safetensors(path: &Path) -> Result<bool> {
+        let (file, len) = open_file(path)?;
+        let magic = magic(&Source::new(file, len)).map_err(|e| e.within(shortened_path(path)))?;
+        Ok(!matches!(&magic, gguf::MAGIC | apr::MAGIC | b"APRN" | b"APR1"))
     }
 
     /// The number of tensors.
