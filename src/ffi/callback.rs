@@ -19,6 +19,10 @@ pub(super) type Write =
 /// A callback for what is lost that is not NULL.
 pub(super) type Lost = unsafe extern "C" fn(userdata: *mut c_void, offset: u64, len: u64, why: *const c_char) -> c_int;
 
+/// A callback for tokens that is not NULL.
+pub(super) type Token =
+    unsafe extern "C-unwind" fn(userdata: *mut c_void, token: u32, bytes: *const c_char, len: usize) -> c_int;
+
 /// A call of a callback with its arguments.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
@@ -26,6 +30,7 @@ pub(super) enum Call {
     Read(Read, *mut c_void, u64, *mut c_void, usize),
     Write(Write, *mut c_void, u64, *const c_void, usize),
     Lost(Lost, *mut c_void, u64, u64, *const c_char),
+    Token(Token, *mut c_void, u32, *const c_char, usize),
 }
 
 thread_local! {
@@ -108,6 +113,10 @@ mod unwind {
                 [userdata.expose_provenance() as u64, offset, len, why.expose_provenance() as u64],
                 true,
             ),
+            Call::Token(f, userdata, token, bytes, len) => {
+                let bytes = bytes.expose_provenance() as u64;
+                (f as *const (), [userdata.expose_provenance() as u64, token.into(), bytes, len as u64], true)
+            }
         };
         // SAFETY: the function takes these arguments, and the caller's promise.
         let result = unsafe { call_registers(function, a, b, c, d, exception) };
@@ -263,6 +272,7 @@ mod unwind {
                 Call::Read(f, opaque, offset, dst, len) => f(opaque, offset, dst, len),
                 Call::Write(f, userdata, offset, data, len) => f(userdata, offset, data, len).into(),
                 Call::Lost(f, userdata, offset, len, why) => f(userdata, offset, len, why).into(),
+                Call::Token(f, userdata, token, bytes, len) => f(userdata, token, bytes, len).into(),
             }
         }
     }
