@@ -559,6 +559,8 @@ typedef int (*gptz_write_fn)(void *userdata, uint64_t offset, const void *data, 
  * gptz_progress_fn hold.
  */
 typedef int (*gptz_lost_fn)(void *userdata, uint64_t offset, uint64_t len, const char *why);
+
+/**
  * Receives a generated token and its `len` bytes, which are valid during the call and not NUL-terminated; `bytes` may be
  * NULL if `len` is 0. `userdata` is the pointer that was given to gptz_generator_generate. The callback returns 0 to
  * continue. Any other value ends the call after this token, which is no error. The rules of gptz_progress_fn hold.
