@@ -410,6 +410,18 @@ typedef struct gptz_generator gptz_generator;
 typedef struct gptz_model gptz_model;
 
 /**
+ * A reader of the content of a source at any place.
+ *
+ * A reader holds its handle: while it is open, calls on the handle other than gptz_get, gptz_method, gptz_handle_error and
+ * gptz_free return GPTZ_ERROR_STATE. So a handle has at most one reader. The reader uses the options and the progress
+ * callback that the handle had when it was opened. Handle and reader may be freed in any order. A handle that is freed
+ * first lives on until its reader is freed, but its pointer must not be used.
+ *
+ * Threads: a reader may move between threads and serves one call at a time; a second one returns GPTZ_ERROR_BUSY.
+ */
+typedef struct gptz_reader gptz_reader;
+
+/**
  * A copy of a live state. A snapshot is immutable, and any number of handles and threads may share it. It does not
  * depend on the handle that it was taken from. Every handle with the same method and weights accepts it; other handles
  * return GPTZ_ERROR_MISMATCH.
@@ -499,6 +511,56 @@ typedef struct {
      */
     size_t pos;
 } gptz_in;
+
+/**
+ * An input that is read at any place: a file, a part of one, a remote object. The struct will never change. A call copies
+ * it; what `opaque` points at must stay valid as long as the object that was made from it.
+ *
+ * `read_at` reads at most `len` bytes from position `offset` on to `dst`. `len` is at least 1, and `offset` + `len` at
+ * most `size`. It returns how many bytes it read, which may be fewer than `len`; 0, as at an end; or a negative number for
+ * an error. What the call then returns:
+ *
+ * - a negative number: GPTZ_ERROR_IO. The message has the number.
+ * - more than `len`: GPTZ_ERROR_IO.
+ * - 0 before `size`: GPTZ_ERROR_TRUNCATED.
+ *
+ * The same place must always give the same bytes. If it does not, calls return wrong content or errors, and do nothing
+ * worse.
+ *
+ * `read_at` runs on the thread of the call. What a progress callback may do and must not do (gptz_progress_fn) holds for
+ * it too: it must not use the handle or the reader of the call, must not leave by longjmp, and may throw a C++ exception or
+ * end its thread only where a progress callback may. The call then ends as if it were cancelled.
+ *
+ * Most reads are of 4 KiB; payloads of blocks are read whole, in pieces of at least 64 KiB.
+ */
+typedef struct {
+    /**
+     * Passed to `read_at`.
+     */
+    void *opaque;
+    /**
+     * Reads a part of the source.
+     */
+    int64_t (*read_at)(void *opaque, uint64_t offset, void *dst, size_t len);
+    /**
+     * The size of the source in bytes.
+     */
+    uint64_t size;
+} gptz_source;
+
+/**
+ * Receives content from gptz_salvage: `len` bytes at `data`, which are the content from `offset` on. Offsets ascend, and no
+ * byte is given twice. A result other than 0 ends the call with GPTZ_ERROR_CANCELLED. The rules of gptz_progress_fn hold.
+ */
+typedef int (*gptz_write_fn)(void *userdata, uint64_t offset, const void *data, size_t len);
+
+/**
+ * Is told by gptz_salvage that `len` bytes of content from `offset` on are lost, and why: UTF-8, valid during the callback.
+ * `len` is UINT64_MAX if nothing sound states how many; and 0 if nothing is known to be lost, but the checksum of a whole
+ * frame, which was given, differs. A result other than 0 ends the call with GPTZ_ERROR_CANCELLED. The rules of
+ * gptz_progress_fn hold.
+ */
+typedef int (*gptz_lost_fn)(void *userdata, uint64_t offset, uint64_t len, const char *why);
 
 /**
  * Receives a generated token and its `len` bytes, which are valid during the call and not NUL-terminated; `bytes` may be
@@ -1011,6 +1073,112 @@ gptz_status gptz_stream_decompress(gptz *handle,
  * Errors: GPTZ_ERROR_STATE if a reader is open.
  */
 gptz_status gptz_stream_reset(gptz *handle);
+
+/**
+ * Opens a reader of the content of all frames in `source`, as if it were the content of one file. The frames may have
+ * different methods, as in gptz_decompress, and skippable frames between them.
+ *
+ * The call finds the frames and decodes nothing. From the end of the source on it uses the indexes behind frames with
+ * segments (GPTZ_PARAM_SEGMENT_LOG): such a frame costs a few reads. An index is a hint and is compared with its frame; if
+ * anything about it is odd, it is ignored. The headers of all blocks of other frames are read, some bytes for each block.
+ *
+ * What a read costs: content is decoded from the start of a segment on. A read that starts in the middle of a segment
+ * decodes half of one on average, and never more than one segment and the rest of its last block before its first byte. So
+ * smaller segments make reads at random places faster, and frames larger: README.md has figures. A frame without segments
+ * is one segment. A read that goes on where the last one ended decodes only what it gives. Memory: a handle of the frame's
+ * method, two blocks, and the content of the last segment if it is at most 16 MiB and GPTZ_PARAM_MEMORY_LIMIT has room for
+ * it, so that reads in it decode nothing again.
+ *
+ * On success `*out` is the reader; free it with gptz_reader_free. On failure `*out` is NULL.
+ *
+ * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_METHOD, GPTZ_ERROR_NUMERICS and GPTZ_ERROR_MEMORY for a frame that this handle
+ * cannot decode, as in gptz_decompress. GPTZ_ERROR_STATE for a version 2 frame, and if the handle is in a stream or has a
+ * reader. GPTZ_ERROR_FORMAT for bytes that are no frame, GPTZ_ERROR_TRUNCATED (also for an empty source),
+ * GPTZ_ERROR_CORRUPT if the headers of the frames cannot be followed to the end; gptz_salvage reads such a source.
+ * GPTZ_ERROR_IO, GPTZ_ERROR_CANCELLED.
+ *
+ * Security: any source is safe. The list of frames and segments takes at most GPTZ_PARAM_MEMORY_LIMIT bytes. An index may
+ * state a size that the source does not have; then a read of what is missing is an error.
+ */
+gptz_status gptz_reader_open(gptz *handle,
+                             const gptz_source *source,
+                             gptz_reader **out);
+
+/**
+ * As gptz_reader_open, for the `len` bytes at `src`. They are not copied: they must stay valid and unchanged as long as the
+ * reader.
+ */
+gptz_status gptz_reader_open_memory(gptz *handle,
+                                    const void *src,
+                                    size_t len,
+                                    gptz_reader **out);
+
+/**
+ * Gives the length of the content in bytes. On failure `*size` is 0. The call is allowed while the reader is in a call.
+ */
+gptz_status gptz_reader_size(const gptz_reader *reader, uint64_t *size);
+
+/**
+ * Reads `len` bytes of content from `offset` on to `dst`. On success `*done` is the number of bytes: `len`, or less if the
+ * content ends before, or 0 at its end and past it. gptz_reader_open says what a read costs. The progress callback's
+ * `total` is UINT64_MAX.
+ *
+ * Only content whose checksum holds is given. In frames without checksums (GPTZ_PARAM_CHECKSUM) damage can go unnoticed.
+ *
+ * Errors: GPTZ_ERROR_CORRUPT, GPTZ_ERROR_TRUNCATED or GPTZ_ERROR_FORMAT for damage on the way to the last byte asked for;
+ * the message names the frame, the segment and the block by their byte offsets. GPTZ_ERROR_IO, GPTZ_ERROR_MEMORY,
+ * GPTZ_ERROR_CANCELLED. On failure `*done` is 0. The reader stays usable: other segments can still be read, and the blocks
+ * before damage by shorter reads.
+ */
+gptz_status gptz_reader_read(gptz_reader *reader,
+                             uint64_t offset,
+                             void *dst,
+                             size_t len,
+                             size_t *done);
+
+/**
+ * Frees a reader. Its handle can be used again. NULL is allowed and does nothing. If the reader is in a call, or `reader`
+ * points to another object, the call frees nothing, and gptz_last_error returns the reason.
+ */
+void gptz_reader_free(gptz_reader *reader);
+
+/**
+ * Gives everything that can be trusted of a damaged source to `write`, and tells what is lost to `lost`. The offsets are
+ * those of the content that gptz_decompress would give for all frames of the sound source. Both callbacks are called in the
+ * order of the offsets, and together they cover the content.
+ *
+ * - All whole blocks before the first damage in a segment (GPTZ_PARAM_SEGMENT_LOG) are given, and every other segment and
+ *   frame: they are found again by their headers or by the index. A frame without segments is one segment. Segments that
+ *   are swapped or come twice lose nothing.
+ * - Behind the damage in a segment, blocks are found only if the lengths of its blocks add up to the start of the next
+ *   segment or to the frame's end. Then stored blocks whose checksums hold are given. A damaged block that was stored
+ *   without being learned costs only itself. Coded blocks behind any other bad block are lost.
+ * - In frames without checksums (GPTZ_PARAM_CHECKSUM) nothing behind an error in a segment is given, and damage that causes
+ *   no error is not noticed.
+ * - A frame whose header is destroyed is lost as a whole with all its segments, and version 2 frames are. Nothing states
+ *   their length: `len` is UINT64_MAX, and the frames behind are given as if the content went on at that `offset`. The
+ *   same holds for the rest of a frame whose length stood in a trailer that is lost, if it has no index.
+ * - Behind a destroyed header, a complete frame in stored content (a .gptz file in an archive, say) can be taken for a frame
+ *   of the source.
+ * - A segment header that would leave a gap larger than what the lost bytes could hold is not believed.
+ *
+ * The call reads the headers of the whole source first. A sound frame header that names another method, other weights or
+ * another base is an error before anything is given, never a loss. Returns GPTZ_OK if everything lost was told.
+ *
+ * Errors: GPTZ_ERROR_MISMATCH, GPTZ_ERROR_METHOD, GPTZ_ERROR_NUMERICS, GPTZ_ERROR_FORMAT (lanes, or a registered method
+ * that this library does not have) and GPTZ_ERROR_MEMORY for a sound frame that this handle cannot decode.
+ * GPTZ_ERROR_CANCELLED, GPTZ_ERROR_MEMORY. GPTZ_ERROR_IO and GPTZ_ERROR_TRUNCATED for the source itself (gptz_source): a
+ * cut file is a source of its own size.
+ *
+ * Memory: as gptz_decompress of one frame, two blocks, and 48 bytes for each segment of a frame. The time is that of
+ * decompression and some passes over the source; it grows with the source's size, however it is damaged. The live state
+ * does not change.
+ */
+gptz_status gptz_salvage(gptz *handle,
+                         const gptz_source *source,
+                         gptz_write_fn write,
+                         gptz_lost_fn lost,
+                         void *userdata);
 
 /**
  * Compresses `count` records, each on its own from the handle's base. Record i is the `src_len[i]` bytes at `src[i]`.

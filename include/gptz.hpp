@@ -12,7 +12,7 @@
  * Conventions:
  * - Errors. A call that fails throws gptz_cpp::error, which has the status and the library's message for that call. The
  *   object does not change then. Allocating a result or a callback can throw std::bad_alloc.
- * - Ownership. A compressor, a model, a snapshot, a tensor_reader and a tensor_writer each own their C object and free it in their destructor. They may
+ * - Ownership. A compressor, a model, a snapshot, a reader, a tensor_reader and a tensor_writer each own their C object and free it in their destructor. They may
  *   be destroyed in any order. They can be moved but not copied. After a move, the source may be destroyed or assigned
  *   to, and its handle() returns nullptr. Every other call on it throws GPTZ_ERROR_ARGUMENT.
  * - Threads. A compressor may move between threads and serves one call at a time. A second call throws GPTZ_ERROR_BUSY;
@@ -33,6 +33,7 @@
 
 #include <gptz.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -143,11 +144,39 @@ struct free_generator {
 struct free_snapshot {
     void operator()(gptz_snapshot *p) const noexcept { gptz_snapshot_free(p); }
 };
+struct free_reader {
+    void operator()(gptz_reader *p) const noexcept { gptz_reader_free(p); }
+};
 struct free_tensor_reader {
     void operator()(gptz_tensor_reader *p) const noexcept { gptz_tensor_reader_free(p); }
 };
 struct free_tensor_writer {
     void operator()(gptz_tensor_writer *p) const noexcept { gptz_tensor_writer_free(p); }
+};
+
+/** A source's function. It is on the heap, so that the library's pointer to it stays valid after its reader is moved. */
+struct source {
+    std::function<std::size_t(std::uint64_t, void *, std::size_t)> read_at;
+    std::exception_ptr thrown;
+
+    static std::int64_t call(void *opaque, std::uint64_t offset, void *dst, std::size_t len) noexcept
+    {
+        source &self = *static_cast<source *>(opaque);
+        try {
+            return static_cast<std::int64_t>(self.read_at(offset, dst, len));
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return -1;
+        }
+    }
+
+    /** Throws what the function threw, or the error of a call that failed. */
+    void check(gptz_status status)
+    {
+        if (status != GPTZ_OK && thrown)
+            std::rethrow_exception(std::exchange(thrown, nullptr));
+        detail::check(status);
+    }
 };
 
 /** A callback. It is on the heap, so that the library's pointer to it stays valid after its compressor is moved. */
@@ -955,6 +984,72 @@ public:
 private:
     compressor &z_;
     detail::decompressing_buffer buffer_;
+};
+
+/**
+ * The content of frames at any place: gptz_reader. While it exists, other calls on its compressor throw
+ * GPTZ_ERROR_STATE. The two may be destroyed in any order. One call at a time.
+ */
+class reader {
+public:
+    /**
+     * Opens a reader of `size` bytes that `read_at(offset, dst, len)` reads: it returns how many of the `len` bytes it gave,
+     * at least 1, and may throw. Its exceptions come out of the call. gptz_reader_open.
+     */
+    reader(compressor &z, std::function<std::size_t(std::uint64_t, void *, std::size_t)> read_at, std::uint64_t size)
+        : source_(std::make_unique<detail::source>())
+    {
+        source_->read_at = std::move(read_at);
+        const gptz_source source = {source_.get(), detail::source::call, size};
+        gptz_reader *p = nullptr;
+        source_->check(gptz_reader_open(z.handle(), &source, &p));
+        handle_.reset(p);
+    }
+
+    /** Opens a reader of frames in memory, which must live and stay as they are. gptz_reader_open_memory. */
+    reader(compressor &z, bytes_view frames) : source_(std::make_unique<detail::source>())
+    {
+        gptz_reader *p = nullptr;
+        source_->check(gptz_reader_open_memory(z.handle(), frames.data(), frames.size(), &p));
+        handle_.reset(p);
+    }
+
+    /** The length of the content. gptz_reader_size. */
+    [[nodiscard]] std::uint64_t size() const
+    {
+        std::uint64_t n = 0;
+        detail::check(gptz_reader_size(handle(), &n));
+        return n;
+    }
+
+    /** Reads at most `len` bytes of content from `offset` on. Returns how many, less only at the end. gptz_reader_read. */
+    std::size_t read(std::uint64_t offset, void *dst, std::size_t len)
+    {
+        std::size_t n = 0;
+        const gptz_status status = gptz_reader_read(handle_.get(), offset, dst, len, &n);
+        if (!source_)
+            detail::check(status);
+        else
+            source_->check(status);
+        return n;
+    }
+
+    /** As above, as a vector, which is shorter at the end of the content. */
+    [[nodiscard]] std::vector<std::byte> read(std::uint64_t offset, std::size_t len)
+    {
+        const std::uint64_t all = size();
+        std::vector<std::byte> found(offset < all ? static_cast<std::size_t>(std::min<std::uint64_t>(len, all - offset)) : 0);
+        found.resize(read(offset, found.data(), found.size()));
+        return found;
+    }
+
+    /** The C object, for calls of gptz.h. Do not free it. */
+    const gptz_reader *handle() const noexcept { return handle_.get(); }
+
+private:
+    // Members are destroyed in reverse order: the handle first, then the source that it points at.
+    std::unique_ptr<detail::source> source_;
+    std::unique_ptr<gptz_reader, detail::free_reader> handle_;
 };
 
 /**

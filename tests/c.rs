@@ -301,6 +301,35 @@ fn a_base_that_was_saved_serves_other_processes() {
 }
 
 #[test]
+fn seek_reads_from_the_middle_and_salvages() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build("examples-c/seek.c", Link::Shared, folder.path());
+    let [input, frames, output] = ["in", "frames", "out"].map(|name| folder.path().join(name));
+    let seek = |arguments: &[&std::ffi::OsStr]| Command::new(&program).args(arguments).output().unwrap();
+    let text = std::fs::read(Path::new(ROOT).join("tests/data/alice29.txt")).unwrap();
+    std::fs::write(&input, &text).unwrap();
+    assert!(seek(&["-c".as_ref(), input.as_ref(), frames.as_ref()]).status.success());
+    // Two frames after each other.
+    let once = std::fs::read(&frames).unwrap();
+    let mut twice = once.repeat(2);
+    std::fs::write(&frames, &twice).unwrap();
+    let content = text.repeat(2);
+    for (offset, len) in [(0, 10), (100_000, 100_000), (text.len() - 5, 10), (content.len() - 3, 100), (1 << 40, 5)] {
+        let found = seek(&[frames.as_ref(), offset.to_string().as_ref(), len.to_string().as_ref()]);
+        assert!(found.status.success() && found.stderr.is_empty(), "{found:?}");
+        assert!(found.stdout == content[offset.min(content.len())..content.len().min(offset.saturating_add(len))]);
+    }
+    // Damage in the last block of the first frame: the second one is saved, where it belongs.
+    twice[once.len() - 1000] ^= 1;
+    std::fs::write(&frames, &twice).unwrap();
+    let found = seek(&["-s".as_ref(), frames.as_ref(), output.as_ref()]);
+    assert_eq!(found.status.code(), Some(3), "{found:?}");
+    assert!(String::from_utf8_lossy(&found.stdout).contains("lost: frame at byte 0"), "{found:?}");
+    let saved = std::fs::read(&output).unwrap();
+    assert!(saved.len() == content.len() && saved[text.len()..] == text[..] && saved[..100_000] == text[..100_000]);
+}
+
+#[test]
 fn stream_passes_files_through_small_buffers() {
     let folder = tempfile::tempdir().unwrap();
     let program = build("examples-c/stream.c", Link::Shared, folder.path());

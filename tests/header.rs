@@ -4,13 +4,16 @@
 use cbindgen::{Builder, Config};
 
 /// The files under src/ffi that the header documents, in the order of the header.
-const NOUNS: [&str; 16] = [
+const NOUNS: [&str; 19] = [
     "status",
     "library",
     "handle",
     "compress",
     "frame",
     "stream",
+    "source",
+    "reader",
+    "salvage",
     "records",
     "predict",
     "learn",

@@ -86,8 +86,8 @@ pub fn write_block_header(out: &mut Vec<u8>, kind: BlockKind, raw_len: u32, crc:
     out.extend(crc.iter().flat_map(|c| c.to_le_bytes()));
 }
 
-/// Whether `payload` bytes can code `symbols` symbols.
-pub(super) fn plausible(symbols: u64, payload: u64) -> bool {
+/// Whether `payload` bytes can code `symbols` symbols: the length rule of docs/FORMAT.md.
+pub fn plausible(symbols: u64, payload: u64) -> bool {
     // Symbols that together cost less than a byte may take no byte at all, hence the + 1.
     symbols / Frequencies::MAX_SYMBOLS_A_BYTE <= payload + 1
 }

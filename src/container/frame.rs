@@ -1,6 +1,6 @@
 //! Parses frames and checks their structure, without decoding the content.
 
-use super::block::{Block, BlockKind, plausible};
+use super::block::{Block, BlockHeader, BlockKind, plausible};
 use super::check::frame_tag;
 use super::header::{Coder, Header, HeaderV2, HeaderV3, Layout, SKIPPABLE, read_version};
 use super::read::Reader;
@@ -155,23 +155,28 @@ fn read_v2<'a>(r: &mut Reader<'a>, header: &HeaderV2, at: u64) -> Result<Rest<'a
 }
 
 fn read_single<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: u64) -> Result<Rest<'a>> {
+    let block = read_single_header(r, header, at)?;
+    let payload = r.take(u64::from(block.coded_len), "a payload")?;
+    let crc = if header.checksums { Some(r.u32("a frame's trailer")?) } else { None };
+    Ok((u64::from(block.raw_len), crc, Body::Single(block.with(payload))))
+}
+
+/// Reads what precedes the payload of a frame of one block.
+fn read_single_header(r: &mut Reader, header: &HeaderV3, at: u64) -> Result<BlockHeader> {
     let length = header.length.expect("the header's check demands it");
     let block_at = r.at();
-    let coded_len = u64::from(r.varint("the length of a payload")?);
-    let alone = header.layout == Layout::SingleAlone;
-    let allowed = if alone { coded_len < length } else { coded_len <= length };
-    if !(allowed && plausible(length, coded_len)) {
+    let coded_len = r.varint("the length of a payload")?;
+    let (alone, coded) = (header.layout == Layout::SingleAlone, u64::from(coded_len));
+    let allowed = if alone { coded < length } else { coded <= length };
+    if !(allowed && plausible(length, coded)) {
         fail!(Corrupt, "the frame at byte {at} states {length} bytes, its payload of {coded_len} cannot hold them");
     }
-    let payload = r.take(coded_len, "a payload")?;
-    let crc = if header.checksums { Some(r.u32("a frame's trailer")?) } else { None };
     let kind = match header.layout {
         Layout::SingleAlone => BlockKind::CodedAlone,
-        _ if coded_len < length => BlockKind::Coded,
+        _ if coded < length => BlockKind::Coded,
         _ => BlockKind::StoredSkipped,
     };
-    let block = Block { kind, raw_len: length as u32, crc: None, payload, at: block_at };
-    Ok((length, crc, Body::Single(block)))
+    Ok(BlockHeader { kind, raw_len: length as u32, coded_len, crc: None, at: block_at })
 }
 
 fn read_blocks<'a>(r: &mut Reader<'a>, header: &HeaderV3, at: u64) -> Result<Rest<'a>> {
@@ -236,6 +241,16 @@ pub fn single<'a>(part: &'a [u8], base: u64, header: &HeaderV3, at: u64) -> Resu
     let (_, crc, body) = read_single(&mut r, header, at)?;
     let Body::Single(block) = body else { unreachable!("just made") };
     Ok((block, crc, r.pos()))
+}
+
+/// As [`single`], without the payload and the CRC-32 of the content: the [`trailer`] behind the payload has it.
+///
+/// # Errors
+/// `Truncated`, `Corrupt`.
+pub fn single_header(part: &[u8], base: u64, header: &HeaderV3, at: u64) -> Result<(BlockHeader, usize)> {
+    let mut r = Reader::part(part, base);
+    let block = read_single_header(&mut r, header, at)?;
+    Ok((block, r.pos()))
 }
 
 /// Reads the trailer of a frame at byte `at` whose blocks hold `raw` bytes, from a part of the input at byte `base`.

@@ -15,9 +15,11 @@ mod skippable;
 mod trailer;
 mod walk;
 
-pub use block::{Block, BlockHeader, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, write_block_header};
+pub use block::{
+    Block, BlockHeader, BlockKind, END_BLOCK, MAX_BLOCK_OVERHEAD, block_crc, plausible, write_block_header,
+};
 pub use check::frame_tag;
-pub use frame::{Body, Frame, Frames, Opening, Parts, frames, opening, single, trailer};
+pub use frame::{Body, Frame, Frames, Opening, Parts, frames, opening, single, single_header, trailer};
 pub use header::{
     Coder, DEFAULT_BLOCK_LOG, Header, HeaderV2, HeaderV3, Layout, MAX_BLOCK_LOG, MAX_CANONICAL_LEN, MAX_HEADER_LEN,
     MAX_LANES_LOG, MAX_METHOD_LEN, MAX_SEGMENT_LOG, MIN_BLOCK_LOG, MIN_SEGMENT_LOG, MethodRef, Shape, V2_HEADER_LEN,

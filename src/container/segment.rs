@@ -30,6 +30,17 @@ impl Segment {
         out.extend(crc.to_le_bytes());
     }
 
+    /// Reads a header of any frame from the start of a part of an input, which is at byte `base` of it. Returns the length
+    /// read too.
+    ///
+    /// # Errors
+    /// `Truncated`, `Corrupt`.
+    pub fn parse(part: &[u8], base: u64) -> Result<(Self, usize)> {
+        let mut r = Reader::part(part, base);
+        let segment = Self::read(&mut r)?;
+        Ok((segment, r.pos()))
+    }
+
     /// Reads a header.
     ///
     /// # Errors

@@ -6,12 +6,13 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffers::{input, output};
+use super::callback::{self, Call};
 use super::guard::{call, call_without_memory, caught, outside, with_out};
 use super::handle::{gptz, gptz_progress_fn, on_handle, text};
+use super::message;
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, object_if_any, release};
 use super::status::{GPTZ_ERROR_BUFFER_TOO_SMALL, GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
-use super::{callback, message};
 use crate::error::{Error, Result, Status, fail};
 use crate::generate::{Generator, Sampler};
 use crate::numeric::buffer::{boxed, reserved};
@@ -288,8 +289,9 @@ pub unsafe extern "C-unwind" fn gptz_generator_prefill(
             None => g.generator.prefill(&tokens, None)?,
             Some(progress) => {
                 // SAFETY: the caller set this callback together with this userdata.
-                let mut report =
-                    move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
+                let mut report = move |done, total| {
+                    outside(|| unsafe { callback::run(Call::Progress(progress, userdata, done, total)) }) == Some(0)
+                };
                 g.generator.prefill(&tokens, Some(&mut report))?;
             }
         }
@@ -332,23 +334,6 @@ pub unsafe extern "C" fn gptz_generator_step(generator: *mut gptz_generator, tok
     unsafe { ended(generator, with_out(token, 0, "token", || on_generator(generator, |g| g.generator.step()))) }
 }
 
-/// What the callback of a token gets.
-struct Token {
-    callback: unsafe extern "C-unwind" fn(*mut c_void, u32, *const c_char, usize) -> c_int,
-    userdata: *mut c_void,
-    bytes: *const c_char,
-    len: usize,
-}
-
-/// Calls the callback of a token. It has the type of a progress callback, and nothing to drop if that unwinds.
-unsafe extern "C-unwind" fn pass_token(token: *mut c_void, id: u64, _: u64) -> c_int {
-    // SAFETY: `gptz_generator_generate` passes a Token, and the callback gets what it was set with.
-    unsafe {
-        let token = &*token.cast::<Token>();
-        (token.callback)(token.userdata, id as u32, token.bytes, token.len)
-    }
-}
-
 /// Makes up to `n` steps (gptz_generator_step) and passes each token to `callback`, which may stop the call. NULL for
 /// `callback` is allowed. On success `*made` is the number of steps. It is 0 on failure; the tokens before the failure are
 /// in the history.
@@ -365,14 +350,9 @@ pub unsafe extern "C-unwind" fn gptz_generator_generate(
     let body = |g: &mut Inner| {
         g.generator.generate(n, |token, bytes| {
             let Some(callback) = callback else { return true };
-            let mut passed = Token { callback, userdata, bytes: bytes.as_ptr().cast(), len: bytes.len() };
-            // SAFETY: both are functions of C with these arguments; they differ in what Rust assumes of unwinding, and
-            // `callback::run` stops it.
-            let run: unsafe extern "C" fn(*mut c_void, u64, u64) -> c_int = unsafe {
-                std::mem::transmute(pass_token as unsafe extern "C-unwind" fn(*mut c_void, u64, u64) -> c_int)
-            };
+            let call = Call::Token(callback, userdata, token, bytes.as_ptr().cast(), bytes.len());
             // SAFETY: the caller set this callback together with this userdata.
-            outside(|| unsafe { callback::run(run, (&raw mut passed).cast(), token.into(), 0) }) == 0
+            outside(|| unsafe { callback::run(call) }) == Some(0)
         })
     };
     // SAFETY: a generator or NULL, and `made` NULL or the caller's to write, as the header asks.

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::buffers::input;
+use super::callback::{self, Call};
 use super::guard::{call, call_without_memory, caught, outside, with_out};
+use super::message;
 use super::meter::LastCall;
 use super::model::gptz_model;
 use super::object::{Opaque, hand_out, object, object_if_any, release};
 use super::status::{GPTZ_ERROR_BUSY, GPTZ_OK, gptz_status};
-use super::{callback, message};
 use crate::container::Coder;
 use crate::error::{Error, Result, Status, fail};
 use crate::method::{DEFAULT, available_level_method};
@@ -77,7 +78,6 @@ pub(super) enum Hold {
     /// A stream is being decompressed.
     Decompress(Box<Decompressor>),
     /// A reader is open.
-    #[expect(dead_code, reason = "readers are not in yet")]
     Reader,
 }
 
@@ -264,6 +264,27 @@ pub(super) unsafe fn on_held_handle<T>(handle: *const gptz, body: impl FnOnce(&m
     claimed(unsafe { object(handle) }?, IN_CALL, body)
 }
 
+/// Runs `body` for a reader of the handle, with exclusive use of the handle.
+pub(super) fn on_reader<T>(handle: &Handle, body: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    claimed(handle, IN_READER, body)
+}
+
+/// Frees the reader of a handle by `release`, so that other calls can use the handle.
+///
+/// # Errors
+/// `Busy` while the reader or the handle is in a call; those of `release`.
+pub(super) fn end_reader(handle: &Handle, release: impl FnOnce() -> Result<()>) -> Result<()> {
+    // Also where an earlier call met a defect.
+    if handle.busy.compare_exchange(IDLE, IN_READER, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        fail!(Busy, "a reader cannot be freed while it or its handle is in a call");
+    }
+    let _claim = Claim(handle);
+    release()?;
+    // SAFETY: this call holds the claim, so no other call has a reference into the cell.
+    unsafe { (*handle.inner.get()).hold = Hold::Free };
+    Ok(())
+}
+
 /// Runs `body` with exclusive use of a handle.
 fn claimed<T>(handle: &Handle, by: u8, body: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
     let _claim = Claim::take(handle, by)?;
@@ -283,11 +304,16 @@ fn claimed<T>(handle: &Handle, by: u8, body: impl FnOnce(&mut Inner) -> Result<T
 /// # Safety
 /// As [`object`].
 pub(super) unsafe fn ended(handle: *const gptz, status: gptz_status) -> gptz_status {
-    if status != GPTZ_OK
-        && status != GPTZ_ERROR_BUSY
-        // SAFETY: the caller's promise.
-        && let Some(handle) = unsafe { object_if_any(handle) }
-    {
+    // SAFETY: the caller's promise.
+    match unsafe { object_if_any(handle) } {
+        Some(handle) => ended_on(handle, status),
+        None => status,
+    }
+}
+
+/// As [`ended`].
+pub(super) fn ended_on(handle: &Handle, status: gptz_status) -> gptz_status {
+    if status != GPTZ_OK && status != GPTZ_ERROR_BUSY {
         handle.error.store_last_error();
     }
     status
@@ -304,8 +330,9 @@ impl Inner {
             None => f(&mut self.session, None),
             Some(progress) => {
                 // SAFETY: the caller set this callback together with this userdata.
-                let mut callback =
-                    move |done, total| outside(|| unsafe { callback::run(progress, userdata, done, total) }) == 0;
+                let mut callback = move |done, total| {
+                    outside(|| unsafe { callback::run(Call::Progress(progress, userdata, done, total)) }) == Some(0)
+                };
                 f(&mut self.session, Some(&mut callback))
             }
         }?;

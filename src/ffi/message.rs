@@ -34,6 +34,13 @@ pub(super) fn set_last_error(text: &str) {
     });
 }
 
+/// A message as a C string.
+pub(super) fn c_text(text: &str) -> [u8; MESSAGE] {
+    let mut buffer = [0; MESSAGE];
+    write(text, &mut buffer);
+    buffer
+}
+
 /// Writes a message. If it is too long, its middle is left out, between two characters. Control characters become
 /// spaces, so that text from an input cannot control a terminal.
 fn write(text: &str, buffer: &mut Text) {

@@ -35,7 +35,9 @@ impl Guests {
         let (memory, work) = room(host);
         check_stored(method, lanes, memory.saturating_sub(buffers), work)
             .map_err(|e| e.within(format_args!("frame at byte {at}")))?;
-        self.admitted.push((method, lanes));
+        if !self.admitted.contains(&(method, lanes)) {
+            self.admitted.push((method, lanes));
+        }
         Ok(())
     }
 

@@ -106,6 +106,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether `bytes` more, beside two blocks, stay below the memory limit while a frame is decoded.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.check_memory(true, self.params.shape().max_block().saturating_mul(2).saturating_add(bytes)).is_ok()
+    }
+
     /// Checks the work of the handle's method against the limit, before frames or records are decoded.
     pub(super) fn check_work(&self) -> Result<()> {
         let (work, limit) = (self.blueprint.peak_work(), self.params.get(Param::WorkLimit) as u64);

@@ -14,6 +14,9 @@ import unittest
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
+READ_AT = ctypes.CFUNCTYPE(c_int64, c_void_p, c_uint64, c_void_p, c_size_t)
+WRITE = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_void_p, c_size_t)
+LOST = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64, c_char_p)
 OK, ARGUMENT, METHOD, BUFFER_TOO_SMALL, CORRUPT, MISMATCH, CANCELLED, BUSY, STATE = 0, 1, 2, 6, 9, 10, 12, 13, 14
 SIGNATURES = {
     "gptz_version_number": (c_uint32,),
@@ -37,6 +40,12 @@ SIGNATURES = {
     "gptz_stream_compress": (c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_size_t)),
     "gptz_stream_decompress": (c_int, c_void_p, c_void_p, c_void_p, POINTER(c_size_t)),
     "gptz_stream_reset": (c_int, c_void_p),
+    "gptz_reader_open": (c_int, c_void_p, c_void_p, POINTER(c_void_p)),
+    "gptz_reader_open_memory": (c_int, c_void_p, c_char_p, c_size_t, POINTER(c_void_p)),
+    "gptz_reader_size": (c_int, c_void_p, POINTER(c_uint64)),
+    "gptz_reader_read": (c_int, c_void_p, c_uint64, c_char_p, c_size_t, POINTER(c_size_t)),
+    "gptz_reader_free": (None, c_void_p),
+    "gptz_salvage": (c_int, c_void_p, c_void_p, WRITE, LOST, c_void_p),
     "gptz_frame_info": (c_int, c_char_p, c_size_t, c_int, POINTER(c_int64)),
     "gptz_frame_method": (c_int, c_char_p, c_size_t, c_char_p, c_size_t, POINTER(c_size_t)),
     "gptz_stats_get": (c_int, c_void_p, c_void_p),
@@ -52,6 +61,11 @@ class Stats(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("bytes_in", c_uint64), ("bytes_out", c_uint64), ("tokens_seen", c_uint64),
                 ("bits_per_byte", c_double), ("ratio", c_double), ("seconds", c_double), ("bytes_per_second", c_double),
                 ("can_learn", c_int)]
+
+
+class Source(ctypes.Structure):
+    """gptz_source."""
+    _fields_ = [("opaque", c_void_p), ("read_at", READ_AT), ("size", c_uint64)]
 
 
 class Buffer(ctypes.Structure):
@@ -185,6 +199,34 @@ class Binding(unittest.TestCase):
             self.assertEqual(status, BUFFER_TOO_SMALL)
             self.assertEqual(handle.decompress(frame), TEXT, "a failed call leaves the handle usable")
         self.assertEqual(LIB.gptz_compress(None, TEXT, 1, small, 10, byref(size)), ARGUMENT)
+
+    def test_readers_and_salvage(self):
+        with Handle(b"level:1") as handle:
+            handle.check(LIB.gptz_set(handle.pointer, 6, 12))  # GPTZ_PARAM_BLOCK_LOG
+            data = TEXT * 5
+            frames = handle.compress(data) + handle.compress(TEXT)
+
+            def read_at(opaque, offset, dst, length):
+                part = frames[offset : offset + min(length, 1000)]
+                ctypes.memmove(dst, part, len(part))
+                return len(part)
+
+            source = Source(None, READ_AT(read_at), len(frames))
+            reader, size, done, room = c_void_p(), c_uint64(), c_size_t(), ctypes.create_string_buffer(100)
+            handle.check(LIB.gptz_reader_open(handle.pointer, byref(source), byref(reader)))
+            handle.check(LIB.gptz_reader_size(reader, byref(size)))
+            self.assertEqual(size.value, len(data) + len(TEXT))
+            for offset in (0, 4000, len(data) - 50, size.value - 7):
+                handle.check(LIB.gptz_reader_read(reader, offset, room, 100, byref(done)))
+                self.assertEqual(room.raw[: done.value], (data + TEXT)[offset : offset + 100])
+            LIB.gptz_reader_free(reader)
+            frames = frames[:-1] + bytes([frames[-1] ^ 1])
+            written, lost = {}, []
+            write = WRITE(lambda _, offset, at, length: written.__setitem__(offset, ctypes.string_at(at, length)) or 0)
+            lose = LOST(lambda _, offset, length, why: lost.append((offset, length, why)) or 0)
+            handle.check(LIB.gptz_salvage(handle.pointer, byref(source), write, lose, None))
+            self.assertEqual(b"".join(written[offset] for offset in sorted(written)), data)
+            self.assertEqual([place[:2] for place in lost], [(len(data), len(TEXT))])
 
     def test_streams(self):
         with Handle(b"level:1") as handle:

@@ -115,6 +115,15 @@ assert(compress(handle, data) == whole)
 check(gptz.gptz_set_progress(handle, nil, nil))
 callback:free()
 
+-- A reader.
+local reader, count = ffi.new("gptz_reader *[1]"), ffi.new("uint64_t[1]")
+check(gptz.gptz_reader_open_memory(handle, frame, #frame, reader))
+check(gptz.gptz_reader_size(reader[0], count))
+assert(count[0] == #text)
+check(gptz.gptz_reader_read(reader[0], 5, content, 10, left))
+assert(ffi.string(content, left[0]) == text:sub(6, 15))
+gptz.gptz_reader_free(reader[0])
+
 -- A snapshot as base.
 local based = create(nil)
 -- Nothing that anybody knows before it was shown: the start of a base64 of SHA-512 of "gptz".

@@ -329,3 +329,188 @@ pub fn decompressed_size(src: &[u8]) -> Result<u64, gptz_status> {
         }
     }
 }
+
+/// A reader that frees itself.
+#[derive(Debug)]
+pub struct Reader(pub *mut gptz_reader);
+
+// SAFETY: a reader may move between threads.
+unsafe impl Send for Reader {}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // SAFETY: it was opened and is freed once.
+        unsafe { gptz_reader_free(self.0) };
+    }
+}
+
+impl Reader {
+    /// Reads; `Ok` has what was read.
+    pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, gptz_status> {
+        let (mut dst, mut done) = (vec![0xa5; len], usize::MAX);
+        // SAFETY: a reader and a buffer of its length.
+        match unsafe { gptz_reader_read(self.0, offset, dst.as_mut_ptr().cast(), len, &mut done) } {
+            GPTZ_OK => {
+                dst.truncate(done);
+                Ok(dst)
+            }
+            status => {
+                assert_eq!(done, 0);
+                Err(status)
+            }
+        }
+    }
+
+    pub fn size(&self) -> u64 {
+        let mut size = u64::MAX;
+        // SAFETY: a reader and a place to write to.
+        assert_eq!(unsafe { gptz_reader_size(self.0, &mut size) }, GPTZ_OK);
+        size
+    }
+}
+
+/// A source for C: bytes, and what its callback does instead of reading them.
+pub struct Bytes<'a> {
+    pub bytes: &'a [u8],
+    pub calls: u64,
+    /// Is asked first with the number of the call, the offset and the length. `None`: reads.
+    pub instead: fn(u64, u64, usize) -> Option<i64>,
+    /// The most bytes that a call gives.
+    pub most: usize,
+}
+
+impl<'a> Bytes<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, calls: 0, instead: |_, _, _| None, most: usize::MAX }
+    }
+
+    pub fn source(&mut self) -> gptz_source {
+        gptz_source { size: self.bytes.len() as u64, opaque: (&raw mut *self).cast(), read_at: Some(read_bytes) }
+    }
+}
+
+unsafe extern "C" fn read_bytes(opaque: *mut c_void, offset: u64, dst: *mut c_void, len: usize) -> i64 {
+    // SAFETY: `source` gave this pointer, and tests keep the value.
+    let source = unsafe { &mut *opaque.cast::<Bytes>() };
+    source.calls += 1;
+    if let Some(result) = (source.instead)(source.calls, offset, len) {
+        return result;
+    }
+    assert!(len > 0);
+    let Some(left) = (source.bytes.len() as u64).checked_sub(offset) else { return 0 };
+    let n = len.min(source.most).min(left as usize);
+    // SAFETY: the library gave room for `len` bytes.
+    unsafe { source.bytes[offset as usize..].as_ptr().copy_to_nonoverlapping(dst.cast(), n) };
+    n as i64
+}
+
+/// What gptz_salvage told, in order.
+#[derive(Default, Debug)]
+pub struct Salvaged {
+    pub written: Vec<(u64, Vec<u8>)>,
+    pub lost: Vec<(u64, u64, String)>,
+    /// Callbacks after which the next one stops the call.
+    pub stop_after: Option<usize>,
+    pub told: usize,
+}
+
+impl Salvaged {
+    fn told(&mut self) -> i32 {
+        self.told += 1;
+        i32::from(self.stop_after.is_some_and(|most| self.told > most))
+    }
+}
+
+unsafe extern "C" fn on_write(userdata: *mut c_void, offset: u64, data: *const c_void, len: usize) -> i32 {
+    // SAFETY: `salvage` gave this pointer, and the library gives `len` bytes.
+    let (salvaged, data) =
+        unsafe { (&mut *userdata.cast::<Salvaged>(), std::slice::from_raw_parts(data.cast::<u8>(), len)) };
+    salvaged.written.push((offset, data.to_vec()));
+    salvaged.told()
+}
+
+unsafe extern "C" fn on_lost(userdata: *mut c_void, offset: u64, len: u64, why: *const std::ffi::c_char) -> i32 {
+    // SAFETY: as above; a NUL-terminated string.
+    let (salvaged, why) = unsafe { (&mut *userdata.cast::<Salvaged>(), CStr::from_ptr(why)) };
+    let why = why.to_str().expect("UTF-8").to_owned();
+    assert!(!why.is_empty());
+    salvaged.lost.push((offset, len, why));
+    salvaged.told()
+}
+
+impl Handle {
+    pub fn reader(&self, src: &[u8]) -> Result<Reader, gptz_status> {
+        let mut out = ptr::without_provenance_mut(1);
+        // SAFETY: a handle, a buffer of its length, which tests keep, and a place to write to.
+        let status = unsafe { gptz_reader_open_memory(self.0, src.as_ptr().cast(), src.len(), &mut out) };
+        Self::opened(status, out)
+    }
+
+    pub fn reader_of(&self, source: &gptz_source) -> Result<Reader, gptz_status> {
+        let mut out = ptr::without_provenance_mut(1);
+        // SAFETY: a handle, a source, and a place to write to.
+        let status = unsafe { gptz_reader_open(self.0, source, &mut out) };
+        Self::opened(status, out)
+    }
+
+    fn opened(status: gptz_status, out: *mut gptz_reader) -> Result<Reader, gptz_status> {
+        if status == GPTZ_OK {
+            return Ok(Reader(out));
+        }
+        assert!(out.is_null(), "a failed open leaves {out:?}");
+        assert!(!message().is_empty());
+        Err(status)
+    }
+
+    /// Salvages; also what was told before an error.
+    pub fn salvage_of(&self, source: &gptz_source, told: &mut Salvaged) -> gptz_status {
+        // SAFETY: a handle, a source, and callbacks that fit their userdata.
+        unsafe { gptz_salvage(self.0, source, Some(on_write), Some(on_lost), (&raw mut *told).cast()) }
+    }
+
+    pub fn salvage(&self, src: &[u8]) -> Salvaged {
+        let mut told = Salvaged::default();
+        let status = self.salvage_of(&Bytes::new(src).source(), &mut told);
+        assert_eq!(status, GPTZ_OK, "{}", message());
+        told
+    }
+}
+
+/// The parts of a frame of several blocks: what each is, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Header,
+    Segment,
+    BlockHeader,
+    Payload(::gptz::container::BlockKind),
+    End,
+}
+
+/// The parts of the first frame of `src`, which has several blocks, in order, and the content byte where each starts.
+pub fn parts_of(src: &[u8]) -> Vec<(What, std::ops::Range<usize>, u64)> {
+    use ::gptz::container::{PieceHeader, Walk, frame_tag, trailer};
+    let (Header::V3(header), body) = Frame::first_header(src).unwrap() else { panic!("version 3") };
+    let mut walk = Walk::new(&header, frame_tag(&src[..body]));
+    let (mut parts, mut at) = (vec![(What::Header, 0..body, 0)], body);
+    loop {
+        let raw = walk.raw();
+        let (piece, len) = walk.read_header(&src[at..], at as u64).unwrap();
+        let end = at + len;
+        match piece {
+            None => {
+                let (_, n) = trailer(&src[end..], end as u64, &header, 0, raw).unwrap();
+                parts.push((What::End, at..end + n, raw));
+                return parts;
+            }
+            Some(PieceHeader::Segment(_)) => parts.push((What::Segment, at..end, raw)),
+            Some(PieceHeader::Block(block)) => {
+                parts.push((What::BlockHeader, at..end, raw));
+                let after = end + block.coded_len as usize;
+                parts.push((What::Payload(block.kind), end..after, raw));
+                at = after;
+                continue;
+            }
+        }
+        at = end;
+    }
+}

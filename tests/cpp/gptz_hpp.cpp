@@ -599,6 +599,52 @@ void threads()
     CHECK(same(back, text));
 }
 
+void readers()
+{
+    compressor z(method);
+    z.set(GPTZ_PARAM_BLOCK_LOG, 12);
+    const bytes frames = [&] {
+        bytes all = z.compress(text);
+        const bytes more = z.compress(text);
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }();
+    {
+        gptz_cpp::reader r(z, frames);
+        CHECK(r.size() == 2 * text.size());
+        CHECK(same(r.read(0, text.size()), text) && same(r.read(text.size(), 1 << 20), text));
+        CHECK(same(r.read(text.size() - 3, 6), text.substr(text.size() - 3) + text.substr(0, 3)));
+        CHECK(r.read(~std::uint64_t{0}, 5).empty());
+        fails(GPTZ_ERROR_STATE, "reader", [&] { (void)z.compress(text); });
+        gptz_cpp::reader moved = std::move(r);
+        CHECK(same(moved.read(10, 20), text.substr(10, 20)));
+        fails(GPTZ_ERROR_ARGUMENT, "NULL", [&] { char c; (void)r.read(0, &c, 1); });
+    }
+    // A source that throws, and goes on.
+    bool broken = false;
+    const auto read_at = [&](std::uint64_t offset, void *dst, std::size_t len) {
+        if (broken)
+            throw 42;
+        std::memcpy(dst, frames.data() + offset, len);
+        return len;
+    };
+    broken = true;
+    try {
+        gptz_cpp::reader none(z, read_at, frames.size());
+        CHECK(!"reached");
+    } catch (int thrown) {
+        CHECK(thrown == 42);
+    }
+    broken = false;
+    gptz_cpp::reader r(z, read_at, frames.size());
+    CHECK(same(r.read(0, 100), text.substr(0, 100)));
+    // The compressor may go first.
+    { compressor gone = std::move(z); }
+    CHECK(same(r.read(5, 100), text.substr(5, 100)));
+    compressor other(method);
+    fails(GPTZ_ERROR_FORMAT, "not a gptz frame", [&] { gptz_cpp::reader none(other, std::string_view("garbage")); });
+}
+
 /** Writes a tensor file beside the program, reads it and removes it. */
 void tensors(const std::string &folder)
 {
@@ -641,6 +687,7 @@ int main(int argc, char **argv)
         states();
         models(argv[1]);
         threads();
+        readers();
         tensors(argv[0]);
     } catch (const std::exception &e) {
         std::fprintf(stderr, "unexpected exception: %s\n", e.what());

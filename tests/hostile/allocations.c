@@ -167,6 +167,21 @@ static void with_records(struct run *r)
     with_handle(r);
 }
 
+static int64_t read_frame(void *opaque, uint64_t offset, void *dst, size_t len)
+{
+    memcpy(dst, ((struct run *)opaque)->frame + offset, len);
+    return (int64_t)len;
+}
+
+static gptz_source frame_of(struct run *r)
+{
+    gptz_source source;
+    source.opaque = r;
+    source.read_at = read_frame;
+    source.size = r->frame_len;
+    return source;
+}
+
 static void with_nothing(struct run *r) { (void)r; }
 
 /* What out-parameters point to before a call: it must not be there afterwards. */
@@ -213,6 +228,53 @@ static gptz_status run_stream(struct run *r)
         return status;
     r->out_len = out.pos;
     return remaining == 0 ? GPTZ_OK : GPTZ_ERROR_INTERNAL;
+}
+
+/* The whole content through a reader, which reads memory or a source. */
+static gptz_status read_all(struct run *r, const gptz_source *source)
+{
+    gptz_reader *reader = poison;
+    gptz_status status = source != NULL ? gptz_reader_open(r->handle, source, &reader)
+                                        : gptz_reader_open_memory(r->handle, r->frame, r->frame_len, &reader);
+    r->out_len = 0;
+    if (status != GPTZ_OK)
+        return reader == NULL ? status : GPTZ_ERROR_INTERNAL;
+    r->out_len = 7;
+    status = gptz_reader_read(reader, 0, r->out, ROOM, &r->out_len);
+    gptz_reader_free(reader);
+    return status;
+}
+
+static gptz_status run_reader(struct run *r) { return read_all(r, NULL); }
+
+static gptz_status run_reader_of_source(struct run *r)
+{
+    gptz_source source = frame_of(r);
+    return read_all(r, &source);
+}
+
+static int take(void *userdata, uint64_t offset, const void *data, size_t len)
+{
+    struct run *r = userdata;
+    memcpy(r->out + offset, data, len);
+    r->out_len = (size_t)offset + len;
+    return 0;
+}
+
+static int lose(void *userdata, uint64_t offset, uint64_t len, const char *why)
+{
+    (void)userdata, (void)offset, (void)len, (void)why;
+    return 0;
+}
+
+static gptz_status run_salvage(struct run *r)
+{
+    gptz_source source = frame_of(r);
+    gptz_status status = gptz_salvage(r->handle, &source, take, lose, r);
+    /* What was given before a failure is sound; the checks below want none. */
+    if (status != GPTZ_OK)
+        r->out_len = 0;
+    return status;
 }
 
 static gptz_status run_stream_back(struct run *r)
@@ -606,6 +668,9 @@ static const struct scenario {
     { "decompress", with_fresh_frame, run_decompress },
     { "stream_compress", with_handle, run_stream },
     { "stream_decompress", with_fresh_frame, run_stream_back },
+    { "reader_open_memory and read", with_fresh_frame, run_reader },
+    { "reader_open and read", with_fresh_frame, run_reader_of_source },
+    { "salvage", with_fresh_frame, run_salvage },
     { "compress_parts", with_handle, run_parts },
     { "compressed_size", with_handle, run_compressed_size },
     { "feed", with_handle, run_feed },

@@ -120,6 +120,29 @@ static gptz_status stream_decompress(void) {
     size_t hint;
     return gptz_stream_decompress(handle, &out, &in, &hint);
 }
+static int64_t read_frame(void *opaque, uint64_t offset, void *dst, size_t len) {
+    memcpy(dst, (const unsigned char *)opaque + offset, len);
+    return (int64_t)len;
+}
+static int on_write(void *userdata, uint64_t offset, const void *data, size_t len) {
+    (void)userdata, (void)offset, (void)data, (void)len;
+    return 0;
+}
+static int on_lost(void *userdata, uint64_t offset, uint64_t len, const char *why) {
+    (void)userdata, (void)offset, (void)len, (void)why;
+    return 0;
+}
+static gptz_reader *reader;
+static gptz_status reader_open(void) {
+    gptz_source source = { frame, read_frame, frame_len };
+    return gptz_reader_open(handle, &source, &reader);
+}
+static gptz_status reader_read(void) { size_t n; return gptz_reader_read(reader, 10, back, LEN - 10, &n); }
+static gptz_status reader_free(void) { gptz_reader_free(reader); return GPTZ_OK; }
+static gptz_status salvage(void) {
+    gptz_source source = { frame, read_frame, frame_len };
+    return gptz_salvage(handle, &source, on_write, on_lost, NULL);
+}
 static gptz_status compress_parts(void) {
     size_t len;
     return gptz_compress_parts(handle, records, lens, 3, packed, ROOM, &len);
@@ -282,6 +305,10 @@ static const struct call by_method[] = {
     {"stream_compress", stream_compress},
     {"stream_decompress", stream_decompress},
     {"stream_reset", stream_reset},
+    {"reader_open", reader_open},
+    {"reader_read", reader_read},
+    {"reader_free", reader_free},
+    {"salvage", salvage},
     {"compress_parts", compress_parts},
     {"stats_get", stats_get},
     {"decompress", decompress},
