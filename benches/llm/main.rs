@@ -23,10 +23,10 @@ fn best(times: usize, mut f: impl FnMut()) -> f64 {
     (0..times).map(|_| one(&mut f)).fold(f64::INFINITY, f64::min)
 }
 
-/// The peak of the process's memory, in bytes.
-fn peak() -> f64 {
+/// A figure of the process's memory in bytes: "VmHWM:" the peak, "VmRSS:" now.
+fn memory(what: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or("0");
+    let line = status.lines().find_map(|l| l.strip_prefix(what)).unwrap_or("0");
     line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) * 1024.0
 }
 
@@ -256,13 +256,14 @@ fn main() {
         path.into()
     });
     gptz::numeric::float_env::set_default();
-    let before = peak();
+    let before = memory("VmRSS:");
     let start = Instant::now();
     let model = open(Path::new(&path));
     let seconds = start.elapsed().as_secs_f64();
     let int8 = model.parameters() as f64;
     println!("opened {:.1} M weights in {seconds:.2} s", int8 / 1e6);
-    println!("memory {:.1} MB, {:.2} times a byte a weight", (peak() - before) / 1e6, (peak() - before) / int8);
+    let taken = memory("VmHWM:") - before;
+    println!("memory {:.1} MB at most, {:.2} times a byte a weight", taken / 1e6, taken / int8);
     let weights = model.weights(Precision::Grouped).expect("weights");
     let alone = matrices(&model);
     let gb = bandwidth();
