@@ -4,8 +4,9 @@
  *     convert INPUT OUTPUT apr|safetensors|gguf [TYPE]
  *
  * The metadata are kept. Without TYPE, tensors are copied byte for byte if the format has their type, and otherwise
- * become F32. With TYPE (such as F16 or Q8_0), matrices become that type; vectors, scalars, and matrices whose rows are
- * not a whole number of blocks stay as they would be without it. Tensors that inference does not need are left out.
+ * become F32. With TYPE (such as F16, Q4_K or I8), matrices become that type; vectors, scalars, and matrices whose rows are
+ * not a whole number of blocks stay as they would be without it. A matrix of the type I8 gets a second tensor with the
+ * scales of its rows. Tensors that inference does not need are left out.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -21,16 +22,14 @@ static const struct {
     /* The number of values of a row must be a multiple of it. */
     unsigned block;
     int in_apr, in_safetensors, in_gguf;
-    /* Whether values can be converted to it. */
-    int from_values;
 } types[] = {
-    { "F32", GPTZ_DTYPE_F32, 1, 1, 1, 1, 1 },    { "F16", GPTZ_DTYPE_F16, 1, 1, 1, 1, 1 },
-    { "BF16", GPTZ_DTYPE_BF16, 1, 1, 1, 1, 1 },  { "Q8", GPTZ_DTYPE_Q8, 1, 1, 0, 0, 1 },
-    { "Q4", GPTZ_DTYPE_Q4, 1, 1, 0, 0, 1 },      { "Q4_K", GPTZ_DTYPE_Q4_K, 256, 1, 0, 1, 0 },
-    { "Q8_0", GPTZ_DTYPE_Q8_0, 32, 0, 0, 1, 1 }, { "Q4_0", GPTZ_DTYPE_Q4_0, 32, 0, 0, 1, 1 },
-    { "Q4_1", GPTZ_DTYPE_Q4_1, 32, 0, 0, 1, 1 }, { "Q5_0", GPTZ_DTYPE_Q5_0, 32, 0, 0, 1, 1 },
-    { "Q5_1", GPTZ_DTYPE_Q5_1, 32, 0, 0, 1, 1 }, { "Q5_K", GPTZ_DTYPE_Q5_K, 256, 0, 0, 1, 0 },
-    { "Q6_K", GPTZ_DTYPE_Q6_K, 256, 1, 0, 1, 0 }, { "I8", GPTZ_DTYPE_I8, 1, 1, 1, 1, 0 },
+    { "F32", GPTZ_DTYPE_F32, 1, 1, 1, 1 },       { "F16", GPTZ_DTYPE_F16, 1, 1, 1, 1 },
+    { "BF16", GPTZ_DTYPE_BF16, 1, 1, 1, 1 },     { "Q8", GPTZ_DTYPE_Q8, 1, 1, 0, 0 },
+    { "Q4", GPTZ_DTYPE_Q4, 1, 1, 0, 0 },         { "Q4_K", GPTZ_DTYPE_Q4_K, 256, 1, 0, 1 },
+    { "Q8_0", GPTZ_DTYPE_Q8_0, 32, 0, 0, 1 },    { "Q4_0", GPTZ_DTYPE_Q4_0, 32, 0, 0, 1 },
+    { "Q4_1", GPTZ_DTYPE_Q4_1, 32, 0, 0, 1 },    { "Q5_0", GPTZ_DTYPE_Q5_0, 32, 0, 0, 1 },
+    { "Q5_1", GPTZ_DTYPE_Q5_1, 32, 0, 0, 1 },    { "Q5_K", GPTZ_DTYPE_Q5_K, 256, 0, 0, 1 },
+    { "Q6_K", GPTZ_DTYPE_Q6_K, 256, 1, 0, 1 },   { "I8", GPTZ_DTYPE_I8, 1, 1, 1, 1 },
 };
 #define TYPES (sizeof types / sizeof *types)
 
@@ -111,8 +110,8 @@ int main(int argc, char **argv)
             wanted = i;
     if (format == 0 || (argc > 4 && wanted < 0))
         return usage();
-    if (wanted >= 0 && (!has(format, wanted) || !types[wanted].from_values)) {
-        fprintf(stderr, "convert: values cannot be converted to %s in %s files\n", argv[4], argv[3]);
+    if (wanted >= 0 && !has(format, wanted)) {
+        fprintf(stderr, "convert: %s files have no type %s\n", argv[3], argv[4]);
         return 1;
     }
 

@@ -1423,10 +1423,12 @@ void gptz_model_free(gptz_model *model);
 
 /**
  * Cuts `len` bytes of text into tokens of the model's vocabulary. `tokens` has room for `cap` of them. On success `*n`
- * is their number, which is at most `len` + 1. The tokens of a byte-level model are the bytes.
+ * is their number. It is at most `len` + 1 if the text is not normalised. The tokens of a byte-level model are the bytes.
  *
- * The text may be any bytes, and gptz_detokenize gives them back. No token is added at the start or the end. Text that
- * looks like a control token, such as "<|endoftext|>", becomes ordinary tokens: this call never gives a control token.
+ * The text may be any bytes, and gptz_detokenize gives them back. (A model with a character map of SentencePiece, such as
+ * T5, is an exception: its text is first normalised by that map, and gptz_detokenize gives the normalised text.) No token
+ * is added at the start or the end. Text that looks like a control token, such as "<|endoftext|>", becomes ordinary tokens:
+ * this call never gives a control token.
  *
  * Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of tokens; `*n` is then that number. To ask for
  * it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_ARGUMENT also if a byte has no token in the
@@ -1783,10 +1785,12 @@ gptz_status gptz_tensor_writer_add(gptz_tensor_writer *writer,
  * gptz_tensor_writer_add does.
  *
  * F16 and BF16 round to the nearest number, halves to even. Q8 and Q4 are converted as the library aprender converts
- * them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does. Values cannot be converted to the other types.
+ * them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does; Q4_K, Q5_K and Q6_K as llama.cpp does without an
+ * importance matrix. I8 adds two tensors: the values of each row, where the first dimension counts rows, divided by the
+ * row's scale and rounded; and the F32 tensor NAME.scale with the scales, the largest magnitude of each row / 127.
  *
- * Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; and if
- * `data` is not aligned.
+ * Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; for I8,
+ * if NAME.scale was added before or rows have no values; and if `data` is not aligned.
  */
 gptz_status gptz_tensor_writer_add_f32(gptz_tensor_writer *writer,
                                        const char *name,

@@ -16,6 +16,7 @@ use common::*;
 
 const EXPECTED: &[u8] = include_bytes!("data/tensors/quantised.f32");
 const ENCODED: &[u8] = include_bytes!("data/tensors/encoded.bin");
+const ENCODED_K: &[u8] = include_bytes!("data/tensors/encoded-k.bin");
 const FORMATS: [Format; 3] = [Format::Apr, Format::Safetensors, Format::Gguf];
 
 fn data(name: &str) -> PathBuf {
@@ -93,15 +94,14 @@ fn block_types_decode_to_the_bits_of_the_package_gguf() {
     assert_eq!(tensors.find("plain"), None);
 }
 
-#[test]
-fn values_encode_to_the_bytes_of_the_package_gguf() {
+/// Writes the values of the script in each type, and compares the bytes with those of a reference.
+fn check_encoding(types: &[DType], expected: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
-    let types = [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1];
     let mut writer = TensorWriter::create(&path, Format::Gguf, &Metadata::default()).unwrap();
     types.iter().for_each(|t| writer.add_f32(t.name(), *t, &[16, 256], &values()).unwrap());
     writer.finish().unwrap();
-    let (tensors, mut rest) = (Tensors::open(&path).unwrap(), ENCODED);
+    let (tensors, mut rest) = (Tensors::open(&path).unwrap(), expected);
     for i in 0..types.len() {
         let found = bytes_of(&tensors, i);
         let expected = rest.split_off(..found.len()).unwrap();
@@ -109,6 +109,137 @@ fn values_encode_to_the_bytes_of_the_package_gguf() {
         assert_eq!(at, None, "{}", tensors.info(i).name);
     }
     assert!(rest.is_empty());
+}
+
+#[test]
+fn values_encode_to_the_bytes_of_the_package_gguf() {
+    let types = [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1];
+    check_encoding(&types, ENCODED);
+}
+
+#[test]
+fn values_encode_to_the_bytes_of_llama_cpp() {
+    check_encoding(&[DType::Q4K, DType::Q5K, DType::Q6K], ENCODED_K);
+}
+
+/// Values as weights have them come back with the error that the number of bits allows.
+#[test]
+fn the_error_of_a_type_is_that_of_its_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let random = noise(4 * 8192, 5);
+    let values: Vec<f32> =
+        random.as_chunks::<4>().0.iter().map(|b| b.iter().map(|b| f32::from(*b) - 127.5).sum::<f32>() / 1e4).collect();
+    let square = |all: &[f32]| all.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    for (format, dtype, limit) in [
+        (Format::Apr, DType::Q8, 0.008),
+        (Format::Apr, DType::Q4, 0.12),
+        (Format::Gguf, DType::I8, 0.008),
+        (Format::Gguf, DType::Q8_0, 0.006),
+        (Format::Gguf, DType::Q6K, 0.02),
+        (Format::Gguf, DType::Q5_0, 0.045),
+        (Format::Gguf, DType::Q5_1, 0.043),
+        (Format::Gguf, DType::Q5K, 0.038),
+        (Format::Gguf, DType::Q4_0, 0.09),
+        (Format::Gguf, DType::Q4_1, 0.09),
+        (Format::Gguf, DType::Q4K, 0.08),
+    ] {
+        let path = folder.path().join("a");
+        let mut writer = TensorWriter::create(&path, format, &Metadata::default()).unwrap();
+        writer.add_f32("a", dtype, &[32, 256], &values).unwrap();
+        writer.finish().unwrap();
+        let found = values_of(&Tensors::open(&path).unwrap(), 0).unwrap();
+        let difference: Vec<f32> = found.iter().zip(&values).map(|(a, b)| a - b).collect();
+        let error = (square(&difference) / square(&values)).sqrt();
+        assert!(error < limit && error > limit / 2.0, "{}: {error}", dtype.name());
+    }
+}
+
+/// I8 by a naive loop: each row has a scale, and halves round to even.
+#[test]
+fn matrices_of_bytes_get_a_tensor_of_scales() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    for format in FORMATS {
+        // Rows that are shorter and longer than the parts in which they are converted, and than its buffer.
+        for (rows, width) in [(5, 3), (300, 257), (2, 40_000), (1, 70_000), (70_000, 1)] {
+            let mut values: Vec<f32> = noise(rows * width, 9).iter().map(|b| f32::from(*b) - 100.0).collect();
+            values[..width].fill(-0.0);
+            if rows > 2 {
+                values[width..2 * width].fill(1e-31);
+                values[2 * width..3 * width].copy_from_slice(&[127.0, 0.5, 1.5].repeat(width)[..width]);
+            }
+            let mut writer = TensorWriter::create(&path, format, &Metadata::default()).unwrap();
+            let shape = [rows as u64, width as u64];
+            writer.add_f32("m", DType::I8, &shape, &values).unwrap();
+            assert_eq!(writer.counts().0, 2);
+            writer.finish().unwrap();
+            let tensors = Tensors::open(&path).unwrap();
+            let at = |name| tensors.find(name).unwrap();
+            let (bytes, scales) = (bytes_of(&tensors, at("m")), values_of(&tensors, at("m.scale")).unwrap());
+            assert_eq!((tensors.len(), &tensors.info(at("m.scale")).shape[..]), (2, &[rows as u64][..]));
+            for (i, row) in values.chunks(width).enumerate() {
+                let largest = row.iter().fold(0f32, |m, x| m.max(x.abs()));
+                let scale = if largest < 1e-30 { 0.0 } else { largest / 127.0 };
+                let integer = |x: &f32| if scale == 0.0 { 0 } else { (x / scale).round_ties_even() as i8 };
+                let expected: Vec<u8> = row.iter().map(|x| integer(x).cast_unsigned()).collect();
+                assert!(bytes[i * width..][..width] == expected && scales[i] == scale, "row {i} of {width}");
+            }
+            if rows > 2 {
+                assert_eq!(bytes[2 * width..3 * width], [127, 0, 2].repeat(width)[..width]);
+            }
+            let read = values_of(&tensors, at("m")).unwrap();
+            let expected = |i: usize| f32::from(bytes[i].cast_signed()) * scales[i / width];
+            assert!(read.iter().enumerate().all(|(i, x)| *x == expected(i)));
+        }
+        let mut writer = TensorWriter::create(&path, format, &Metadata::default()).unwrap();
+        let mut add = |name, shape: &[u64], values: &[f32]| writer.add_f32(name, DType::I8, shape, values);
+        add("scalar", &[], &[-2.0]).unwrap();
+        add("none", &[0, 3], &[]).unwrap();
+        for (name, shape, quoted) in [
+            ("scalar", &[][..], "before"),
+            ("scalar.sc", &[1 << 60, 0], "1152921504606846976 rows"),
+            ("none", &[0], "before"),
+        ] {
+            let e = add(name, shape, if shape.is_empty() { &[1.0] } else { &[] }).unwrap_err();
+            assert!(e.status() == Status::Argument && e.message().contains(quoted), "{e}");
+        }
+        writer.add_f32("x.scale", DType::F32, &[1], &[1.0]).unwrap();
+        let counts = writer.counts();
+        assert!(writer.add_f32("x", DType::I8, &[1], &[1.0]).unwrap_err().message().contains("x.scale: a tensor"));
+        assert!(writer.add_f32("y", DType::I8, &[1], &[f32::NAN]).unwrap_err().message().contains("NaN"));
+        if format == Format::Apr {
+            let long = "x".repeat(251);
+            assert!(writer.add_f32(&long, DType::I8, &[1], &[1.0]).unwrap_err().message().contains("at most 256"));
+        }
+        assert_eq!(writer.counts(), counts);
+        writer.finish().unwrap();
+        let tensors = Tensors::open(&path).unwrap();
+        assert_eq!(values_of(&tensors, tensors.find("scalar").unwrap()).unwrap(), [-2.0]);
+    }
+}
+
+/// The matrices of the built-in model are I8: their values become the same integers.
+#[test]
+fn the_builtin_model_as_values_gives_its_integers_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let first = Tensors::open(&builtin()).unwrap();
+    let mut writer = TensorWriter::create(&path, Format::Safetensors, first.metadata()).unwrap();
+    let name = |i: usize| first.info(i).name.as_str();
+    let is_scale = |i: usize| name(i).strip_suffix(".scale").is_some_and(|stem| first.find(stem).is_some());
+    for i in (0..first.len()).filter(|i| !is_scale(*i)) {
+        let info = first.info(i);
+        writer.add_f32(&info.name, info.dtype, &info.shape, &values_of(&first, i).unwrap()).unwrap();
+    }
+    writer.finish().unwrap();
+    let second = Tensors::open(&path).unwrap();
+    assert_eq!(first.len(), second.len());
+    for i in 0..first.len() {
+        let j = second.find(name(i)).unwrap();
+        assert!(bytes_of(&first, i) == bytes_of(&second, j), "{}", name(i));
+    }
+    let model = |path: &Path| ::gptz::model::file::Model::open(path).unwrap();
+    assert_eq!(model(&builtin()).fingerprint(), model(&path).fingerprint());
 }
 
 /// Q8 and Q4 of aprender, by hand: halves round away from zero.
@@ -366,7 +497,14 @@ fn small_files(folder: &Path) -> Vec<PathBuf> {
         writer.finish().unwrap();
         path
     };
-    FORMATS.into_iter().map(write).collect()
+    let mut paths: Vec<PathBuf> = FORMATS.into_iter().map(write).collect();
+    // Version 2 of GGUF differs only in its number.
+    let mut file = fs::read(&paths[2]).unwrap();
+    assert_eq!(&file[..8], b"GGUF\x03\0\0\0");
+    file[4] = 2;
+    paths.push(folder.join("GGUF 2"));
+    fs::write(&paths[3], file).unwrap();
+    paths
 }
 
 /// Opens a file and reads all of it. Every result is right but a panic.
@@ -575,9 +713,22 @@ fn a_refused_tensor_leaves_the_writer_as_it_was() {
             let e = writer.add_f32("b", dtype, &[2], &[1.0, bad]).unwrap_err();
             assert_eq!(e.status(), Status::Argument, "{e}");
         }
-        if format != Format::Safetensors {
-            let e = writer.add_f32("b", DType::Q4K, &[256], &[0.0; 256]).unwrap_err();
-            assert!(e.message().contains("cannot be converted"), "{e}");
+        // The first part of the values is not too large.
+        let mut large = vec![1.0; 1 << 15];
+        for dtype in
+            DType::ALL.into_iter().filter(|t| format.has(*t) && ![DType::F32, DType::Q8, DType::I8].contains(t))
+        {
+            for bad in [f32::MAX, -f32::MAX, 1e20, -1e13, 3e9] {
+                if dtype == DType::BF16 && bad.abs() < f32::MAX {
+                    continue;
+                }
+                large[(1 << 15) - 300] = bad;
+                let e = writer.add_f32("b", dtype, &[128, 256], &large).expect_err(dtype.name());
+                assert!(e.status() == Status::Argument && e.message().contains("too large"), "{e}");
+            }
+            large[(1 << 15) - 300] = f32::NAN;
+            let e = writer.add_f32("b", dtype, &[128, 256], &large).unwrap_err();
+            assert!(e.message().contains("b: value 32468 is NaN"), "{e}");
         }
         assert_eq!(writer.add_f32("b", DType::F32, &[2], &[1.0]).unwrap_err().status(), Status::Argument);
         assert_eq!(writer.counts(), counts);

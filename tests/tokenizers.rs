@@ -15,6 +15,8 @@ const PRE_TOKENIZERS: &str = include_str!("data/tokenizers/pre-tokenizers.json")
 const GEMMA: &str = include_str!("data/tokenizers/gemma.json");
 const LLAMA2: &str = include_str!("data/tokenizers/llama2.json");
 const UNIGRAM: &str = include_str!("data/tokenizers/unigram.json");
+const CHARSMAP: &str = include_str!("data/tokenizers/charsmap.json");
+const CHARSMAP_HASHES: &str = include_str!("data/tokenizers/charsmap.txt");
 
 /// SplitMix64, as in the script.
 struct Random(u64);
@@ -482,7 +484,23 @@ fn what_is_not_supported_is_refused_by_name() {
     let refused = [
         ("normalizer", r#"{"type":"Lowercase"}"#, "Lowercase"),
         ("normalizer", r#"{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"StripAccents"}]}"#, "StripAccents"),
-        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#, "Precompiled"),
+        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#, "3 bytes, expected a length of 4"),
+        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"AAA_"}"#, "not base64: AAA_"),
+        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"AAAAA"}"#, "not base64"),
+        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"/////w=="}"#, "a trie of 4294967295 bytes"),
+        ("normalizer", r#"{"type":"Precompiled","precompiled_charsmap":"BAAAAAAAAA=="}"#, "a trie of 4 bytes"),
+        (
+            "normalizer",
+            r#"{"type":"Sequence","normalizers":[{"type":"Strip"},{"type":"Precompiled","precompiled_charsmap":""}]}"#,
+            "Precompiled",
+        ),
+        ("pre_tokenizer", r#"{"type":"WhitespaceSplit"}"#, "WhitespaceSplit"),
+        (
+            "pre_tokenizer",
+            r#"{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},
+            {"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]}"#,
+            "first",
+        ),
         ("normalizer", r#"{"type":"Replace","pattern":{"Regex":" "},"content":"▁"}"#, "Replace"),
         ("normalizer", r#"{"type":"Replace","pattern":{"String":" "},"content":"_"}"#, "Replace"),
         ("normalizer", r#"{"type":"Prepend","prepend":"▁"}"#, "prepends"),
@@ -582,6 +600,156 @@ fn gguf_metadata_that_do_not_fit_are_refused_by_their_key() {
     assert!(read(without).unwrap_err().contains("\"default\""));
 }
 
+/// unigram.json with the normaliser and the pre-tokeniser of make_charsmap_fixture.py.
+fn normalising(charsmap: &Value, more: &[Value], before: Option<&str>) -> Tokenizer {
+    let mut json: Value = serde_json::from_str(UNIGRAM).unwrap();
+    let normalizers = [std::slice::from_ref(charsmap), more].concat();
+    json["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": normalizers});
+    let pre = before.map(|kind| serde_json::json!({ "type": kind })).into_iter().chain([json["pre_tokenizer"].take()]);
+    json["pre_tokenizer"] = serde_json::json!({"type": "Sequence", "pretokenizers": pre.collect::<Vec<_>>()});
+    Tokenizer::from_json(json.to_string().as_bytes()).unwrap()
+}
+
+/// The same from GGUF metadata, without a space in front.
+fn normalising_gguf(blob: &[u8], removes_spaces: bool) -> Result<Tokenizer, String> {
+    use gptz::weights::metadata::{Array, Value};
+    let gguf = Gguf::from_json(UNIGRAM, "t5").with("remove_extra_whitespaces", removes_spaces);
+    let mut metadata = gguf.with("add_space_prefix", false).metadata();
+    let signed = blob.iter().map(|b| b.cast_signed()).collect();
+    metadata.push("tokenizer.ggml.precompiled_charsmap", Value::Array(Array::I8(signed))).unwrap();
+    Tokenizer::from_gguf(&metadata).map_err(|e| e.message().to_owned())
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = text.bytes().filter(|b| *b != b'=').flat_map(|b| {
+        let digit = digits.iter().position(|d| *d == b).unwrap();
+        (0..6).rev().map(move |i| digit >> i & 1)
+    });
+    let bits: Vec<usize> = bits.collect();
+    bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | *bit) as u8).collect()
+}
+
+#[test]
+fn normalisation_is_that_of_the_library_tokenizers_and_of_sentencepiece() {
+    let charsmap: Value = serde_json::from_str(CHARSMAP).unwrap();
+    let blob = base64(charsmap["precompiled_charsmap"].as_str().unwrap());
+    let strip = serde_json::json!({"type": "Strip", "strip_left": false, "strip_right": true});
+    let replace = serde_json::json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"});
+    let alphabet = Alphabet::new();
+    let strings: Vec<Vec<u8>> = (0..10_000).map(|seed| alphabet.string(seed)).collect();
+    let mut lines = 0;
+    for line in CHARSMAP_HASHES.lines() {
+        let mut fields = line.split(' ');
+        let name = fields.next().unwrap();
+        let tokenizer = match name {
+            "precompiled" => normalising(&charsmap, &[], None),
+            "strip" => normalising(&charsmap, &[strip.clone(), replace.clone()], None),
+            "words" => normalising(&charsmap, &[], Some("WhitespaceSplit")),
+            "longest" => normalising_gguf(&blob, false).unwrap(),
+            _ => normalising_gguf(&blob, true).unwrap(),
+        };
+        assert!(tokenizer.normalises());
+        for (block, (strings, expected)) in strings.chunks(100).zip(fields).enumerate() {
+            let mut hash = 0xcbf2_9ce4_8422_2325u64;
+            for string in strings {
+                let tokens = encoded(&tokenizer, string);
+                let text = decoded(&tokenizer, &tokens);
+                let mut exact = vec![];
+                tokenizer.encode_exact(string, &mut exact).unwrap();
+                let bytes: Vec<u8> = exact.iter().flat_map(|t| tokenizer.vocabulary().bytes(*t).to_vec()).collect();
+                assert_eq!(&bytes, string, "the bytes of exact tokens are those of the text");
+                let numbers: Vec<u32> = match std::str::from_utf8(string) {
+                    Err(_) => vec![],
+                    Ok(_) if name == "longest" || name == "spaces" => text.into_iter().map(u32::from).collect(),
+                    Ok(_) => tokens,
+                };
+                for number in numbers.into_iter().chain([u32::MAX]) {
+                    hash = (hash ^ u64::from(number)).wrapping_mul(0x100_0000_01b3);
+                }
+            }
+            assert_eq!(format!("{hash:016x}"), expected, "{name}, strings {}..", block * 100);
+        }
+        lines += 1;
+    }
+    assert_eq!(lines, 5);
+}
+
+#[test]
+fn added_tokens_and_invalid_bytes_are_not_normalised() {
+    let charsmap: Value = serde_json::from_str(CHARSMAP).unwrap();
+    let blob = base64(charsmap["precompiled_charsmap"].as_str().unwrap());
+    let tokenizer = normalising_gguf(&blob, true).unwrap();
+    let text = |text: &[u8]| decoded(&tokenizer, &encoded(&tokenizer, text));
+    assert_eq!(text("  ａ\t Ⅷ\r\n".as_bytes()), b"a VIII");
+    assert_eq!(text(&[b"\xff ", "\u{3000}ｂ\u{3000}".as_bytes(), b"\xe3\x80"].concat()), b"\xff b \xe3\x80");
+    assert_eq!((text(b"  "), text(b"")), (vec![], vec![]));
+    // The letters of a syllable, the longest first; a replacement that is longer than what it replaces.
+    assert_eq!(text("\u{1100}\u{1161}\u{11a8}".as_bytes()), "각".as_bytes());
+    assert_eq!(text("\u{fdfa}".as_bytes()).len(), 33);
+    let mut json: Value = serde_json::from_str(UNIGRAM).unwrap();
+    json["normalizer"] = charsmap;
+    let added = serde_json::json!({"id": 5000, "content": "ａ\u{3000}", "special": false, "normalized": false});
+    json["added_tokens"].as_array_mut().unwrap().push(added);
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    let tokens = encoded(&tokenizer, "ｂａ\u{3000}ａ".as_bytes());
+    assert_eq!(decoded(&tokenizer, &tokens), "bａ\u{3000}a".as_bytes());
+    assert!(tokens.contains(&5000));
+}
+
+/// Every cut and every changed byte of a character map, and every number in it as a large one.
+#[test]
+fn damaged_character_maps_are_refused_or_give_tokenizers_that_work() {
+    let charsmap: Value = serde_json::from_str(CHARSMAP).unwrap();
+    let blob = base64(charsmap["precompiled_charsmap"].as_str().unwrap());
+    let text = "ａ\u{1100}\u{1161}\u{11a8} ﬁé\u{fdfa}\t e\u{301}x\u{2581}\u{1}Å";
+    let check = |damaged: &[u8]| {
+        let Ok(tokenizer) = charsmap_alone(damaged) else { return false };
+        let tokens = encoded(&tokenizer, text.as_bytes());
+        assert!(decoded(&tokenizer, &tokens).len() < 256 * text.len());
+        true
+    };
+    let trie = 4 + u32::from_le_bytes(blob[..4].try_into().unwrap()) as usize;
+    for n in 0..blob.len() {
+        assert_eq!(check(&blob[..n]), n >= trie || n == 0, "{n}");
+    }
+    let mut works = 0;
+    for at in 0..blob.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut changed = blob.clone();
+            changed[at] ^= flip;
+            works += u32::from(check(&changed));
+        }
+        if at % 4 == 0 && at + 4 <= trie {
+            let mut changed = blob.clone();
+            changed[at..at + 4].copy_from_slice(&[0xff; 4]);
+            works += u32::from(check(&changed));
+        }
+    }
+    assert!(works > 20_000, "{works}");
+    let long = [&4u32.to_le_bytes()[..], &[0; 4], &[b'x'; 257], &[0]].concat();
+    assert!(charsmap_alone(&long).unwrap_err().contains("replacement 0"));
+    assert!(charsmap_alone(&vec![0; (1 << 22) + 1]).unwrap_err().contains("4194305 bytes"));
+}
+
+/// A tokenizer of single bytes with a character map.
+fn charsmap_alone(blob: &[u8]) -> Result<Tokenizer, String> {
+    use gptz::weights::metadata::{Array, Texts, Value};
+    let mut metadata = Metadata::default();
+    let mut names = Texts::default();
+    (0..256).for_each(|byte| names.push(&format!("<0x{byte:02X}>")).unwrap());
+    for (key, value) in [
+        ("model", Value::Text("t5".into())),
+        ("tokens", Value::Array(Array::Text(names))),
+        ("token_type", Value::Array(Array::I32(vec![6; 256]))),
+        ("scores", Value::Array(Array::F32(vec![0.0; 256]))),
+        ("precompiled_charsmap", Value::Array(Array::U8(blob.to_vec()))),
+    ] {
+        metadata.push(&format!("tokenizer.ggml.{key}"), value).unwrap();
+    }
+    Tokenizer::from_gguf(&metadata).map_err(|e| e.message().to_owned())
+}
+
 /// Every truncation and many changes of a file give a tokenizer or an error.
 #[test]
 fn damaged_files_are_refused_or_give_tokenizers_that_work() {
@@ -650,7 +818,8 @@ fn encoding_takes_little_stack() {
     );
     let deep = Tokenizer::from_json(deep.as_bytes()).unwrap();
     let text = [&b"abcb"[..], &[b'a'; 5000]].concat();
-    for tokenizer in [deep, tokenizer("gpt4o"), tokenizer("gemma"), tokenizer("unigram")] {
+    let charsmap = normalising(&serde_json::from_str(CHARSMAP).unwrap(), &[], Some("WhitespaceSplit"));
+    for tokenizer in [deep, tokenizer("gpt4o"), tokenizer("gemma"), tokenizer("unigram"), charsmap] {
         std::thread::scope(|scope| {
             let encode = || check_round_trip(&tokenizer, &text);
             std::thread::Builder::new().stack_size(32 << 10).spawn_scoped(scope, encode).unwrap();

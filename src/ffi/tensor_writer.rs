@@ -168,10 +168,12 @@ pub unsafe extern "C" fn gptz_tensor_writer_add(
 /// gptz_tensor_writer_add does.
 ///
 /// F16 and BF16 round to the nearest number, halves to even. Q8 and Q4 are converted as the library aprender converts
-/// them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does. Values cannot be converted to the other types.
+/// them; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 as the Python package gguf does; Q4_K, Q5_K and Q6_K as llama.cpp does without an
+/// importance matrix. I8 adds two tensors: the values of each row, where the first dimension counts rows, divided by the
+/// row's scale and rounded; and the F32 tensor NAME.scale with the scales, the largest magnitude of each row / 127.
 ///
-/// Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; and if
-/// `data` is not aligned.
+/// Errors: GPTZ_ERROR_ARGUMENT also for a value that is too large for the type or, except for F32, is not finite; for I8,
+/// if NAME.scale was added before or rows have no values; and if `data` is not aligned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gptz_tensor_writer_add_f32(
     writer: *mut gptz_tensor_writer,

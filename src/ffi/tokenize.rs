@@ -67,10 +67,12 @@ fn detokenize(model: &Opened, n: usize, token: impl Fn(usize) -> u32, dst: &mut 
 }
 
 /// Cuts `len` bytes of text into tokens of the model's vocabulary. `tokens` has room for `cap` of them. On success `*n`
-/// is their number, which is at most `len` + 1. The tokens of a byte-level model are the bytes.
+/// is their number. It is at most `len` + 1 if the text is not normalised. The tokens of a byte-level model are the bytes.
 ///
-/// The text may be any bytes, and gptz_detokenize gives them back. No token is added at the start or the end. Text that
-/// looks like a control token, such as "<|endoftext|>", becomes ordinary tokens: this call never gives a control token.
+/// The text may be any bytes, and gptz_detokenize gives them back. (A model with a character map of SentencePiece, such as
+/// T5, is an exception: its text is first normalised by that map, and gptz_detokenize gives the normalised text.) No token
+/// is added at the start or the end. Text that looks like a control token, such as "<|endoftext|>", becomes ordinary tokens:
+/// this call never gives a control token.
 ///
 /// Errors: GPTZ_ERROR_BUFFER_TOO_SMALL if `cap` is less than the number of tokens; `*n` is then that number. To ask for
 /// it, pass NULL and 0; the last message then does not change. GPTZ_ERROR_ARGUMENT also if a byte has no token in the

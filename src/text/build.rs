@@ -2,6 +2,7 @@
 
 use super::encode::{Cut, Model, Rules};
 use super::joints::Joints;
+use super::normalise::Normaliser;
 use super::patterns;
 use super::prefixes::Prefixes;
 use super::raw::{Kind, Raw};
@@ -86,6 +87,7 @@ pub(super) struct Parts {
     pub(super) cuts_spaces: bool,
     /// Text gets a space in front.
     pub(super) prefix: bool,
+    pub(super) normaliser: Normaliser,
     /// The user-defined tokens that are matched after the others, sorted.
     pub(super) late: Vec<u32>,
     pub(super) special: Special,
@@ -122,7 +124,7 @@ pub(super) fn add_named(regexes: &mut Vec<Regex>, pre: &str) -> Result<bool> {
 /// # Errors
 /// `Memory`.
 pub(super) fn build(parts: Parts, key: Key) -> Result<Tokenizer> {
-    let Parts { raw, spelling, engine, regexes, cuts_spaces, prefix, late, special } = parts;
+    let Parts { raw, spelling, engine, regexes, cuts_spaces, prefix, normaliser, late, special } = parts;
     let vocabulary = Vocabulary::new(&raw, spelling)?;
     let names = vocabulary.names(&raw, spelling, key)?;
     // A name with U+2581 for spaces is not the text that it stands for.
@@ -155,5 +157,5 @@ pub(super) fn build(parts: Parts, key: Key) -> Result<Tokenizer> {
         () => Cut::Nowhere,
     };
     let rules = Rules { vocabulary, names, model, by_bytes, added, regexes, cut, key };
-    Ok(Tokenizer { rules, special, prefix })
+    Ok(Tokenizer { rules, special, prefix, normaliser: Some(normaliser).filter(|n| !n.is_empty()) })
 }

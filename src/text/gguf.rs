@@ -1,13 +1,15 @@
 //! The tokenizer in the metadata of a GGUF file: the keys `tokenizer.ggml.*` of llama.cpp.
 
 use super::build::{Engine, Merges, Parts, add_named, build};
+use super::charsmap::Charsmap;
+use super::normalise::{Matching, Normaliser, Runs};
 use super::raw::{Kind, Raw};
 use super::table::{Key, Merge, Names};
 use super::tokenizer::{Special, Tokenizer};
 use super::vocabulary::Spelling;
 use crate::error::{Result, fail, shortened};
-use crate::numeric::buffer::{grow, reserved};
-use crate::weights::metadata::{Array, Metadata};
+use crate::numeric::buffer::{copied, grow, made, reserved};
+use crate::weights::metadata::{Array, Metadata, Value};
 
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
@@ -15,6 +17,7 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const SCORES: &str = "tokenizer.ggml.scores";
 const MERGES: &str = "tokenizer.ggml.merges";
+const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
 /// The most work to find the merges of a vocabulary with scores: the sum of the squares of the lengths of its names, in
 /// bytes. That of Gemma 3 is 30 million.
@@ -112,6 +115,23 @@ fn merges_by_score(raw: &Raw, names: &Names, scores: &[f32]) -> Result<Merges> {
     Ok(merges)
 }
 
+/// What SentencePiece does to a text before it looks for tokens.
+fn read_normaliser(metadata: &Metadata) -> Result<Normaliser> {
+    let mut normaliser = Normaliser { matching: Matching::Longest, ..Normaliser::default() };
+    if let Some(value) = metadata.get(CHARSMAP) {
+        let blob = match value {
+            Value::Array(Array::U8(bytes)) => copied(bytes, CHARSMAP)?,
+            Value::Array(Array::I8(bytes)) => made(bytes.len(), CHARSMAP, |i| Ok(bytes[i].cast_unsigned()))?,
+            _ => fail!(Model, "{CHARSMAP} is not an array of bytes"),
+        };
+        normaliser.map = if blob.is_empty() { None } else { Some(Charsmap::new(&blob)?) };
+    }
+    if metadata.flag("tokenizer.ggml.remove_extra_whitespaces") == Some(true) {
+        (normaliser.trims, normaliser.runs) = ([true; 2], Runs::Spaces);
+    }
+    Ok(normaliser)
+}
+
 /// The tokens with a role. `adds_bos`: what llama.cpp does if the file does not say.
 fn special(metadata: &Metadata, raw: &Raw, adds_bos: bool) -> Result<Special> {
     let token = |key: &str| match metadata.number(key) {
@@ -134,7 +154,8 @@ impl Tokenizer {
     /// Reads the metadata of a GGUF file.
     ///
     /// `tokenizer.ggml.model` may be `gpt2` (byte-level BPE; the pre-tokeniser is that of `tokenizer.ggml.pre`), `llama`
-    /// (SentencePiece BPE by scores) or `t5` (unigram).
+    /// (SentencePiece BPE by scores) or `t5` (unigram, with `tokenizer.ggml.precompiled_charsmap` and
+    /// `tokenizer.ggml.remove_extra_whitespaces`).
     ///
     /// # Errors
     /// `Model` for metadata that are missing, inconsistent or name what is not supported; the message has the key.
@@ -170,7 +191,9 @@ impl Tokenizer {
         let prefix = metadata.flag("tokenizer.ggml.add_space_prefix").unwrap_or(is_sentence_piece);
         let spelling = if is_sentence_piece { Spelling::Spaces } else { Spelling::Alphabet };
         drop(names);
+        // As llama.cpp, which does so for this model only.
+        let normaliser = if model == "t5" { read_normaliser(metadata)? } else { Normaliser::default() };
         let late = Vec::new();
-        build(Parts { raw, spelling, engine, regexes, cuts_spaces: false, prefix, late, special }, key)
+        build(Parts { raw, spelling, engine, regexes, cuts_spaces: false, prefix, normaliser, late, special }, key)
     }
 }

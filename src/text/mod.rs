@@ -11,6 +11,7 @@
 //! - [`vocabulary`]: the bytes and the kind of each token
 //! - `encode`: how a text is cut into words; repeated words are copied
 //! - `patterns`, `regex`, `category`: pre-tokenisation: patterns by name, their engine, Unicode categories
+//! - `normalise`, `charsmap`: normalisation by the character map of SentencePiece
 //! - `merge`, `unigram`: the engines
 //! - `prefixes`, `joints`: the tokens that a text starts with, and places that no token crosses
 //! - `alphabet`: how files spell bytes
@@ -19,11 +20,13 @@
 mod alphabet;
 mod build;
 mod category;
+mod charsmap;
 mod encode;
 mod gguf;
 mod joints;
 mod json;
 mod merge;
+mod normalise;
 mod patterns;
 mod prefixes;
 mod raw;

@@ -1,17 +1,20 @@
 //! The tokenizer: what a model calls to read and write text.
 
 use super::encode::Rules;
+use super::normalise::{Matching, Normaliser};
 use super::vocabulary::{NO_TOKEN, Vocabulary};
 use crate::error::{Result, fail};
 use crate::numeric::buffer::{grow, reserved};
 
 /// A tokenizer: immutable, shared by threads.
 ///
-/// Any bytes can be encoded, valid UTF-8 or not, and decoding gives the same bytes. Control tokens never come from text:
+/// Any bytes can be encoded, valid UTF-8 or not, and decoding gives the same bytes, except where
+/// [`Tokenizer::normalises`]. Control tokens never come from text:
 /// a text that looks like one (`<|endoftext|>`) is encoded as text. The tokens are those of the library `tokenizers`
 /// with its option `encode_special_tokens`, with these differences, without which text would be lost:
 ///
-/// - A normalisation to NFC or NFKC that the file asks for is not done. Text of that form has the same tokens.
+/// - A normalisation to NFC or NFKC that the file asks for is not done. Text of that form has the same tokens. (That by
+///   a character map of SentencePiece is done.)
 /// - Where U+2581 stands for a space in the vocabulary, the character U+2581 in a text becomes bytes.
 /// - Where the model puts a space in front of the text, it is put there even if the text starts with one, and only
 ///   there, not after each added token.
@@ -28,6 +31,8 @@ pub struct Tokenizer {
     pub(super) special: Special,
     /// Text gets a space in front.
     pub(super) prefix: bool,
+    /// What [`Tokenizer::encode`] does to a text before.
+    pub(super) normaliser: Option<Normaliser>,
 }
 
 /// The tokens that a file gives a role.
@@ -48,6 +53,14 @@ impl Tokenizer {
     /// pattern of the file takes too many steps; `Memory`. `tokens` is then as before.
     pub fn encode(&self, text: &[u8], tokens: &mut Vec<u32>) -> Result<()> {
         let start = tokens.len();
+        let mut normalised = Vec::new();
+        let text = match &self.normaliser {
+            None => text,
+            Some(normaliser) => {
+                normaliser.normalise(&self.rules.vocabulary, &self.rules.added[0], text, &mut normalised)?;
+                &normalised
+            }
+        };
         let added = self.puts_space_before(text);
         let encoded = if added { self.encode_after_space(text, tokens) } else { self.rules.encode(text, tokens) };
         let result = encoded.and_then(|()| self.check(&tokens[start..], usize::from(added)));
@@ -57,8 +70,8 @@ impl Tokenizer {
         result
     }
 
-    /// As [`Tokenizer::encode`], but the bytes of the tokens are exactly those of the text: no space is put in front,
-    /// and a byte `b` that has no token becomes `NO_TOKEN + b`.
+    /// As [`Tokenizer::encode`], but the bytes of the tokens are exactly those of the text: it is not normalised, no space
+    /// is put in front, and a byte `b` that has no token becomes `NO_TOKEN + b`.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`], except for bytes without a token.
@@ -77,7 +90,18 @@ impl Tokenizer {
             let Rules { vocabulary, added, .. } = &self.rules;
             added.iter().any(|added| added.next(vocabulary, text, 0).is_some_and(|(at, _)| at == 0))
         };
-        self.prefix && !text.is_empty() && !starts_with_added()
+        let has_space = || {
+            let keeps_one = |n: &Normaliser| n.matching == Matching::Graphemes;
+            self.normaliser.as_ref().is_some_and(keeps_one) && text.starts_with(b" ")
+        };
+        self.prefix && !text.is_empty() && !starts_with_added() && !has_space()
+    }
+
+    /// Whether [`Tokenizer::encode`] first normalises a text by the rules of the file: the character map of
+    /// SentencePiece, and spaces that are joined or removed. Decoding then gives the normalised text. The time is in
+    /// proportion to the length of the text and of what it becomes.
+    pub fn normalises(&self) -> bool {
+        self.normaliser.is_some()
     }
 
     fn encode_after_space(&self, text: &[u8], tokens: &mut Vec<u32>) -> Result<()> {
@@ -93,8 +117,11 @@ impl Tokenizer {
         let len = |token: &u32| if *token >= NO_TOKEN { 1 } else { self.rules.vocabulary.bytes(*token).len() };
         let offset = tokens[..at].iter().map(len).sum::<usize>();
         let byte = tokens[at] - NO_TOKEN;
+        let of = if self.normalises() { " of the normalised text" } else { "" };
         match offset.checked_sub(before) {
-            Some(offset) => fail!(Argument, "the byte 0x{byte:02x} at offset {offset} has no token in this vocabulary"),
+            Some(offset) => {
+                fail!(Argument, "the byte 0x{byte:02x} at offset {offset}{of} has no token in this vocabulary")
+            }
             None => fail!(Argument, "the space in front of the text has no token in this vocabulary"),
         }
     }

@@ -38,6 +38,9 @@ pub enum DType {
     I8 = 13,
 }
 
+/// What the name of the scales of a tensor of [`DType::I8`] has behind the tensor's name.
+pub const SCALES: &str = ".scale";
+
 /// The most dimensions of a tensor.
 pub const MAX_DIMENSIONS: usize = 8;
 

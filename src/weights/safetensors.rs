@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use super::dtype::SCALES;
 use super::header::{Header, MAX_HEADER, Tensor};
 use super::{TensorSource, TensorSpec};
 use crate::error::{Error, Result, Status, fail, shortened, shortened_path};
@@ -98,7 +99,7 @@ fn same_shape(a: &[usize], b: &[usize]) -> bool {
 /// The name of an I8 tensor's scales: one F32 per row, where the first dimension counts rows. A value is the integer
 /// times its row's scale.
 fn scale_name(name: &str) -> String {
-    format!("{name}.scale")
+    format!("{name}{SCALES}")
 }
 
 impl<R: Read + Seek> Safetensors<R> {

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <gptz.h>
 #include <sys/syscall.h>
 #include <sys/mman.h>
@@ -90,6 +91,9 @@ struct run {
     gptz *handle;
     gptz_snapshot *snapshot;
     gptz_model *model;
+    gptz_tensor_reader *reader;
+    gptz_tensor_writer *writer;
+    size_t added;
     unsigned char frame[ROOM], out[ROOM];
     size_t frame_len, out_len;
     float numbers[LEN];
@@ -463,6 +467,131 @@ static gptz_status run_tokenize(struct run *r)
     return status != GPTZ_OK ? status : gptz_detokenize(r->model, tokens, n, r->out, ROOM, &r->out_len);
 }
 
+/* Tensor files of the three formats, made at the start, and one that the calls write. */
+static char tensor_paths[4][64];
+
+/* All types that files can have, each as values and, after them, one tensor as bytes. */
+static const int tensor_types[3][11] = {
+    { GPTZ_DTYPE_F32, GPTZ_DTYPE_F16, GPTZ_DTYPE_Q8, GPTZ_DTYPE_Q4, GPTZ_DTYPE_Q4_K, GPTZ_DTYPE_Q6_K, GPTZ_DTYPE_I8, -1 },
+    { GPTZ_DTYPE_F32, GPTZ_DTYPE_BF16, GPTZ_DTYPE_I8, -1 },
+    { GPTZ_DTYPE_Q8_0, GPTZ_DTYPE_Q4_0, GPTZ_DTYPE_Q4_1, GPTZ_DTYPE_Q5_0, GPTZ_DTYPE_Q5_1, GPTZ_DTYPE_Q5_K, GPTZ_DTYPE_I8,
+        -1 },
+};
+
+static gptz_status open_writer(struct run *r, int format)
+{
+    r->writer = poison;
+    return gptz_tensor_writer_open(tensor_paths[3], format,
+        "{\"general.alignment\":{\"u32\":32},\"a\":{\"string\":[\"x\",\"yz\"]},\"b\":{\"f32\":0.5},\"c\":{\"json\":null}}", &r->writer);
+}
+
+/* Adds the tensors that are not there yet. After a failure, the writer must be as it was. */
+static gptz_status add_tensors(struct run *r, int format)
+{
+    static float values[512];
+    const uint64_t shape[2] = { 2, 256 };
+    const int *types = tensor_types[format - 1];
+    uint64_t tensors, bytes;
+    gptz_status status = GPTZ_OK;
+    size_t i, count = 0;
+    while (types[count] >= 0)
+        count++;
+    for (i = 0; i < 512; i++)
+        values[i] = (float)((i * 37) % 101) - 50;
+    for (; r->added <= count; r->added++) {
+        char name[] = "tensor A";
+        name[7] += (char)r->added;
+        status = r->added == count
+            ? gptz_tensor_writer_add(r->writer, name, GPTZ_DTYPE_F32, shape, 2, values, sizeof values)
+            : gptz_tensor_writer_add_f32(r->writer, name, types[r->added], shape, 2, values, 512);
+        if (status != GPTZ_OK)
+            break;
+    }
+    if (status == GPTZ_OK)
+        status = gptz_tensor_writer_counts(r->writer, &tensors, &bytes);
+    r->out_len = 0;
+    r->number = status == GPTZ_OK ? (double)tensors + (double)bytes : 0;
+    return status;
+}
+
+static void with_writer(struct run *r, int format) { must(open_writer(r, format), "gptz_tensor_writer_open"); }
+static void with_apr_writer(struct run *r) { with_writer(r, GPTZ_TENSORS_APR); }
+static void with_safetensors_writer(struct run *r) { with_writer(r, GPTZ_TENSORS_SAFETENSORS); }
+static void with_gguf_writer(struct run *r) { with_writer(r, GPTZ_TENSORS_GGUF); }
+static gptz_status run_add_apr(struct run *r) { return add_tensors(r, GPTZ_TENSORS_APR); }
+static gptz_status run_add_safetensors(struct run *r) { return add_tensors(r, GPTZ_TENSORS_SAFETENSORS); }
+static gptz_status run_add_gguf(struct run *r) { return add_tensors(r, GPTZ_TENSORS_GGUF); }
+
+/* From opening to the file. It is read back without an allocation. */
+static gptz_status write_file(struct run *r, int format)
+{
+    gptz_status status = open_writer(r, format);
+    int file;
+    r->added = 0;
+    if (status != GPTZ_OK)
+        return status;
+    if ((status = add_tensors(r, format)) == GPTZ_OK)
+        status = gptz_tensor_writer_finish(r->writer);
+    gptz_tensor_writer_free(r->writer);
+    r->writer = NULL;
+    r->number = 0;
+    if (status != GPTZ_OK)
+        return status;
+    file = open(tensor_paths[3], O_RDONLY);
+    r->out_len = (size_t)read(file, r->out, ROOM);
+    close(file);
+    return status;
+}
+
+static gptz_status run_write_apr(struct run *r) { return write_file(r, GPTZ_TENSORS_APR); }
+static gptz_status run_write_safetensors(struct run *r) { return write_file(r, GPTZ_TENSORS_SAFETENSORS); }
+static gptz_status run_write_gguf(struct run *r) { return write_file(r, GPTZ_TENSORS_GGUF); }
+
+static gptz_status open_reader(struct run *r, int format)
+{
+    r->reader = poison;
+    return gptz_tensor_reader_open(tensor_paths[format - 1], &r->reader);
+}
+
+static gptz_status run_open_apr(struct run *r) { return open_reader(r, GPTZ_TENSORS_APR); }
+static gptz_status run_open_safetensors(struct run *r) { return open_reader(r, GPTZ_TENSORS_SAFETENSORS); }
+static gptz_status run_open_gguf(struct run *r) { return open_reader(r, GPTZ_TENSORS_GGUF); }
+static void with_apr_reader(struct run *r) { must(run_open_apr(r), "gptz_tensor_reader_open"); }
+static void with_safetensors_reader(struct run *r) { must(run_open_safetensors(r), "gptz_tensor_reader_open"); }
+static void with_gguf_reader(struct run *r) { must(run_open_gguf(r), "gptz_tensor_reader_open"); }
+
+static gptz_status run_read_tensors(struct run *r)
+{
+    uint64_t n, i, bytes;
+    const char *name;
+    gptz_status status = gptz_tensor_reader_count(r->reader, &n);
+    r->out_len = 0;
+    for (i = 0; status == GPTZ_OK && i < n; i++) {
+        status = gptz_tensor_reader_info(r->reader, i, &name, NULL, NULL, NULL, &bytes);
+        if (status == GPTZ_OK)
+            status = gptz_tensor_reader_read(r->reader, i, r->out, ROOM);
+        if (status == GPTZ_OK)
+            status = gptz_tensor_reader_read_f32(r->reader, i, r->numbers + 512 * i, 512);
+    }
+    return status == GPTZ_OK ? gptz_tensor_reader_metadata(r->reader, (char *)r->out, ROOM, &r->out_len) : status;
+}
+
+/* Makes the files that the calls read. */
+static void make_tensor_files(void)
+{
+    static struct run r;
+    int i;
+    for (i = 0; i < 4; i++) {
+        strcpy(tensor_paths[i], "allocations-XXXXXX");
+        close(mkstemp(tensor_paths[i]));
+    }
+    for (i = 0; i < 3; i++) {
+        must(write_file(&r, i + 1), "a tensor file");
+        if (rename(tensor_paths[3], tensor_paths[i]) != 0)
+            exit(2);
+    }
+}
+
 static gptz_status run_builtin(struct run *r)
 {
     r->model = gptz_model_builtin();
@@ -511,6 +640,18 @@ static const struct scenario of_models[] = {
     { "generator", with_model, run_generator },
     { "not a handle", with_model, run_not_a_handle },
     { "create_from_model", with_model, run_create_from_model },
+    { "tensor_reader_open, APR", with_nothing, run_open_apr },
+    { "tensor_reader_open, safetensors", with_nothing, run_open_safetensors },
+    { "tensor_reader_open, GGUF", with_nothing, run_open_gguf },
+    { "tensor_reader, APR", with_apr_reader, run_read_tensors },
+    { "tensor_reader, safetensors", with_safetensors_reader, run_read_tensors },
+    { "tensor_reader, GGUF", with_gguf_reader, run_read_tensors },
+    { "tensor_writer_add, APR", with_apr_writer, run_add_apr },
+    { "tensor_writer_add, safetensors", with_safetensors_writer, run_add_safetensors },
+    { "tensor_writer_add, GGUF", with_gguf_writer, run_add_gguf },
+    { "tensor_writer, APR", with_nothing, run_write_apr },
+    { "tensor_writer, safetensors", with_nothing, run_write_safetensors },
+    { "tensor_writer, GGUF", with_nothing, run_write_gguf },
 };
 
 static struct run *fresh(const char *method)
@@ -527,6 +668,8 @@ static void drop(struct run *r)
     gptz_free(r->handle);
     gptz_snapshot_free(r->snapshot);
     gptz_model_free(r->model);
+    gptz_tensor_reader_free(r->reader);
+    gptz_tensor_writer_free(r->writer);
     __libc_free(r);
 }
 
@@ -582,8 +725,10 @@ static void sweep(const struct scenario *s, const char *method)
                 fault(s, method, n, "went well with another result", status);
         } else if (status == GPTZ_ERROR_MEMORY) {
             refused++;
-            if (r->model == poison || r->handle == poison || r->snapshot == poison
-                || (s->prepare == with_nothing && (r->handle != NULL || r->model != NULL)))
+            if (r->model == poison || r->handle == poison || r->snapshot == poison || r->reader == poison
+                || r->writer == poison
+                || (s->prepare == with_nothing
+                    && (r->handle != NULL || r->model != NULL || r->reader != NULL || r->writer != NULL)))
                 fault(s, method, n, "an out-parameter is not NULL", status);
             if (r->out_len != 0 || r->number != 0)
                 fault(s, method, n, "an out-parameter is not 0", status);
@@ -645,6 +790,7 @@ int main(int argc, char **argv)
     /* Line-buffered, so that an abort loses no output; with a static buffer, so that output allocates nothing. */
     setvbuf(stdout, out, _IOLBF, sizeof out);
     printf("failing allocations, every %ld\n", step);
+    make_tensor_files();
     fflush(stdout);
     dup2(captured, 2);
     for (all_after = 0; all_after < 2; all_after++) {
@@ -655,6 +801,8 @@ int main(int argc, char **argv)
                 sweep(&scenarios[i], methods[m]);
     }
     dup2(saved, 2);
+    for (i = 0; i < 4; i++)
+        unlink(tensor_paths[i]);
     if (lseek(captured, 0, SEEK_END) != 0) {
         printf("something was written to descriptor 2\n");
         status_of_program = 1;

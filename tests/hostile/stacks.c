@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define LIMIT (32u << 10)
 #define SMALL (48u << 10)
@@ -167,6 +168,47 @@ static gptz_status generator_step(void) { return gptz_generator_step(generator, 
 static gptz_status generator_free(void) { gptz_generator_free(generator); generator = NULL; return GPTZ_OK; }
 static gptz_status tokenize(void) { return gptz_tokenize(model, content, 64, tokens, 64, &back_len); }
 static gptz_status detokenize(void) { return gptz_detokenize(model, tokens, 64, back, LEN, &back_len); }
+static char tensors[] = "stacks-XXXXXX";
+static gptz_tensor_reader *reader;
+static gptz_tensor_writer *writer;
+static int tensor_format;
+static float values[1024];
+static uint64_t count_of_tensors;
+static char json[4096];
+static gptz_status writer_open(void) {
+    tensor_format = tensor_format % 3 + 1;
+    return gptz_tensor_writer_open(tensors, tensor_format, "{\"a\":{\"string\":[\"x\"]},\"b\":{\"json\":[1,[2,{}]]}}", &writer);
+}
+static gptz_status writer_add(void) { return gptz_tensor_writer_add(writer, "bytes", GPTZ_DTYPE_F32, NULL, 0, values, 4); }
+static gptz_status writer_add_f32(void) {
+    static const int types[3][9] = {
+        {GPTZ_DTYPE_F16, GPTZ_DTYPE_Q8, GPTZ_DTYPE_Q4, GPTZ_DTYPE_Q4_K, GPTZ_DTYPE_Q6_K, GPTZ_DTYPE_I8, -1},
+        {GPTZ_DTYPE_F32, GPTZ_DTYPE_BF16, GPTZ_DTYPE_I8, -1},
+        {GPTZ_DTYPE_Q8_0, GPTZ_DTYPE_Q4_0, GPTZ_DTYPE_Q4_1, GPTZ_DTYPE_Q5_0, GPTZ_DTYPE_Q5_1, GPTZ_DTYPE_Q5_K, -1},
+    };
+    const uint64_t shape[2] = {4, 256};
+    char name[] = "A";
+    gptz_status status = GPTZ_OK;
+    for (; types[tensor_format - 1][*name - 'A'] >= 0 && status == GPTZ_OK; ++*name)
+        status = gptz_tensor_writer_add_f32(writer, name, types[tensor_format - 1][*name - 'A'], shape, 2, values, 1024);
+    return status;
+}
+static gptz_status writer_counts(void) { return gptz_tensor_writer_counts(writer, &count_of_tensors, &size); }
+static gptz_status writer_finish(void) { return gptz_tensor_writer_finish(writer); }
+static gptz_status writer_free(void) { gptz_tensor_writer_free(writer); writer = NULL; return GPTZ_OK; }
+static gptz_status reader_open(void) { return gptz_tensor_reader_open(tensors, &reader); }
+static gptz_status reader_count(void) { return gptz_tensor_reader_count(reader, &count_of_tensors); }
+static gptz_status reader_metadata(void) { return gptz_tensor_reader_metadata(reader, json, sizeof json, &back_len); }
+static gptz_status reader_info(void) { return gptz_tensor_reader_info(reader, 1, NULL, NULL, NULL, NULL, &size); }
+static gptz_status reader_read(void) { return gptz_tensor_reader_read(reader, 0, frame, ROOM); }
+static gptz_status reader_read_f32(void) {
+    uint64_t i;
+    gptz_status status = GPTZ_OK;
+    for (i = 0; i < count_of_tensors && status == GPTZ_OK; i++)
+        status = gptz_tensor_reader_read_f32(reader, i, values, 1024);
+    return status;
+}
+static gptz_status reader_free(void) { gptz_tensor_reader_free(reader); reader = NULL; return GPTZ_OK; }
 static gptz_status create_from_model(void) { return gptz_create_from_model(model, NULL, &other); }
 static gptz_status mix_from_model(void) { return gptz_create_from_model(model, "mix:neural=(file:;head:)", &other); }
 static gptz_status model_free(void) { gptz_model_free(model); model = NULL; return GPTZ_OK; }
@@ -217,6 +259,15 @@ static const struct call alone[] = {
     {"model_free", model_free},
     {"model_builtin", model_builtin},
     {"model_free", model_free},
+#define TENSOR_CALLS \
+    {"tensor_writer_open", writer_open}, {"tensor_writer_add", writer_add}, {"tensor_writer_add_f32", writer_add_f32}, \
+    {"tensor_writer_counts", writer_counts}, {"tensor_writer_finish", writer_finish}, {"tensor_writer_free", writer_free}, \
+    {"tensor_reader_open", reader_open}, {"tensor_reader_count", reader_count}, {"tensor_reader_metadata", reader_metadata}, \
+    {"tensor_reader_info", reader_info}, {"tensor_reader_read", reader_read}, {"tensor_reader_read_f32", reader_read_f32}, \
+    {"tensor_reader_free", reader_free}
+    TENSOR_CALLS, /* APR */
+    TENSOR_CALLS, /* safetensors */
+    TENSOR_CALLS, /* GGUF */
 };
 
 /* Calls on a handle, for each method. */
@@ -337,6 +388,7 @@ int main(int argc, char **argv) {
     const char *text = "the cat sat on the mat, and the dog on the log. ";
     const struct call none = {"an empty thread", nothing};
     uint32_t random = 1;
+    int descriptor;
     size_t i, count = argc > 2 ? (size_t)argc - 2 : COUNT(methods);
     FILE *f;
     if (argc < 2 || !(f = fopen(weights = argv[1], "rb"))) {
@@ -354,6 +406,9 @@ int main(int argc, char **argv) {
         content[i] = (unsigned char)(random >> 24);
         if (i < 4096) content[i] = (unsigned char)text[(i + (random >> 30)) % strlen(text)];
     }
+    for (i = 0; i < 1024; i++) values[i] = (float)(i % 37) - 18;
+    if ((descriptor = mkstemp(tensors)) < 0) return 2;
+    close(descriptor);
     empty_thread = run(&none, PAINTED);
     printf("%-24s %6zu\n", none.name, empty_thread);
     run_all(alone, COUNT(alone), deepest_alone);
@@ -361,6 +416,7 @@ int main(int argc, char **argv) {
         method = argc > 2 ? argv[i + 2] : methods[i];
         run_all(by_method, COUNT(by_method), deepest);
     }
+    unlink(tensors);
     print(alone, COUNT(alone), deepest_alone);
     print(by_method, COUNT(by_method), deepest);
     return failed;

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The packages gguf and safetensors as judges: they read what gptz writes.
 
-    judge.py CONVERT FOLDER      # needs numpy, gguf, safetensors; CONVERT is the program of examples-c/convert.c
+    judge.py CONVERT FOLDER [GGML]      # needs numpy, gguf, safetensors; CONVERT is the program of examples-c/convert.c
 
 Converts the built-in model and the fixture quantised.gguf between the formats, and compares names, shapes, bytes, values
-and metadata.
+and metadata. GGML is a libggml-base.so without fused multiply-add, such as that of the PyPI package pywhispercpp (1.5.1):
+with it, a million values of many distributions are converted to Q4_K, Q5_K and Q6_K and compared with what it makes.
 """
 
+import ctypes
 import pathlib
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import sys
 import gguf
 import numpy as np
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -36,6 +39,42 @@ def read_safetensors(path):
             t = f.get_tensor(name)
             tensors[name] = (names[str(t.dtype)], t.shape, t.tobytes())
         return tensors, f.metadata()
+
+
+def many_values():
+    """4,096 rows of 256 values: distributions as weights have them, and odd ones."""
+    random = np.random.default_rng(3)
+    n = 512 * 256
+    parts = [
+        random.normal(0, 1, n),
+        random.normal(0, 1, n) ** 3,
+        random.standard_t(2, n),
+        random.uniform(-1, 1, n),
+        random.exponential(1, n),
+        np.where(random.random(n) < 0.9, 0, random.normal(0, 1, n)),
+        random.integers(-4, 5, n) / 8,
+        random.normal(3, 0.01, n),
+    ]
+    # A magnitude of its own for each row, from where f16 scales are subnormal or 0 to where they are nearly too large.
+    rows = np.concatenate(parts).reshape(-1, 256) * 10.0 ** random.uniform(-9, 4, (8 * 512, 1))
+    rows[::101] = 0
+    rows[7::101, 32:64] = rows[7::101, :1]
+    return rows.astype(np.float32)
+
+
+def k_quants(run, folder, path):
+    ggml = ctypes.CDLL(path)
+    values = many_values()
+    save_file({"x": values}, folder / "x.safetensors")
+    for kind in ["Q4_K", "Q5_K", "Q6_K"]:
+        size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
+        expected = np.zeros((len(values), size), dtype=np.uint8)
+        quantise = getattr(ggml, f"quantize_row_{kind.replace('Q', 'q')}_ref")
+        quantise(ctypes.c_void_p(values.ctypes.data), ctypes.c_void_p(expected.ctypes.data), ctypes.c_int64(values.size))
+        found, _, _ = read_gguf(run(folder / "x.safetensors", "x.gguf", "gguf", kind))
+        name, _, data = found["x"]
+        different = (np.frombuffer(data, dtype=np.uint8).reshape(expected.shape) != expected).any(axis=1)
+        assert name == kind and not different.any(), (kind, np.flatnonzero(different))
 
 
 def main():
@@ -80,6 +119,8 @@ def main():
             assert np.ascontiguousarray(expected).tobytes() == np.ascontiguousarray(t.data).tobytes(), (kind, t.name)
             compared += 1
         assert compared >= 40, (kind, compared)
+    if len(sys.argv) > 3:
+        k_quants(run, folder, sys.argv[3])
     print("gguf and safetensors agree")
 
 

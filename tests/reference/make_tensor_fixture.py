@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 """Makes tests/data/tensors/: small tensor files with what the reference implementations read from them.
 
-    make_tensor_fixture.py           # needs numpy, gguf and safetensors from PyPI
+    make_tensor_fixture.py GGML      # needs numpy, gguf and safetensors from PyPI
+
+GGML is a libggml-base.so that was built without fused multiply-add, such as that of the PyPI package pywhispercpp (1.5.1).
 
 - quantised.gguf: written by the package `gguf`. One tensor of each block type with random bytes and finite scales, and
   typed metadata of all types.
 - quantised.f32: what `gguf` decodes of its tensors, in the order of the file, as little-endian f32.
 - encoded.bin: what `gguf` encodes from the values of `values()`: F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, end to end.
+- encoded-k.bin: what GGML encodes from the same values: Q4_K, Q5_K, Q6_K, end to end.
 - mixed.safetensors: written by the package `safetensors`: F32, F16, BF16, I8, a type that is not supported, metadata.
 """
 
+import ctypes
 import pathlib
+import sys
 
 import gguf
 import numpy as np
@@ -85,6 +90,14 @@ def quantised(random):
     (FOLDER / "quantised.f32").write_bytes(b"".join(expected))
 
 
+def by_ggml(ggml, kind, data):
+    values, size = gguf.GGML_QUANT_SIZES[kind]
+    out = np.zeros(data.size // values * size, dtype=np.uint8)
+    quantise = getattr(ggml, f"quantize_row_{kind.name.replace('Q', 'q')}_ref")
+    quantise(ctypes.c_void_p(data.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(data.size))
+    return out.tobytes()
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     random = np.random.default_rng(21)
@@ -92,6 +105,8 @@ def main():
     data = values().reshape(16, 256)
     encoded = [gguf.quants.quantize(data, kind) for kind in ENCODED]
     (FOLDER / "encoded.bin").write_bytes(b"".join(np.ascontiguousarray(part).tobytes() for part in encoded))
+    ggml = ctypes.CDLL(sys.argv[1])
+    (FOLDER / "encoded-k.bin").write_bytes(b"".join(by_ggml(ggml, kind, data) for kind in [T.Q4_K, T.Q5_K, T.Q6_K]))
     some = values()[:12]
     tensors = {
         "f32": some.reshape(3, 4),

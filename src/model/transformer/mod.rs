@@ -3,7 +3,7 @@
 //! - [`config`]: the shape; `keys`, `from_json`, `from_gguf`: reading it from the keys of a `config.json` or of a GGUF file
 //! - `names`: the tensors' names in both worlds
 //! - [`weights`]: the packed matrices
-//! - [`file`]: a model from a tensor file and what is beside it
+//! - [`mod@file`]: a model from a tensor file and what is beside it
 //! - [`state`]: the keys and values of one lane
 //! - [`step`]: the computation
 

@@ -117,12 +117,13 @@ impl Panels {
 }
 
 /// A row's scale: its largest magnitude / 127, or 0 if that magnitude is below [`SMALLEST`].
-fn row_scale(values: &[f32]) -> f32 {
+pub(crate) fn row_scale(values: &[f32]) -> f32 {
     let largest = values.iter().fold(0.0, |m, v| if v.abs() > m { v.abs() } else { m });
     if largest < SMALLEST { 0.0 } else { largest / LIMIT }
 }
 
-fn quantise(value: f32, scale: f32) -> i8 {
+/// A weight of a row with this scale as an integer: rounded half to even, at most 127 in magnitude.
+pub(crate) fn quantise(value: f32, scale: f32) -> i8 {
     if scale == 0.0 {
         return 0;
     }

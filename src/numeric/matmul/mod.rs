@@ -15,6 +15,7 @@ use crate::error::Result;
 
 pub(crate) use float::{mul_panels, mul_rows};
 pub use int8::Activations;
+pub(crate) use int8::{quantise, row_scale};
 
 /// The number format of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use lists::{MergeNames, Text, each_element, each_entry, malformed, read};
-use parts::{Description, MAX_PART, VALUE_MEMORY_FACTOR, check_decoder, template, value};
+use parts::{Description, MAX_CHARSMAP, MAX_PART, VALUE_MEMORY_FACTOR, check_decoder, template, value, value_with};
 
 use super::alphabet;
 use super::build::{Engine, Merges, Parts, build};
@@ -151,8 +151,9 @@ impl Tokenizer {
     /// Reads the bytes of a `tokenizer.json`.
     ///
     /// Supported are the models `BPE` and `Unigram`; the pre-tokenisers `ByteLevel`, `Split`, `Digits`, `Punctuation`,
-    /// `Metaspace` and sequences of them, with patterns of classes, groups and one-class lookahead; the normalisers that
-    /// put U+2581 in place of spaces. NFC and NFKC are not done.
+    /// `Metaspace` and sequences of them, with patterns of classes, groups and one-class lookahead, and `WhitespaceSplit`
+    /// before `Metaspace`; the normalisers that put U+2581 in place of spaces, `Precompiled`, `Strip`, and `Replace` of
+    /// runs of spaces. NFC and NFKC are not done.
     ///
     /// # Errors
     /// `Model` for a file that is malformed or asks for what is not supported, which the message names; `Memory`.
@@ -165,13 +166,13 @@ impl Tokenizer {
         let file: File = serde_json::from_slice(bytes).map_err(|e| malformed("the outermost object", &e))?;
         let Some(model) = file.model else { fail!(Model, "tokenizer.json has no model") };
         let model: ModelPart = read(model, "the model")?;
-        let mut description = Description::default();
-        description.normalizer(&value(file.normalizer, "the normalizer")?)?;
+        let mut description = Description::new();
+        description.normalizer(&value_with(file.normalizer, "the normalizer", MAX_CHARSMAP)?)?;
         description.pre_tokenizer(&value(file.pre_tokenizer, "the pre_tokenizer")?)?;
         check_decoder(&value(file.decoder, "the decoder")?)?;
         check_model(&model)?;
         let spelling = description.spelling()?;
-        let Description { prefix, cuts_spaces, regexes, .. } = description;
+        let Description { prefix, cuts_spaces, regexes, normaliser, .. } = description;
 
         let key = Key::random();
         let mut raw = Raw::default();
@@ -209,7 +210,7 @@ impl Tokenizer {
         let mut special = Special { unknown, ..Special::default() };
         template(&value(file.post_processor, "the post_processor")?, &raw, &names, &mut special)?;
         drop(names);
-        build(Parts { raw, spelling, engine, regexes, cuts_spaces, prefix, late, special }, key)
+        build(Parts { raw, spelling, engine, regexes, cuts_spaces, prefix, normaliser, late, special }, key)
     }
 }
 

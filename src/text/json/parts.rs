@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 
 use super::lists::read;
 use crate::error::{Result, fail, shortened};
+use crate::numeric::reserve::Reserve;
 use crate::text::build::add_pattern;
+use crate::text::charsmap::{Charsmap, base64};
+use crate::text::normalise::{Matching, Normaliser, Runs};
 use crate::text::raw::Raw;
 use crate::text::regex::Regex;
 use crate::text::table::Names;
@@ -20,11 +23,14 @@ pub(super) const MAX_PART: usize = 1 << 17;
 pub(super) const VALUE_MEMORY_FACTOR: usize = 48;
 /// How deep such descriptions may be nested.
 const MAX_DEPTH: usize = 16;
+/// The most bytes of a character map in base64.
+pub(super) const MAX_CHARSMAP: usize = 6 << 20;
 
-/// How deep the brackets of a value are nested.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+/// How deep the brackets of a value are nested, and how many of its bytes are not in strings. A string's quotes are not.
+fn measure(json: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut in_string, mut escaped, mut outside) = (0usize, 0, false, false, 0);
     for byte in json.bytes() {
+        outside += usize::from(!in_string || byte == b'"');
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
@@ -35,16 +41,24 @@ fn depth(json: &str) -> usize {
         }
         deepest = deepest.max(depth);
     }
-    deepest
+    (deepest, outside)
 }
 
 /// A small part of the file, as a value.
 pub(super) fn value(part: Option<&RawValue>, what: &str) -> Result<Value> {
+    value_with(part, what, 0)
+}
+
+/// As [`value`]. The strings of the part may have `more` bytes.
+pub(super) fn value_with(part: Option<&RawValue>, what: &str, more: usize) -> Result<Value> {
     let Some(part) = part else { return Ok(Value::Null) };
-    let len = part.get().len();
-    if len > MAX_PART || depth(part.get()) > MAX_DEPTH {
-        fail!(Model, "{what} of tokenizer.json has {len} bytes, at most {MAX_PART} and {MAX_DEPTH} levels are allowed");
+    let (len, (depth, outside)) = (part.get().len(), measure(part.get()));
+    let most = MAX_PART + more;
+    if len > most || outside > MAX_PART || depth > MAX_DEPTH {
+        fail!(Model, "{what} of tokenizer.json has {len} bytes, at most {most} and {MAX_DEPTH} levels are allowed");
     }
+    // A string takes its length twice while it is read.
+    let _reserve = Reserve::take_for(if more > 0 { 3 * len } else { 0 }, what)?;
     read(part, what)
 }
 
@@ -73,6 +87,7 @@ pub(super) struct Description {
     /// The pre-tokeniser cuts before each space.
     pub(super) cuts_spaces: bool,
     pub(super) regexes: Vec<Regex>,
+    pub(super) normaliser: Normaliser,
 }
 
 /// The elements of a `Sequence`.
@@ -81,6 +96,11 @@ fn sequence<'v>(part: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> 
 }
 
 impl Description {
+    pub(super) fn new() -> Self {
+        let normaliser = Normaliser { matching: Matching::Graphemes, ..Normaliser::default() };
+        Self { normaliser, ..Self::default() }
+    }
+
     pub(super) fn normalizer(&mut self, part: &Value) -> Result<()> {
         let is_space = |name: &str| part[name].as_str().is_some_and(|s| s.chars().eq([alphabet::SPACE]));
         match type_of(part) {
@@ -92,12 +112,31 @@ impl Description {
                 self.spaces = true;
                 Ok(())
             }
+            "Precompiled" if self.normaliser.is_empty() && !self.spaces => self.charsmap(part),
+            "Strip" if self.normaliser.runs == Runs::None && !self.spaces => {
+                let [start, end] = self.normaliser.trims;
+                self.normaliser.trims = [start | flag(part, "strip_left", true), end | flag(part, "strip_right", true)];
+                Ok(())
+            }
+            "Replace" if part["pattern"]["Regex"] == " {2,}" && (is_space("content") || part["content"] == " ") => {
+                self.normaliser.runs = Runs::Spaces;
+                Ok(())
+            }
             "Prepend" if is_space("prepend") => {
                 self.prefix = true;
                 Ok(())
             }
             _ => refuse("the normalizer", part),
         }
+    }
+
+    fn charsmap(&mut self, part: &Value) -> Result<()> {
+        let text = part["precompiled_charsmap"].as_str().unwrap_or("");
+        let Some(blob) = base64(text)? else {
+            fail!(Model, "precompiled_charsmap of tokenizer.json is not base64: {}", shortened(text));
+        };
+        self.normaliser.map = if blob.is_empty() { None } else { Some(Charsmap::new(&blob)?) };
+        Ok(())
     }
 
     pub(super) fn pre_tokenizer(&mut self, part: &Value) -> Result<()> {
@@ -112,6 +151,11 @@ impl Description {
                 self.by_bytes = true;
                 self.prefix |= flag(part, "add_prefix_space", true);
                 if flag(part, "use_regex", true) { add_pattern(regexes, patterns::GPT2) } else { Ok(()) }
+            }
+            // The words that are left have a space before each, which is what `Metaspace` then does.
+            "WhitespaceSplit" if !self.spaces && regexes.is_empty() => {
+                (self.normaliser.trims, self.normaliser.runs) = ([true; 2], Runs::WhiteSpace);
+                Ok(())
             }
             "Digits" if flag(part, "individual_digits", false) => add_pattern(regexes, patterns::DIGIT),
             "Digits" => add_pattern(regexes, patterns::DIGITS),
@@ -142,6 +186,10 @@ impl Description {
         if !part["replacement"].as_str().is_some_and(|s| s.chars().eq([alphabet::SPACE])) || self.cuts_spaces {
             return refuse("the pre_tokenizer", part);
         }
+        let is_split = self.normaliser.runs == Runs::WhiteSpace;
+        if is_split && part["prepend_scheme"] == "first" {
+            return refuse("the pre_tokenizer", part);
+        }
         self.spaces = true;
         self.prefix |= match part["prepend_scheme"].as_str() {
             Some("always" | "first") => true,
@@ -154,6 +202,9 @@ impl Description {
     }
 
     pub(super) fn spelling(&self) -> Result<Spelling> {
+        if self.normaliser.runs == Runs::WhiteSpace && !(self.spaces && self.prefix) {
+            fail!(Model, "tokenizer.json asks for WhitespaceSplit without a Metaspace that prepends U+2581");
+        }
         match (self.by_bytes, self.spaces) {
             (true, true) => fail!(Model, "tokenizer.json asks both for ByteLevel and for U+2581 in place of spaces"),
             (true, false) => Ok(Spelling::Alphabet),

@@ -15,7 +15,7 @@ use std::path::Path;
 pub use info::{Reason, Skipped, TensorInfo};
 
 use super::dequantise::decode;
-use super::dtype::DType;
+use super::dtype::{DType, SCALES};
 use super::metadata::Metadata;
 use super::source::{Source, open_file};
 use crate::error::{Error, Result, fail, shortened, shortened_path};
@@ -210,10 +210,10 @@ impl Tensors {
         let rows = tensor.shape.first().copied().unwrap_or(1);
         let mut name = String::new();
         super::metadata::push_text(&mut name, &tensor.name)?;
-        super::metadata::push_text(&mut name, ".scale")?;
+        super::metadata::push_text(&mut name, SCALES)?;
         let scales = self.find(&name).map(|i| &self.tensors[i]);
         let Some(scales) = scales.filter(|s| s.dtype == DType::F32 && s.values() == rows) else {
-            fail!(Model, "it is I8, and there is no F32 tensor of its {rows} scales with .scale behind its name");
+            fail!(Model, "it is I8, and there is no F32 tensor of its {rows} scales with {SCALES} behind its name");
         };
         self.read_values(tensor, tensor.offset, first, to)?;
         let width = tensor.values() / rows;

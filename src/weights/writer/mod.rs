@@ -12,14 +12,15 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::dtype::{DType, MAX_DIMENSIONS};
+use super::dtype::{DType, MAX_DIMENSIONS, SCALES};
 use super::header::MAX_TENSORS;
-use super::metadata::{Metadata, owned};
+use super::metadata::{Metadata, owned, push_text};
 use super::metadata_json::TYPES;
-use super::quantise::{can_encode, encode, largest, q8_scale};
+use super::quantise::{encode, encode_row, largest, q8_scale};
 use super::tensors::TensorInfo;
 use crate::error::{Error, Result, Status, fail, shortened, shortened_path};
 use crate::numeric::buffer::{copied, filled, grow};
+use crate::numeric::matmul::row_scale;
 
 /// The format of a file. The numbers are part of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +75,18 @@ enum Before {
 /// The number of values that are converted at a time: a multiple of all blocks.
 const VALUES: usize = 1 << 14;
 
+/// The most bytes that are written or copied at a time. For larger writes, kernels look for larger pages: measured on
+/// Linux 6.18 (ext4, a virtual machine), 16 MiB at a time took up to ten times as long as pieces of at most 1 MiB.
+const PIECE: usize = 1 << 20;
+/// After so many bytes of the final file, the system starts to write them to the disk.
+const STARTED: u64 = 8 << 20;
+
 /// A file under way.
 ///
 /// Its bytes are in an unnamed temporary file in the destination's folder, which the system removes when the writer is
 /// dropped, whatever happens. [`TensorWriter::finish`] writes the file under a temporary name, syncs it, and renames it.
-/// Memory does not depend on the sizes of tensors: 64 KiB, the metadata, and the list of tensors.
+/// Memory does not depend on the sizes of tensors: 64 KiB (while it is finished, at most 1 MiB more), the metadata, and
+/// the list of tensors.
 #[derive(Debug)]
 pub struct TensorWriter {
     path: PathBuf,
@@ -151,8 +159,13 @@ impl TensorWriter {
         }
     }
 
-    /// Checks a tensor. Returns its place in the sorted list, and its description.
-    fn check(&self, name: &str, dtype: DType, shape: &[u64]) -> Result<(usize, TensorInfo)> {
+    /// The place of a tensor of this name in the sorted list, or that of the one that has it already.
+    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
+        self.order.binary_search_by(|i| self.tensors[*i as usize].name.as_str().cmp(name))
+    }
+
+    /// Checks a tensor. Returns its description, as yet without its offset.
+    fn check(&self, name: &str, dtype: DType, shape: &[u64]) -> Result<TensorInfo> {
         let (short, format) = (shortened(name), self.format);
         if self.failed {
             fail!(State, "an earlier write failed, so that the file cannot be finished");
@@ -178,25 +191,30 @@ impl TensorWriter {
             Ok(bytes) => bytes,
             Err(why) => fail!(Argument, "{short}: {why}; it is {shape:?} of {}", dtype.name()),
         };
-        let tensor = |i: &u32| self.tensors[*i as usize].name.as_str();
-        let Err(at) = self.order.binary_search_by(|i| tensor(i).cmp(name)) else {
+        if self.place(name).is_ok() {
             fail!(Argument, "{short}: a tensor of this name was added before");
-        };
+        }
         if self.tensors.len() == MAX_TENSORS {
             fail!(Argument, "{short}: {MAX_TENSORS} tensors were added before, no more are allowed");
         }
         let (name, shape) = (owned(name)?, copied(shape, "a tensor writer")?);
-        Ok((at, TensorInfo { name, dtype, shape, bytes, offset: self.position }))
+        Ok(TensorInfo { name, dtype, shape, bytes, offset: 0 })
     }
 
-    /// Adds a tensor whose bytes `write` writes to the temporary file.
+    /// Takes the memory for the descriptions of `n` more tensors.
+    fn make_room(&mut self, n: usize) -> Result<()> {
+        grow(&mut self.tensors, n, "a tensor writer")?;
+        grow(&mut self.order, n, "a tensor writer")
+    }
+
+    /// Adds a tensor that was checked, and whose bytes `write` writes to the temporary file.
     fn append(
         &mut self,
-        (at, tensor): (usize, TensorInfo),
+        mut tensor: TensorInfo,
         write: impl FnOnce(&mut Sink<'_>, &mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        grow(&mut self.tensors, 1, "a tensor writer")?;
-        grow(&mut self.order, 1, "a tensor writer")?;
+        self.make_room(1)?;
+        tensor.offset = self.position;
         let end = self.position + tensor.bytes;
         let padding = end.next_multiple_of(self.alignment()) - end;
         // Until all is written.
@@ -207,6 +225,7 @@ impl TensorWriter {
         sink.pad(padding)?;
         self.failed = false;
         self.position = end + padding;
+        let (Ok(at) | Err(at)) = self.place(&tensor.name);
         self.order.insert(at, self.tensors.len() as u32);
         self.tensors.push(tensor);
         Ok(())
@@ -220,8 +239,8 @@ impl TensorWriter {
     /// full disk; then only dropping the writer is left. `State` after such an error. `Memory`.
     pub fn add(&mut self, name: &str, dtype: DType, shape: &[u64], data: &[u8]) -> Result<()> {
         let tensor = self.check(name, dtype, shape)?;
-        if data.len() as u64 != tensor.1.bytes {
-            let (found, needed) = (data.len(), tensor.1.bytes);
+        if data.len() as u64 != tensor.bytes {
+            let (found, needed) = (data.len(), tensor.bytes);
             fail!(Argument, "{}: {found} bytes, {shape:?} of {} has {needed}", shortened(name), dtype.name());
         }
         self.append(tensor, |sink, _| sink.write(data))
@@ -230,32 +249,35 @@ impl TensorWriter {
     /// Adds a tensor by its values, which are converted to `dtype`.
     ///
     /// F16 and BF16 round to the nearest, halves to even. Q8 and Q4 are those of aprender; Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1
-    /// those of the Python package `gguf`. The other types cannot be made from values.
+    /// those of the Python package `gguf`; Q4_K, Q5_K and Q6_K those of llama.cpp without an importance matrix. I8 adds a
+    /// second tensor, `NAME.scale`: of each row, where the first dimension counts rows, its largest magnitude / 127.
     ///
     /// # Errors
     /// As [`TensorWriter::add`]; `Argument` also for a value that is not finite (but for F32, which takes any) or is too
-    /// large for the type.
+    /// large for the type, and for I8 if a tensor of the scales' name was added before, or rows have no values.
     pub fn add_f32(&mut self, name: &str, dtype: DType, shape: &[u64], values: &[f32]) -> Result<()> {
         let tensor = self.check(name, dtype, shape)?;
-        if values.len() as u64 != tensor.1.values() {
-            fail!(Argument, "{}: {} values, {shape:?} has {}", shortened(name), values.len(), tensor.1.values());
-        }
-        if !can_encode(dtype) {
-            fail!(Argument, "{}: values cannot be converted to {}", shortened(name), dtype.name());
+        if values.len() as u64 != tensor.values() {
+            fail!(Argument, "{}: {} values, {shape:?} has {}", shortened(name), values.len(), tensor.values());
         }
         if dtype != DType::F32
             && let Some(i) = values.iter().position(|x| !x.is_finite())
         {
             fail!(Argument, "{}: value {i} is {}, which {} cannot hold", shortened(name), values[i], dtype.name());
         }
-        let scale = q8_scale(largest(values));
+        if dtype == DType::I8 {
+            return self.add_rows(tensor, values);
+        }
+        let most = largest(values);
+        let scale = q8_scale(most);
         let (n, size) = dtype.block();
         let convert = |values: &[f32], buffer: &mut [u8]| match encode(dtype, values, scale, buffer) {
             Ok(()) => Ok(()),
             Err(x) => fail!(Argument, "{}: {x} is too large for {}", shortened(name), dtype.name()),
         };
-        // All values are converted before the first is written, so that an error changes nothing.
-        let can_overflow = !matches!(dtype, DType::F32 | DType::Q8);
+        // Values that may be too large are all converted before the first is written, so that an error changes nothing.
+        // What f16 can hold is not too large for any type.
+        let can_overflow = most > half::f16::MAX.to_f32() && !matches!(dtype, DType::F32 | DType::Q8);
         for part in values.chunks(VALUES).filter(|_| can_overflow) {
             convert(part, &mut self.buffer[..part.len().div_ceil(n) * size])?;
         }
@@ -267,6 +289,51 @@ impl TensorWriter {
                 let bytes = &mut buffer[..part.len().div_ceil(n) * size];
                 convert(part, bytes)?;
                 sink.write(bytes)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds values as integers, and the scale of each row as another tensor.
+    fn add_rows(&mut self, tensor: TensorInfo, values: &[f32]) -> Result<()> {
+        let rows = tensor.shape.first().copied().unwrap_or(1);
+        let short = shortened(&tensor.name);
+        if values.is_empty() && rows > 0 {
+            fail!(Argument, "{short}: its {rows} rows have no values, and so no scales");
+        }
+        let mut name = String::new();
+        push_text(&mut name, &tensor.name)?;
+        push_text(&mut name, SCALES)?;
+        let scales = self.check(&name, DType::F32, &[rows])?;
+        if self.tensors.len() + 2 > MAX_TENSORS {
+            fail!(Argument, "{short}: there is no room for its scales beside {MAX_TENSORS} tensors");
+        }
+        self.make_room(2)?;
+        // A row has at least one value, so that `rows` is an index.
+        let width = values.len().checked_div(rows as usize).unwrap_or(1);
+        let row = |i: usize| &values[i * width..][..width];
+        self.append(tensor, |sink, buffer| {
+            let mut filled = 0;
+            for row in (0..rows as usize).map(row) {
+                let scale = row_scale(row);
+                for part in row.chunks(VALUES) {
+                    if filled + part.len() > buffer.len() {
+                        sink.write(&buffer[..filled])?;
+                        filled = 0;
+                    }
+                    encode_row(part, scale, &mut buffer[filled..filled + part.len()]);
+                    filled += part.len();
+                }
+            }
+            sink.write(&buffer[..filled])
+        })?;
+        self.append(scales, |sink, buffer| {
+            for first in (0..rows as usize).step_by(VALUES) {
+                let n = (rows as usize - first).min(VALUES);
+                for (i, to) in buffer.as_chunks_mut::<4>().0[..n].iter_mut().enumerate() {
+                    *to = row_scale(row(first + i)).to_le_bytes();
+                }
+                sink.write(&buffer[..4 * n])?;
             }
             Ok(())
         })
@@ -308,13 +375,25 @@ impl TensorWriter {
         let io = |e: std::io::Error| io_error(&self.path, &e);
         out.write_all(head).map_err(io)?;
         let mut data = &self.data;
-        let mut part = |from: u64, len: u64| {
+        let (mut started, mut end_of_out) = (0, head.len() as u64);
+        let mut buffer = filled(self.position.min(PIECE as u64) as usize, 0u8, "a tensor writer")?;
+        // Faster than `std::io::copy`, with which Linux copies page by page.
+        let mut part = |mut from: u64, len: u64| {
             data.seek(SeekFrom::Start(from)).map_err(io)?;
-            // On Linux, the kernel copies.
-            match std::io::copy(&mut data.take(len), out).map_err(io)? {
-                n if n == len => Ok(()),
-                n => fail!(Io, "writing {}: {n} of {len} bytes came back", shortened_path(&self.path)),
+            let end = from + len;
+            while from < end {
+                let now = &mut buffer[..(end - from).min(PIECE as u64) as usize];
+                data.read_exact(now).map_err(io)?;
+                out.write_all(now).map_err(io)?;
+                drop_copied(data, from, now.len() as u64);
+                from += now.len() as u64;
+                end_of_out += now.len() as u64;
+                if end_of_out - started >= STARTED {
+                    start_writing(out, started, end_of_out - started);
+                    started = end_of_out;
+                }
             }
+            Ok(())
         };
         match order {
             None => part(0, self.position)?,
@@ -332,6 +411,29 @@ impl TensorWriter {
     }
 }
 
+/// Gives back the space of bytes that were copied, so that the disk never holds all of them twice. Without it, or where
+/// the file system cannot do it, the space is given back when the writer is dropped.
+fn drop_copied(data: &File, from: u64, len: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let _ = fallocate(data, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (data, from, len);
+}
+
+/// Starts to write a part of a file to the disk, so that the disk does not wait for the sync at the end. It is a hint.
+fn start_writing(file: &File, from: u64, len: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        // Linux writes what is not yet written before it can drop it, and does not wait.
+        let _ = rustix::fs::fadvise(file, from, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, len);
+}
+
 /// The temporary file under way: what is written to it counts in the checksum.
 struct Sink<'w> {
     file: &'w File,
@@ -341,10 +443,13 @@ struct Sink<'w> {
 
 impl Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(checksum) = &mut self.checksum {
-            checksum.update(bytes);
+        for piece in bytes.chunks(PIECE) {
+            if let Some(checksum) = &mut self.checksum {
+                checksum.update(piece);
+            }
+            self.file.write_all(piece).map_err(|e| io_error(self.path, &e))?;
         }
-        self.file.write_all(bytes).map_err(|e| io_error(self.path, &e))
+        Ok(())
     }
 
     fn pad(&mut self, mut n: u64) -> Result<()> {

@@ -1,16 +1,17 @@
 //! From f32 to the bytes of a tensor.
 //!
 //! The bytes are those of the reference implementations: the writer of the crate `aprender` for Q8 and Q4, the Python
-//! package `gguf` for the types of GGML. Both round halves away from zero.
+//! package `gguf` for GGML's types of blocks of 32 values, and llama.cpp for its types of blocks of 256 (`search`). The
+//! first two round halves away from zero. I8 is what this library makes of a matrix that it freezes.
 
-use half::{bf16, f16};
+mod scale;
+mod search;
+
+use half::bf16;
 
 use super::dtype::DType;
-
-/// Whether values can be converted to a type. The bytes of the other types can be copied only.
-pub fn can_encode(dtype: DType) -> bool {
-    !matches!(dtype, DType::Q4K | DType::Q5K | DType::Q6K | DType::I8)
-}
+use crate::numeric::matmul::quantise;
+use scale::{half, inverse};
 
 /// The largest absolute value. NaN counts as nothing.
 pub(super) fn largest(values: &[f32]) -> f32 {
@@ -20,16 +21,6 @@ pub(super) fn largest(values: &[f32]) -> f32 {
 /// The scale of a tensor of [`DType::Q8`].
 pub(super) fn q8_scale(largest: f32) -> f32 {
     if largest == 0.0 { 1.0 } else { largest / 127.0 }
-}
-
-/// A scale as f16, whose value must not overflow.
-fn half(scale: f32) -> Result<[u8; 2], f32> {
-    let half = f16::from_f32(scale);
-    if half.is_finite() { Ok(half.to_le_bytes()) } else { Err(scale) }
-}
-
-fn inverse(scale: f32) -> f32 {
-    if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
 /// A block of [`DType::Q4`]: `(value / scale)` rounded, plus 8. `values` may be fewer than 32; the rest is zero bits.
@@ -94,6 +85,11 @@ fn asymmetric(values: &[f32], levels: u8, out: &mut [u8]) -> Result<(), f32> {
     Ok(())
 }
 
+/// The values of a block of 256. Only [`DType::Q4`] has blocks that are partly used.
+fn whole(values: &[f32]) -> &[f32; 256] {
+    values.try_into().expect("a whole number of blocks")
+}
+
 /// Converts values to bytes. `out` has room for whole blocks of them. The values are finite. `scale`: that of the tensor,
 /// for [`DType::Q8`].
 ///
@@ -121,8 +117,16 @@ pub(super) fn encode(dtype: DType, values: &[f32], scale: f32, out: &mut [u8]) -
             DType::Q5_0 => symmetric(values, 32, to)?,
             DType::Q4_1 => asymmetric(values, 16, to)?,
             DType::Q5_1 => asymmetric(values, 32, to)?,
-            DType::Q4K | DType::Q5K | DType::Q6K | DType::I8 => unreachable!("see `can_encode`"),
+            DType::Q4K => search::q4_k(whole(values), to)?,
+            DType::Q5K => search::q5_k(whole(values), to)?,
+            DType::Q6K => search::q6_k(whole(values), to)?,
+            DType::I8 => unreachable!("see `encode_row`"),
         }
     }
     Ok(())
+}
+
+/// Converts values of a row of [`DType::I8`], whose scale this is, to bytes.
+pub(super) fn encode_row(values: &[f32], scale: f32, out: &mut [u8]) {
+    out.iter_mut().zip(values).for_each(|(to, x)| *to = quantise(*x, scale).cast_unsigned());
 }
