@@ -1160,6 +1160,8 @@ void gptz_reader_free(gptz_reader *reader);
  *   same holds for the rest of a frame whose length stood in a trailer that is lost, if it has no index.
  * - Behind a destroyed header, a complete frame in stored content (a .gptz file in an archive, say) can be taken for a frame
  *   of the source.
+ * - The checksum of a stored block does not cover its place. If stored blocks were exchanged inside a segment, which is no
+ *   accident, they are given where they stand; the checksum of the frame then differs, and `lost` is told.
  * - A segment header that would leave a gap larger than what the lost bytes could hold is not believed.
  *
  * The call reads the headers of the whole source first. A sound frame header that names another method, other weights or

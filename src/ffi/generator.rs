@@ -288,9 +288,10 @@ pub unsafe extern "C-unwind" fn gptz_generator_prefill(
         match progress {
             None => g.generator.prefill(&tokens, None)?,
             Some(progress) => {
-                // SAFETY: the caller set this callback together with this userdata.
                 let mut report = move |done, total| {
-                    outside(|| unsafe { callback::run(Call::Progress(progress, userdata, done, total)) }) == Some(0)
+                    let call = Call::Progress(progress, userdata, done, total);
+                    // SAFETY: the caller set this callback together with this userdata.
+                    outside(|| unsafe { callback::run(call) }) == Some(0)
                 };
                 g.generator.prefill(&tokens, Some(&mut report))?;
             }

@@ -329,9 +329,10 @@ impl Inner {
         let result = match progress {
             None => f(&mut self.session, None),
             Some(progress) => {
-                // SAFETY: the caller set this callback together with this userdata.
                 let mut callback = move |done, total| {
-                    outside(|| unsafe { callback::run(Call::Progress(progress, userdata, done, total)) }) == Some(0)
+                    let call = Call::Progress(progress, userdata, done, total);
+                    // SAFETY: the caller set this callback together with this userdata.
+                    outside(|| unsafe { callback::run(call) }) == Some(0)
                 };
                 f(&mut self.session, Some(&mut callback))
             }

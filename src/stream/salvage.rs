@@ -301,7 +301,7 @@ impl<S: Source> Salvage<'_, '_, S> {
                     outcome.why.get_or_insert(e);
                     outcome.bad.get_or_insert((block, blocks.payload));
                     // Behind damage a block is where it seems to be only if all lengths add up to the next sync.
-                    if !mode.gives || !(part.fits && head.header.checksums) {
+                    if !(mode.gives && part.fits && head.header.checksums) {
                         return Ok(outcome);
                     }
                 }

@@ -168,7 +168,7 @@ impl<'w, S: Source> Scan<'w, S> {
                     continue;
                 }
             }
-            if let Some((end, crc)) = about(self.end(&head, at, highest))?.ok() {
+            if let Ok((end, crc)) = about(self.end(&head, at, highest))? {
                 if let Some(last) = list.last_mut() {
                     last.is_closed = true;
                 }

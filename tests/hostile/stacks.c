@@ -132,13 +132,13 @@ static int on_lost(void *userdata, uint64_t offset, uint64_t len, const char *wh
     (void)userdata, (void)offset, (void)len, (void)why;
     return 0;
 }
-static gptz_reader *reader;
-static gptz_status reader_open(void) {
+static gptz_reader *content_reader;
+static gptz_status content_reader_open(void) {
     gptz_source source = { frame, read_frame, frame_len };
-    return gptz_reader_open(handle, &source, &reader);
+    return gptz_reader_open(handle, &source, &content_reader);
 }
-static gptz_status reader_read(void) { size_t n; return gptz_reader_read(reader, 10, back, LEN - 10, &n); }
-static gptz_status reader_free(void) { gptz_reader_free(reader); return GPTZ_OK; }
+static gptz_status content_reader_read(void) { size_t n; return gptz_reader_read(content_reader, 10, back, LEN - 10, &n); }
+static gptz_status content_reader_free(void) { gptz_reader_free(content_reader); return GPTZ_OK; }
 static gptz_status salvage(void) {
     gptz_source source = { frame, read_frame, frame_len };
     return gptz_salvage(handle, &source, on_write, on_lost, NULL);
@@ -305,9 +305,9 @@ static const struct call by_method[] = {
     {"stream_compress", stream_compress},
     {"stream_decompress", stream_decompress},
     {"stream_reset", stream_reset},
-    {"reader_open", reader_open},
-    {"reader_read", reader_read},
-    {"reader_free", reader_free},
+    {"reader_open", content_reader_open},
+    {"reader_read", content_reader_read},
+    {"reader_free", content_reader_free},
     {"salvage", salvage},
     {"compress_parts", compress_parts},
     {"stats_get", stats_get},
