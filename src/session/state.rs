@@ -108,7 +108,11 @@ impl Session {
 
     /// Whether `bytes` more, beside two blocks, stay below the memory limit while a frame is decoded.
     pub fn has_room_for(&self, bytes: u64) -> bool {
-        self.check_memory(self.scratch_lanes().max(1), self.params.shape().max_block().saturating_mul(2).saturating_add(bytes)).is_ok()
+        self.check_memory(
+            self.scratch_lanes().max(1),
+            self.params.shape().max_block().saturating_mul(2).saturating_add(bytes),
+        )
+        .is_ok()
     }
 
     /// Checks the work of the handle's method against the limit, before frames or records are decoded.
