@@ -456,7 +456,7 @@ fn sources_that_lie_or_fail_are_errors() {
 
 #[test]
 fn frames_of_several_lanes_are_read_and_streamed() {
-    let (h, reader) = (segmented(14), Handle::new("level:2"));
+    let (h, reader) = (segmented(14), Handle::new(FAST));
     let content = content(SEGMENT + 20_009, 3);
     for lanes in [2, 8] {
         h.set(GPTZ_PARAM_LANES, lanes);
